@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_MEM_H
+#define PEAL_MEM_H
+/**
+ * @file
+ * Memory that can be shared: memfds, sealed, mapped once or twice in a row,
+ * and blobs that are written once and then read-only for ever.
+ *
+ * A piece of such memory is a head and a body. The body can be mapped twice,
+ * the second time right behind the first, so that a span which begins near the
+ * end of the body goes on at its beginning without being split:
+ *
+ *	struct peal_mem mem;
+ *	int error = peal_mem_create(&mem, "camera", 8192, 1 << 20,
+ *				    PEAL_MEM_TWICE | PEAL_MEM_PREFAULT);
+ *
+ *	if (error)
+ *		errx(1, "no memory to share: %s", strerror(-error));
+ *	char *body = (char *)mem.base + mem.head;
+ *	body[0] = 1;			// and body[1 << 20] is 1 as well
+ *	peal_mem_finish(&mem);
+ *
+ * Caveats: the memory can be neither shrunk nor grown once it is made, so
+ * nobody can turn an access of yours into SIGBUS that way. Whoever holds the
+ * fd can still punch holes into it until peal_mem_seal() was called. Holes,
+ * in a sealed blob as well, cost memory when they are touched, and it is
+ * charged to whoever touches them: look at the size of what strangers send.
+ *
+ * The compiler does not know that a body mapped twice is one memory, and may
+ * move a load from one address before a store to the other. In one thread put
+ * atomic_signal_fence() between them; threads that order their accesses with
+ * atomics, as the ends of a ring do, need nothing more.
+ *
+ * Context: every function here makes system calls; none allocates from the
+ * heap, none keeps state of its own, so they are safe in threads.
+ */
+#include <stddef.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/** Map the body twice in a row. Its size must be a multiple of the page. */
+#define PEAL_MEM_TWICE 0x01u
+/** Pages of 2 MiB, from the pool that the administrator reserved. */
+#define PEAL_MEM_HUGE_2M 0x02u
+/** Pages of 1 GiB, likewise. */
+#define PEAL_MEM_HUGE_1G 0x04u
+/** Lock it into memory: mlock(2), within RLIMIT_MEMLOCK. Twice counts twice. */
+#define PEAL_MEM_LOCK 0x08u
+/** Touch every page now: a lack of memory is an error here, not SIGBUS later.*/
+#define PEAL_MEM_PREFAULT 0x10u
+/** peal_mem_open() only: map it for reading alone. */
+#define PEAL_MEM_READONLY 0x20u
+/** peal_mem_open() only: it must have been through peal_mem_seal(). */
+#define PEAL_MEM_SEALED 0x40u
+
+/** Memory that is mapped here. All zero is a valid "nothing". */
+struct peal_mem {
+	void *base;	/* ro: the first byte of the head */
+	size_t head;	/* ro: bytes */
+	size_t body;	/* ro: bytes, counted once */
+	int fd;		/* ro: the memfd */
+	unsigned flags; /* private */
+	size_t mapped;	/* private: bytes of address space */
+};
+
+/**
+ * The size of the pages that memory with these flags is made of.
+ * @param flags  PEAL_MEM_HUGE_2M, PEAL_MEM_HUGE_1G or neither count
+ * @return       bytes, a power of two
+ */
+size_t peal_mem_page(unsigned flags);
+
+/**
+ * Make a memfd and map it.
+ * @param mem    filled in on success, untouched on failure
+ * @param name   shown in /proc as "memfd:peal:NAME", at most 200 bytes
+ * @param head   bytes; with PEAL_MEM_TWICE a multiple of peal_mem_page(flags)
+ * @param body   bytes; likewise, and not 0
+ * @param flags  PEAL_MEM_TWICE, _HUGE_2M or _HUGE_1G, _LOCK, _PREFAULT
+ * @return       0, or
+ *	-EINVAL      a flag that is unknown or does not fit here, no body, with
+ *	             PEAL_MEM_TWICE a size that is no multiple of the page, both
+ *	             kinds of huge pages
+ *	-ENAMETOOLONG  the name
+ *	-EOVERFLOW   the sizes do not fit into the address space
+ *	-EFBIG       larger than RLIMIT_FSIZE allows
+ *	-ENOMEM      memory, huge pages or address space are used up, or
+ *	             RLIMIT_MEMLOCK is too small
+ *	-EPERM       PEAL_MEM_LOCK, and RLIMIT_MEMLOCK is 0
+ *	-EOPNOTSUPP  PEAL_MEM_PREFAULT needs Linux 5.14; huge pages a kernel
+ *	             that has them
+ *	-EMFILE, -ENFILE  no fd left
+ * The memory is zero. It is as large as head and body together, and with huge
+ * pages rounded up to the next of them. The fd is close-on-exec, cannot be made
+ * executable where the kernel knows MFD_NOEXEC_SEAL, and is sealed against
+ * shrinking and growing; it belongs to mem.
+ */
+int peal_mem_create(struct peal_mem *mem, const char *name, size_t head,
+		    size_t body, unsigned flags);
+
+/**
+ * Freeze it: from now on the kernel lets nobody, the caller included, punch
+ * holes in it, write(2) to it, map it for writing anew, or seal it further.
+ * Mappings that exist stay as they are and are inherited by fork(2).
+ * @return  0, -EPERM it was frozen already, -EINVAL it is mapped for reading
+ *          alone or not at all, -EOPNOTSUPP it needs Linux 5.1
+ * Call it only if you made the memory and nobody hostile holds it yet, or if
+ * you trust its maker: fcntl(F_ADD_SEALS) hangs while another process sits in
+ * a write to the same memfd.
+ */
+int peal_mem_seal(struct peal_mem *mem);
+
+/**
+ * Map a memfd that somebody else made, after verifying what it is.
+ * @param mem    filled in on success, untouched on failure
+ * @param fd     borrowed, and never changed: keep it open as long as you may
+ *               call peal_mem_seal()
+ * @param head   bytes, as its maker says
+ * @param body   bytes, likewise
+ * @param flags  as for peal_mem_create(), and _READONLY, _SEALED
+ * @return       0, or, besides the errors of peal_mem_create(),
+ *	-EINVAL      PEAL_MEM_SEALED without _READONLY: a frozen memfd cannot be
+ *	             mapped in any other way
+ *	-EBADF       no such fd
+ *	-EBADMSG     not a memfd, or one that cannot be sealed, or not of pages
+ *	             of that size
+ *	-EPERM       its seals are not exactly those that peal_mem_create()
+ *	             sets, or, with PEAL_MEM_SEALED, those of peal_mem_seal()
+ *	-ERANGE      its size is not that of head and body
+ *	-EACCES      the fd is open for reading alone, and _READONLY is missing
+ * Nothing is mapped, and fstat(2) is not called, before the seals prove that
+ * it is a memfd.
+ */
+int peal_mem_open(struct peal_mem *mem, int fd, size_t head, size_t body,
+		  unsigned flags);
+
+/** Unmap it, and close the fd if it was made here. mem is all zero then. */
+void peal_mem_finish(struct peal_mem *mem);
+
+/**
+ * Bytes that are written once, then sealed, then read-only for everybody.
+ * All zero is a valid "nothing".
+ */
+struct peal_blob {
+	void *base;	/* ro: writable until peal_blob_seal() */
+	size_t size;	/* ro: bytes */
+	int fd;		/* ro: hand it over once it is sealed; -1: opened */
+	unsigned flags; /* private */
+};
+
+/**
+ * Make a blob to be filled in.
+ * @param blob  filled in on success, untouched on failure
+ * @param name  shown in /proc as "memfd:peal:NAME", at most 200 bytes
+ * @param size  bytes, not 0
+ * @return      0, or the errors of peal_mem_create()
+ * The fd belongs to the blob; do not hand it over before peal_blob_seal().
+ */
+int peal_blob_create(struct peal_blob *blob, const char *name, size_t size);
+
+/**
+ * End the writing: the blob is mapped for reading alone, at the same address,
+ * and sealed against every change for good.
+ * @return  0, -EINVAL not a blob that is being filled in, -EBUSY somebody
+ *          else has it mapped for writing (a forked child, for one) or I/O
+ *          into it is under way, -EPERM somebody else sealed it, -ENOMEM
+ * On failure it stays as it was, writable and mapped. No other thread may
+ * write to it meanwhile.
+ */
+int peal_blob_seal(struct peal_blob *blob);
+
+/**
+ * Map a sealed blob that somebody else made, after verifying that it is one.
+ * @param blob  filled in on success, untouched on failure
+ * @param fd    borrowed: it may be closed afterwards
+ * @return      0, -EBADF no such fd, -EBADMSG not a memfd, -EPERM not sealed
+ *              against every change, -ERANGE it is empty, -ENOMEM
+ */
+int peal_blob_open(struct peal_blob *blob, int fd);
+
+/** Unmap it, and close the fd if it was made here. blob is all zero then. */
+void peal_blob_finish(struct peal_blob *blob);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

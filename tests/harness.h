@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_TESTS_HARNESS_H
+#define PEAL_TESTS_HARNESS_H
+/*
+ * The test harness: one TEST is one TAP point is one forked child in a process
+ * group of its own, which is killed at the end. A test fails if a CHECK fails
+ * in it or in any process that it forked, if it is killed by a signal, leaks
+ * an fd, or takes longer than 60 seconds (TEST_TIMEOUT= in the environment, 0
+ * for no limit).
+ *
+ *	TEST(empty_ring_has_no_data)
+ *	{
+ *		CHECK(peal_receiver_used(&rx) == 0);
+ *		CHECK_EQ(peal_receiver_used(&rx), 0);	// prints both values
+ *	}
+ *
+ * `./tests/ring NAME` runs one test unforked, for a debugger; `-l` lists them.
+ * What a test prints goes to stderr: stdout is the harness's, in TAP.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct test {
+	const char *name;
+	void (*run)(void);
+	const char *file;
+	int line;
+	struct test *next;
+};
+
+void test_register(struct test *test);
+/* Fail the test, wherever in it we are, and end this process. */
+_Noreturn void test_fail(const char *file, int line, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The test itself cannot run here: say why. It counts as skipped. */
+_Noreturn void test_skip(const char *format, ...)
+	__attribute__((format(printf, 1, 2)));
+/* A comment in the output, for a seed or a figure. */
+void test_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* From TEST_SEED= in the environment, or chosen anew, and noted. */
+uint64_t test_seed(void);
+/* The next number of a generator: xorshift64*, state never 0. */
+uint64_t test_random(uint64_t *state);
+/* Run a function in a forked child that does not hold the output open. */
+pid_t test_fork(void (*run)(void *arg), void *arg);
+/*
+ * Wait for such a child, and fail if it did not end well. One that is to be
+ * killed needs waitpid(2) instead.
+ */
+void test_join(pid_t pid, const char *file, int line);
+#define test_join(pid) test_join(pid, __FILE__, __LINE__)
+/* How many fds this process has open. */
+int test_count_fds(void);
+
+#define TEST(name_)                                                            \
+	static void run_##name_(void);                                         \
+	__attribute__((constructor)) static void register_##name_(void)        \
+	{                                                                      \
+		static struct test test = {                                    \
+			.name = #name_,                                        \
+			.run = run_##name_,                                    \
+			.file = __FILE__,                                      \
+			.line = __LINE__,                                      \
+		};                                                             \
+		test_register(&test);                                          \
+	}                                                                      \
+	static void run_##name_(void)
+
+#define CHECK(condition)                                                       \
+	do {                                                                   \
+		if (!(condition))                                              \
+			test_fail(__FILE__, __LINE__, "%s", #condition);       \
+	} while (0)
+
+#define CHECK_EQ(a, b)                                                         \
+	do {                                                                   \
+		long long a_ = (long long)(a), b_ = (long long)(b);            \
+		if (a_ != b_)                                                  \
+			test_fail(__FILE__, __LINE__,                          \
+				  "%s is %lld, expected %s = %lld", #a, a_,    \
+				  #b, b_);                                     \
+	} while (0)
+
+#endif
