@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include <string.h>
+
+#include <peal/local.h>
+
+static int make(struct peal_local *l, const struct peal_geometry *geometry)
+{
+	struct peal_geometry g = *geometry;
+	int ret = peal_geometry_fit(&g, peal_mem_page(0));
+
+	if (ret == 0)
+		ret = peal_mem_create(&l->mem, g.name, g.head,
+				      peal_geometry_body(&g),
+				      PEAL_MEM_TWICE | PEAL_MEM_PREFAULT);
+	if (ret == 0)
+		ret = peal_mem_seal(&l->mem);
+	if (ret == 0)
+		ret = peal_ring_format(&l->ring, &g, l->mem.base,
+				       l->mem.head + l->mem.body);
+	if (ret == 0)
+		ret = peal_doorbell_init(&l->data, PEAL_DOORBELL_EVENTFD);
+	if (ret == 0)
+		ret = peal_doorbell_init(&l->space, PEAL_DOORBELL_EVENTFD);
+	if (ret == 0)
+		ret = peal_sender_attach(&l->sender, &l->ring, &l->data,
+					 &l->space);
+	if (ret == 0)
+		ret = peal_receiver_attach(&l->receiver, &l->ring, &l->data,
+					   &l->space);
+	return ret;
+}
+
+int peal_local_init(struct peal_local *local,
+		    const struct peal_geometry *geometry)
+{
+	struct peal_local l = { 0 };
+	int ret = make(&l, geometry);
+
+	if (ret < 0) {
+		peal_local_finish(&l);
+		return ret;
+	}
+	*local = l;
+	return 0;
+}
+
+void peal_local_finish(struct peal_local *local)
+{
+	peal_doorbell_finish(&local->data);
+	peal_doorbell_finish(&local->space);
+	peal_mem_finish(&local->mem);
+	memset(local, 0, sizeof(*local));
+}

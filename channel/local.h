@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_LOCAL_H
+#define PEAL_LOCAL_H
+/**
+ * @file
+ * A ring among those who trust each other, in one call: between threads, or
+ * between a process and the children that it forks.
+ *
+ *	struct peal_local ring;
+ *	struct peal_geometry geometry = { .capacity = 1024,
+ *					  .item_size = sizeof(int) };
+ *
+ *	peal_local_init(&ring, &geometry);
+ *	// one thread, or a child: peal_sender_wait(&ring.sender, ...)
+ *	// another, or the parent: peal_receiver_wait(&ring.receiver, ...)
+ *	peal_local_finish(&ring);
+ *
+ * Caveats: each end is for one thread of one process. In a child after
+ * fork(2) use one end and let the parent use the other; neither finishes the
+ * end that is not its own.
+ */
+#include <peal/mem.h>
+#include <peal/ring.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/** A ring with its memory, its doorbells and both its ends. */
+struct peal_local {
+	struct peal_mem mem;	       /* ro */
+	struct peal_ring ring;	       /* ro */
+	struct peal_doorbell data;     /* ro: the sender rings it */
+	struct peal_doorbell space;    /* ro: the receiver rings it */
+	struct peal_sender sender;     /* for one thread */
+	struct peal_receiver receiver; /* for one thread */
+};
+
+/**
+ * Make a ring: a memfd, mapped twice in a row, faulted in and frozen
+ * (peal_mem_seal()), two eventfds, both ends attached.
+ * @param local     filled in on success, untouched on failure
+ * @param geometry  capacity and item_size set, tag and name if wanted; the
+ *                  capacity is rounded up: see local->ring.geometry
+ * @return          0, the errors of peal_geometry_fit(), peal_mem_create() and
+ *                  peal_doorbell_init()
+ */
+int peal_local_init(struct peal_local *local,
+		    const struct peal_geometry *geometry);
+
+/**
+ * Unmap the memory and close the doorbells. It does not finish the ends: tell
+ * the other side first, with peal_sender_finish() or peal_receiver_finish().
+ * May be called twice, and with a ring that is all zero.
+ */
+void peal_local_finish(struct peal_local *local);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

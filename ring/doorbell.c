@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <peal/doorbell.h>
+
+#define READS_MAX 1024
+
+int peal_doorbell_init(struct peal_doorbell *bell, enum peal_doorbell_kind kind)
+{
+	struct peal_doorbell b = { .kind = kind, .owned = 1 };
+	int fds[2];
+
+	switch (kind) {
+	case PEAL_DOORBELL_EVENTFD:
+		b.wait_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (b.wait_fd < 0)
+			return -errno;
+		b.ring_fd = b.wait_fd;
+		break;
+	case PEAL_DOORBELL_PIPE:
+		if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+			return -errno;
+		b.wait_fd = fds[0];
+		b.ring_fd = fds[1];
+		break;
+	default:
+		return -EINVAL;
+	}
+	*bell = b;
+	return 0;
+}
+
+/* An eventfd has no file type of its own, but a name, where /proc is there. */
+static bool is_eventfd(int fd, const struct stat *st)
+{
+	static const char name[] = "anon_inode:[eventfd]";
+	char path[32], link[sizeof(name)];
+	ssize_t n;
+
+	if ((st->st_mode & S_IFMT) != 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, link, sizeof(link));
+	return n < 0 ||
+	       (n == sizeof(name) - 1 && !memcmp(link, name, (size_t)n));
+}
+
+/* Is fd what the caller says, and will it never block us? */
+static int check(int fd, enum peal_doorbell_kind kind)
+{
+	struct stat st;
+	int flags;
+
+	if (fd < 0)
+		return 0;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (kind == PEAL_DOORBELL_SOCKET) /* each call says MSG_DONTWAIT */
+		return S_ISSOCK(st.st_mode) ? 0 : -EBADMSG;
+	if (!(flags & O_NONBLOCK))
+		return -EBADMSG;
+	if (kind == PEAL_DOORBELL_PIPE)
+		return S_ISFIFO(st.st_mode) ? 0 : -EBADMSG;
+	return is_eventfd(fd, &st) ? 0 : -EBADMSG;
+}
+
+int peal_doorbell_borrow(struct peal_doorbell *bell,
+			 enum peal_doorbell_kind kind, int wait_fd, int ring_fd)
+{
+	int ret;
+
+	if (kind != PEAL_DOORBELL_EVENTFD && kind != PEAL_DOORBELL_PIPE &&
+	    kind != PEAL_DOORBELL_SOCKET)
+		return -EINVAL;
+	if (wait_fd < 0 && ring_fd < 0)
+		return -EINVAL;
+	ret = check(wait_fd, kind);
+	if (ret == 0)
+		ret = check(ring_fd, kind);
+	if (ret < 0)
+		return ret;
+	*bell = (struct peal_doorbell){
+		.wait_fd = wait_fd < 0 ? -1 : wait_fd,
+		.ring_fd = ring_fd < 0 ? -1 : ring_fd,
+		.kind = kind,
+	};
+	return 0;
+}
+
+void peal_doorbell_finish(struct peal_doorbell *bell)
+{
+	if (bell->owned) {
+		close(bell->wait_fd);
+		if (bell->ring_fd != bell->wait_fd)
+			close(bell->ring_fd);
+	}
+	memset(bell, 0, sizeof(*bell));
+}
+
+/* write(2) of one byte without SIGPIPE; pipes know no MSG_NOSIGNAL. */
+static ssize_t write_quietly(int fd)
+{
+	const struct timespec now = { 0 };
+	sigset_t pipe_signal, pending, before;
+	bool was_pending;
+	ssize_t ret;
+
+	sigemptyset(&pipe_signal);
+	sigaddset(&pipe_signal, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+	sigpending(&pending);
+	was_pending = sigismember(&pending, SIGPIPE);
+	ret = write(fd, "", 1);
+	if (ret < 0) {
+		int error = errno;
+
+		if (error == EPIPE && !was_pending)
+			while (sigtimedwait(&pipe_signal, NULL, &now) < 0 &&
+			       errno == EINTR)
+				;
+		errno = error;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return ret;
+}
+
+int peal_doorbell_ring(const struct peal_doorbell *bell)
+{
+	const uint64_t one = 1;
+	ssize_t ret;
+
+	do {
+		switch (bell->kind) {
+		case PEAL_DOORBELL_NONE:
+			return 0;
+		case PEAL_DOORBELL_EVENTFD:
+			ret = write(bell->ring_fd, &one, sizeof(one));
+			break;
+		case PEAL_DOORBELL_PIPE:
+			ret = write_quietly(bell->ring_fd);
+			break;
+		default:
+			ret = send(bell->ring_fd, "", 1,
+				   MSG_DONTWAIT | MSG_NOSIGNAL);
+		}
+	} while (ret < 0 && errno == EINTR);
+	/* Full: it was rung, and nobody has looked since. */
+	if (ret < 0 && errno != EAGAIN && errno != ENOBUFS)
+		return -errno;
+	return 0;
+}
+
+/* One read that cannot block. @return bytes, 0 for nothing, or an error */
+static ssize_t take(const struct peal_doorbell *bell, void *buffer, size_t size)
+{
+	struct iovec iov = { .iov_base = buffer, .iov_len = size };
+	ssize_t ret;
+
+	do {
+		if (bell->kind == PEAL_DOORBELL_SOCKET)
+			ret = recv(bell->wait_fd, buffer, size, MSG_DONTWAIT);
+		else
+			ret = preadv2(bell->wait_fd, &iov, 1, -1, RWF_NOWAIT);
+		/* Pipes learned RWF_NOWAIT later; ours are O_NONBLOCK. */
+		if (ret < 0 && errno == EOPNOTSUPP)
+			ret = read(bell->wait_fd, buffer, size);
+	} while (ret < 0 && errno == EINTR);
+	if (ret == 0)
+		return -EPIPE;
+	if (ret < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	return ret;
+}
+
+int peal_doorbell_clear(const struct peal_doorbell *bell)
+{
+	char buffer[4096];
+	bool rung = false;
+
+	if (bell->kind == PEAL_DOORBELL_NONE)
+		return 0;
+	/* A socket gives one packet at a time, and holds some hundreds; a peer
+	 * that goes on ringing while we read does not keep us here. An eventfd
+	 * is empty after one read, and never is if it was made with
+	 * EFD_SEMAPHORE. */
+	for (int i = 0; i < READS_MAX; i++) {
+		ssize_t ret = take(bell, buffer,
+				   bell->kind == PEAL_DOORBELL_EVENTFD
+					   ? sizeof(uint64_t)
+					   : sizeof(buffer));
+
+		if (ret < 0)
+			return rung ? 1 : (int)ret;
+		if (ret == 0)
+			break;
+		rung = true;
+		if (bell->kind == PEAL_DOORBELL_EVENTFD)
+			break;
+	}
+	return rung;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int peal_doorbell_wait(const struct peal_doorbell *bell, int timeout_ms)
+{
+	struct pollfd pfd = { .fd = bell->wait_fd, .events = POLLIN };
+	int64_t end = 0, left = 0;
+
+	if (bell->kind == PEAL_DOORBELL_NONE || bell->wait_fd < 0)
+		return -EINVAL;
+	if (timeout_ms > 0) {
+		left = (int64_t)timeout_ms * 1000000;
+		end = now_ns() + left;
+	}
+	for (;;) {
+		struct timespec ts = { left / 1000000000, left % 1000000000 };
+		int ret = ppoll(&pfd, 1, timeout_ms < 0 ? NULL : &ts, NULL);
+
+		if (ret > 0)
+			return pfd.revents & POLLNVAL ? -EBADF : 1;
+		if (ret == 0)
+			return 0;
+		if (errno != EINTR)
+			return -errno;
+		if (timeout_ms > 0 && (left = end - now_ns()) < 0)
+			left = 0;
+	}
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_DOORBELL_H
+#define PEAL_DOORBELL_H
+/**
+ * @file
+ * Doorbells: a pair of file descriptors, one to wait on and one to ring.
+ *
+ * A ring has two: the sender rings the data bell for a receiver that waits for
+ * items, the receiver rings the space bell for a sender that waits for room.
+ * Rings ring them by themselves (see ring.h); what is here serves those who
+ * make bells, hand them over, or wait on them in a loop of their own.
+ *
+ *	struct peal_doorbell bell;
+ *
+ *	peal_doorbell_init(&bell, PEAL_DOORBELL_EVENTFD);
+ *	peal_doorbell_ring(&bell);			// one thread
+ *	if (peal_doorbell_wait(&bell, 1000) > 0)	// another, at most 1 s
+ *		peal_doorbell_clear(&bell);
+ *	peal_doorbell_finish(&bell);
+ *
+ * Caveats: a doorbell says "look again", never how often it was rung. A peer
+ * that shares an eventfd or a pipe can clear O_NONBLOCK on it and fill it up,
+ * and then ringing blocks; among strangers use sockets.
+ *
+ * Once made, a doorbell is only read, so threads can share one.
+ */
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/** What a doorbell is made of. */
+enum peal_doorbell_kind {
+	PEAL_DOORBELL_NONE,    /**< no bell: the side polls. All zero. */
+	PEAL_DOORBELL_EVENTFD, /**< one fd for both ends; the fastest */
+	PEAL_DOORBELL_PIPE,    /**< two fds */
+	PEAL_DOORBELL_SOCKET,  /**< brought by the caller; never blocks */
+};
+
+/** A doorbell. All zero is PEAL_DOORBELL_NONE. */
+struct peal_doorbell {
+	int wait_fd;		      /* ro: readable when it was rung */
+	int ring_fd;		      /* ro: written to ring it */
+	enum peal_doorbell_kind kind; /* ro */
+	unsigned owned;		      /* private: close both at finish */
+};
+
+/**
+ * Make a doorbell.
+ * @param bell  filled in on success, untouched on failure
+ * @param kind  PEAL_DOORBELL_EVENTFD or PEAL_DOORBELL_PIPE
+ * @return      0, -EINVAL another kind, -EMFILE, -ENFILE or -ENOMEM
+ * Its fds are non-blocking and close-on-exec, and belong to bell.
+ */
+int peal_doorbell_init(struct peal_doorbell *bell,
+		       enum peal_doorbell_kind kind);
+
+/**
+ * Use fds that you bring: an eventfd, a pipe's ends or a socket.
+ * @param bell     filled in on success, untouched on failure
+ * @param kind     what they are
+ * @param wait_fd  to wait on, or -1 on the side that only rings
+ * @param ring_fd  to ring, or -1 on the side that only waits
+ * @return         0, -EINVAL another kind or two times -1, -EBADF no such fd,
+ *                 -EBADMSG an fd of another kind, or an eventfd or a pipe
+ *                 without O_NONBLOCK: set it, with fcntl(F_SETFL)
+ * The fds stay yours: keep them open as long as the bell is in use.
+ */
+int peal_doorbell_borrow(struct peal_doorbell *bell,
+			 enum peal_doorbell_kind kind, int wait_fd,
+			 int ring_fd);
+
+/** Close what was made here. bell is PEAL_DOORBELL_NONE then. */
+void peal_doorbell_finish(struct peal_doorbell *bell);
+
+/**
+ * Ring it. A bell that was rung already stays so, which is no error.
+ * @return  0, or the error of write(2) or send(2): -EPIPE nobody can wait on
+ *          it any more (no SIGPIPE is raised), -EBADF no such fd
+ * One system call for an eventfd or a socket. Safe in signal handlers, but for
+ * a pipe.
+ */
+int peal_doorbell_ring(const struct peal_doorbell *bell);
+
+/**
+ * Take back what was rung so far. Never blocks, even if somebody cleared
+ * O_NONBLOCK on an eventfd that is shared.
+ * @return  1 it was rung, 0 it was not, -EPIPE nobody can ring it any more, or
+ *          another error of read(2)
+ */
+int peal_doorbell_clear(const struct peal_doorbell *bell);
+
+/**
+ * Sleep until it is rung; it stays rung.
+ * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0 to look
+ * @return            1 it was rung, 0 the time is over, -EINVAL there is
+ *                    nothing to wait on, or another error of ppoll(2)
+ * Signals do not end it.
+ */
+int peal_doorbell_wait(const struct peal_doorbell *bell, int timeout_ms);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

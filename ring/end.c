@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * One end of a ring: the wake protocol, the same for both directions.
+ *
+ *	publisher			waiter
+ *	store position (release)	clear the bell, where it needs it
+ *	full fence			store the wake position
+ *	load the wake position		full fence
+ *	crossed? ring the bell		load the peer's state, its position
+ *					enough? do not sleep
+ *
+ * Either the publisher sees the wake position or the waiter sees what was
+ * published; without any one of the two fences both can miss. The protocol is
+ * that of virtio's event index and of Xen's req_event (xen/io/ring.h), with
+ * 64-bit positions.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "endpoint.h"
+
+static uint64_t load_acquire(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static uint64_t load_relaxed(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+static void store_relaxed(uint64_t *word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+
+/* Let those who look on see the counts; in cold paths only. */
+static void show_counts(struct peal_end *end)
+{
+	struct peal_ring_stats stats;
+	const uint64_t *words = (const uint64_t *)&stats;
+
+	peal_end_stats(end, &stats);
+	for (size_t i = 0; i < sizeof(stats) / sizeof(*words); i++)
+		store_relaxed(&end->counts[i], words[i]);
+}
+
+int peal_end_ring(struct peal_end *end)
+{
+	int ret;
+
+	if (end->rings.kind == PEAL_DOORBELL_NONE)
+		return 0;
+	ret = peal_doorbell_ring(&end->rings);
+	end->stats.doorbells++;
+	if (ret < 0)
+		end->stats.bell_errors++;
+	show_counts(end);
+	return ret;
+}
+
+/*
+ * Tell the peer that this end will move no more. It may be asleep below any
+ * watermark and the crossing test does not see a state, so it is rung anyway.
+ */
+static void leave(struct peal_end *end, enum peal_state state, int error)
+{
+	end->error = error;
+	end->limit = end->here; /* so that every call comes to look */
+	end->waiting = false;
+	/* Release: whoever sees the state sees the last position. */
+	__atomic_store_n(end->state, (uint64_t)state, __ATOMIC_RELEASE);
+	/* Pairs with the fence in peal_end_arm(). */
+	peal_end_fence();
+	peal_end_ring(end);
+}
+
+static int broken(struct peal_end *end)
+{
+	leave(end, PEAL_STATE_BROKEN, -EPROTO);
+	return end->error;
+}
+
+/* Take over the peer's position: loaded once, checked, then private. */
+static bool advance(struct peal_end *end)
+{
+	/* Pairs with the release store in peal_end_publish(). */
+	uint64_t limit = load_acquire(end->peer_position) + end->bias;
+	uint64_t before = end->limit - end->here;
+	uint64_t now = limit - end->here;
+
+	if (now > end->capacity || now < before)
+		return false;
+	end->limit = limit;
+	return true;
+}
+
+/* The peer moves no more: what is known now is the last. */
+static void over(struct peal_end *end, int reason)
+{
+	end->ended = true;
+	end->end_reason = reason;
+	if (end->sender)
+		end->limit = end->here; /* nobody takes what it would send */
+}
+
+/* Has the peer said that it moves no more? The position comes after. */
+static int look_for_end(struct peal_end *end)
+{
+	uint64_t state = load_acquire(end->peer_state);
+
+	if (state == PEAL_STATE_OPEN)
+		return 0;
+	if (state > PEAL_STATE_BROKEN || !advance(end))
+		return broken(end);
+	over(end, state == PEAL_STATE_FINISHED ? 0 : -EPROTO);
+	return 0;
+}
+
+ssize_t peal_end_refresh(struct peal_end *end, uint64_t want)
+{
+	if (end->error)
+		return end->error;
+	if (!end->ended) {
+		if (!advance(end))
+			return broken(end);
+		if (peal_end_known(end) < want && look_for_end(end) < 0)
+			return end->error;
+	}
+	if (end->ended && end->sender)
+		return -EPIPE;
+	return (ssize_t)peal_end_known(end);
+}
+
+void peal_end_hangup(struct peal_end *end, int reason)
+{
+	if (end->error || end->ended)
+		return;
+	if (look_for_end(end) < 0 || end->ended)
+		return;
+	if (!advance(end)) {
+		broken(end);
+		return;
+	}
+	over(end, reason);
+}
+
+/*
+ * The peer waits for a position that this end has not reached. Its wake word
+ * may be stale or a lie, which costs a bell or an early delivery at most.
+ */
+static bool peer_waits(const struct peal_end *end)
+{
+	return load_relaxed(end->peer_wake) - end->here - 1 < end->capacity;
+}
+
+void peal_end_prepare(struct peal_end *end, uint64_t want, bool beyond)
+{
+	uint64_t target = end->here + want;
+
+	if (beyond) {
+		if (want <= peal_end_known(end))
+			target = end->limit + 1;
+		end->offered_here = end->here;
+		end->offered_limit = end->limit;
+	}
+	/* An eventfd that is watched edge-triggered needs no clearing, one that
+	 * is waited on is cleared after the wait. The others would fill up. */
+	if (end->waits_on.kind > PEAL_DOORBELL_EVENTFD)
+		peal_doorbell_clear(&end->waits_on);
+	end->want = want;
+	end->waiting = true;
+	end->stats.stalls++;
+	show_counts(end);
+	if (end->armed == target - end->bias)
+		return;
+	end->armed = target - end->bias;
+	store_relaxed(end->wake, end->armed);
+}
+
+/*
+ * A sender that is short has armed, and a receiver that sleeps below its
+ * watermark has to take what there is: there will be no more without room.
+ * Told once, it knows; later it sees the wake word when it arms.
+ */
+static void rouse_receiver(struct peal_end *end)
+{
+	if (!peer_waits(end) || (end->offered_here == end->here &&
+				 end->offered_limit == end->limit &&
+				 end->offered_armed == end->armed))
+		return;
+	end->offered_here = end->here;
+	end->offered_limit = end->limit;
+	end->offered_armed = end->armed;
+	peal_end_ring(end);
+}
+
+/* Where the two watermarks would have both ends asleep. */
+static enum peal_found check_deadlock(struct peal_end *end)
+{
+	if (end->sender)
+		rouse_receiver(end);
+	else if (peal_end_known(end) > 0 && peer_waits(end) &&
+		 (end->offered_here != end->here ||
+		  end->offered_limit != end->limit))
+		return PEAL_FOUND_OFFER;
+	return PEAL_FOUND_SHORT;
+}
+
+enum peal_found peal_end_check(struct peal_end *end)
+{
+	ssize_t ret = peal_end_refresh(end, end->capacity + 1);
+
+	if (end->error)
+		return PEAL_FOUND_BROKEN;
+	if (end->ended)
+		return PEAL_FOUND_END;
+	if (!end->waiting)
+		return PEAL_FOUND_SHORT;
+	/* Reached, and nobody has taken any of it in the meantime. */
+	if (peal_end_reached(end) && (uint64_t)ret >= end->want)
+		return PEAL_FOUND_ENOUGH;
+	return check_deadlock(end);
+}
+
+void peal_end_settle(struct peal_end *end, enum peal_found found)
+{
+	if (end->waiting && peal_end_known(end) > 0)
+		end->stats.transitions++;
+	end->waiting = false;
+	if (found == PEAL_FOUND_OFFER) { /* not the same again */
+		end->offered_here = end->here;
+		end->offered_limit = end->limit;
+	}
+}
+
+bool peal_end_arm(struct peal_end *end, uint64_t want)
+{
+	enum peal_found found;
+
+	if (end->error)
+		return false;
+	peal_end_prepare(end, want, false);
+	if (!end->sender) /* what was refused may be offered again */
+		end->offered_here = end->here - 1;
+	/* Pairs with the fences in peal_end_publish() and leave(). */
+	peal_end_fence();
+	found = peal_end_check(end);
+	if (found == PEAL_FOUND_SHORT)
+		return true;
+	peal_end_settle(end, found);
+	return false;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * A bell of ours may have been owed for a position that is no longer stored.
+ * An eventfd and a pipe of our own can be rung by whoever waits.
+ */
+static void ring_self(struct peal_end *end)
+{
+	if (end->waits_on.ring_fd >= 0 &&
+	    end->waits_on.kind != PEAL_DOORBELL_SOCKET)
+		peal_doorbell_ring(&end->waits_on);
+}
+
+ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
+{
+	uint64_t want = larger(n, end->watermark);
+	bool waiting = end->waiting;
+	ssize_t ret;
+
+	if (n == 0 || n > end->capacity)
+		return -EINVAL;
+	ret = peal_end_refresh(end, n);
+	if (ret < 0 || (uint64_t)ret >= n)
+		return ret;
+	if (waiting && !peal_end_reached(end) &&
+	    end->armed - (end->here - end->bias) <= want) {
+		/* Armed already, for this position or a nearer one. */
+		end->want = smaller(end->want, want);
+		rouse_receiver(end);
+		return 0;
+	}
+	peal_end_prepare(end, want, false);
+	/* Pairs with the fence in peal_end_publish(). */
+	peal_end_fence();
+	ret = peal_end_refresh(end, end->capacity + 1);
+	if (ret < 0)
+		return ret;
+	if ((uint64_t)ret >= n) {
+		end->waiting = waiting;
+		if (waiting)
+			ring_self(end);
+		return ret;
+	}
+	rouse_receiver(end);
+	return 0;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Nothing has come in time; or it has, at the last moment. */
+static ssize_t timed_out(struct peal_end *end, uint64_t n)
+{
+	ssize_t ret = peal_end_refresh(end, n);
+
+	if (ret < 0 || (uint64_t)ret >= n || end->ended)
+		return ret;
+	return -ETIMEDOUT;
+}
+
+ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
+{
+	uint64_t want = larger(n, end->watermark);
+	enum peal_found found;
+	int64_t deadline = 0;
+	ssize_t ret;
+
+	if (n == 0 || n > end->capacity)
+		return -EINVAL;
+	ret = peal_end_refresh(end, n);
+	if (ret < 0 || (uint64_t)ret >= n || end->ended)
+		return ret;
+	if (timeout_ms > 0)
+		deadline = now_ms() + timeout_ms;
+	while (peal_end_arm(end, want)) {
+		int rung = peal_doorbell_wait(&end->waits_on, timeout_ms);
+
+		if (rung < 0)
+			return rung;
+		if (rung == 0)
+			return timed_out(end, n);
+		rung = peal_doorbell_clear(&end->waits_on);
+		found = peal_end_check(end);
+		if (found != PEAL_FOUND_SHORT) {
+			peal_end_settle(end, found);
+			break;
+		}
+		if (rung < 0) /* nobody can ring it, and it would not sleep */
+			return rung;
+		if (timeout_ms > 0) {
+			int64_t left = deadline - now_ms();
+
+			timeout_ms = left > 0 ? (int)left : 0;
+		}
+	}
+	return peal_end_refresh(end, 0);
+}
+
+ssize_t peal_end_walk(struct peal_end *end, size_t n,
+		      size_t (*step)(unsigned char *items, size_t n,
+				     void *user),
+		      void *user)
+{
+	ssize_t available = peal_end_refresh(end, n);
+	uint64_t most, done = 0;
+
+	if (available < 0)
+		return available;
+	most = (uint64_t)available < n ? (uint64_t)available : n;
+	while (done < most) {
+		uint64_t index = (end->here + done) & end->mask;
+		uint64_t span = end->wrap - index;
+		size_t used;
+
+		if (span > most - done)
+			span = most - done;
+		used = step(end->items + index * end->item_size, (size_t)span,
+			    user);
+		done += used;
+		if (used < span)
+			break;
+	}
+	if (done > 0)
+		peal_end_publish(end, done);
+	return (ssize_t)done;
+}
+
+int peal_end_set_watermark(struct peal_end *end, size_t n)
+{
+	if (n == 0 || n > end->capacity)
+		return -EINVAL;
+	end->watermark = n;
+	return 0;
+}
+
+void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats)
+{
+	*stats = end->stats;
+	stats->publishes = end->publishes;
+}
+
+/*
+ * The own shared words are read here for the first and last time: what this
+ * end has published lives in private memory from now on.
+ */
+int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
+		    bool sender, const struct peal_doorbell *rings,
+		    const struct peal_doorbell *waits_on)
+{
+	const struct peal_geometry *g = &ring->geometry;
+	struct peal_page *own = sender ? ring->sender_page
+				       : ring->receiver_page;
+	const struct peal_page *peer = sender ? ring->receiver_page
+					      : ring->sender_page;
+	struct peal_end e = {
+		.items = ring->items,
+		.mask = g->capacity - 1,
+		.wrap = g->flags & PEAL_RING_TWICE ? 2 * g->capacity
+						   : g->capacity,
+		.item_size = g->item_size,
+		.position = &own->position,
+		.wake = &own->wake,
+		.state = &own->state,
+		.counts = own->counts,
+		.peer_position = &peer->position,
+		.peer_wake = &peer->wake,
+		.peer_state = &peer->state,
+		.capacity = g->capacity,
+		.bias = sender ? g->capacity : 0,
+		.watermark = 1,
+		.sender = sender,
+	};
+
+	if (rings)
+		e.rings = *rings;
+	if (waits_on)
+		e.waits_on = *waits_on;
+	e.here = load_relaxed(e.position);
+	e.limit = load_acquire(e.peer_position) + e.bias;
+	if (peal_end_known(&e) > e.capacity)
+		return -EPROTO;
+	if (load_relaxed(e.state) != PEAL_STATE_OPEN)
+		return -EPIPE;
+	/* Unarmed: the peer has reached this position already. */
+	e.armed = e.limit - e.bias;
+	store_relaxed(e.wake, e.armed);
+	e.offered_here = e.here - 1; /* nothing was */
+	*end = e;
+	return 0;
+}
+
+void peal_end_finish(struct peal_end *end)
+{
+	if (end->state && !end->error)
+		leave(end, PEAL_STATE_FINISHED, -EPIPE);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_END_H
+#define PEAL_END_H
+/**
+ * @file
+ * What a sender and a receiver have in common: one end of a ring.
+ *
+ * Nothing in here is for programs: they use ring.h. It is installed because
+ * the few lines that run for each item are inline.
+ *
+ * The two ends mirror each other. Each has a position of its own (a sender its
+ * tail, a receiver its head) and a limit up to which the items are its own to
+ * use, which the other end moves by moving its position:
+ *
+ *	sender:    here = tail   limit = head + capacity   (room)
+ *	receiver:  here = head   limit = tail              (data)
+ *
+ * so that `limit - here` items are available, and both ends wait, wake and
+ * check the other end's words by the same few functions.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/types.h>
+
+#include <peal/doorbell.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/** Counts of one end since it was attached. */
+struct peal_ring_stats {
+	uint64_t publishes;   /**< commits, or releases */
+	uint64_t doorbells;   /**< of them, those that rang the other end */
+	uint64_t bell_errors; /**< rings that failed */
+	uint64_t stalls;      /**< times it had too little and armed for more */
+	uint64_t transitions; /**< times it had found too little, then enough */
+};
+
+/** One end of a ring. Every field is private. */
+struct peal_end {
+	/* Touched for each item or batch. */
+	unsigned char *items;
+	uint64_t here;	    /* own position; the shared word follows it */
+	uint64_t limit;	    /* see above; checked, moves forward only */
+	uint64_t mask;	    /* capacity - 1 */
+	uint64_t wrap;	    /* items from the first to where spans must end */
+	uint64_t item_size; /* bytes */
+	uint64_t *position; /* own word, shared */
+	const uint64_t *peer_wake; /* the peer's word, shared */
+	uint64_t publishes;
+
+	/* Touched when the limit that is known falls short. */
+	const uint64_t *peer_position;
+	const uint64_t *peer_state;
+	uint64_t capacity;  /* items */
+	uint64_t bias;	    /* limit - the peer's position: capacity or 0 */
+	uint64_t watermark; /* items to be woken for */
+	uint64_t want;	    /* items that it waits for */
+	uint64_t armed;	    /* the position that it waits for, as stored */
+	uint64_t *wake;	    /* own word, shared */
+	uint64_t *state;    /* own word, shared */
+	uint64_t *counts;   /* own words, shared: for those who look on */
+	/* What was there when a receiver was last offered less than it waits
+	 * for, or when a sender last roused a receiver for that. */
+	uint64_t offered_here, offered_limit, offered_armed;
+	int error;	/* sticky: -EPROTO, or -EPIPE once it was finished */
+	int end_reason; /* why the peer will move no more, once ended */
+	bool sender;
+	bool waiting; /* armed, and not yet found satisfied */
+	bool ended;   /* the peer moves no more, limit is the last one */
+	struct peal_doorbell rings;    /* the peer */
+	struct peal_doorbell waits_on; /* for the peer */
+	struct peal_ring_stats stats;
+};
+
+/**
+ * Look at the peer's position again.
+ * @return  how many items are available, or the sticky error
+ */
+ssize_t peal_end_refresh(struct peal_end *end, uint64_t want);
+
+/**
+ * A sender's: make sure of n free items, or arm for them.
+ * @return  how many are free, 0 it is armed, or an error of
+ *          peal_sender_reserve()
+ */
+ssize_t peal_end_reserve(struct peal_end *end, uint64_t n);
+
+/** Ring the peer, and count it. @return 0 or the bell's error */
+int peal_end_ring(struct peal_end *end);
+
+/** The items from here on, as one span of at most n. @return how many */
+static inline ssize_t peal_end_span(const struct peal_end *end, uint64_t n,
+				    void *items)
+{
+	uint64_t index = end->here & end->mask;
+	uint64_t room = end->wrap - index;
+	void *first = end->items + index * end->item_size;
+
+	memcpy(items, &first, sizeof(first));
+	return (ssize_t)(n < room ? n : room);
+}
+
+/**
+ * Move the own position by n items and ring the peer if that crosses the
+ * position it waits for: `here - wake < n` says that the wake position lies
+ * behind the old position and not behind the new one. This is virtio's event
+ * index with 64-bit positions (Virtual I/O Device Specification 1.2, 2.7.10).
+ */
+static inline int peal_end_publish(struct peal_end *end, uint64_t n)
+{
+	uint64_t here = end->here + n, wake;
+
+	if (__builtin_expect(n > end->limit - end->here, 0)) {
+		ssize_t ret = peal_end_refresh(end, 0);
+
+		return ret < 0 ? (int)ret : -EINVAL;
+	}
+	end->here = here;
+	end->publishes++;
+	/* Pairs with the acquire load in peal_end_refresh(): whoever sees the
+	 * position sees the items, or is allowed to overwrite them. */
+	__atomic_store_n(end->position, here, __ATOMIC_RELEASE);
+	/* Pairs with the fence in peal_end_arm(): either the waiter's recheck
+	 * sees the position, or we see its wake word. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	wake = __atomic_load_n(end->peer_wake, __ATOMIC_RELAXED);
+	if (here - wake < n)
+		return peal_end_ring(end);
+	return 0;
+}
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_RING_ENDPOINT_H
+#define PEAL_RING_ENDPOINT_H
+/*
+ * The wake protocol of one end, as the blocking calls and the reactor use it.
+ *
+ *	peal_end_prepare()  clear the bell where needed, store the wake position
+ *	peal_end_fence()    once for any number of ends
+ *	peal_end_check()    look again: if there is nothing, sleep on the bell
+ *
+ * Never clear after the check, never sleep without it.
+ */
+#include <peal/ring.h>
+
+#include "layout.h"
+
+/* What a look at a waiting end says. */
+enum peal_found {
+	PEAL_FOUND_SHORT,  /* too little: it may sleep */
+	PEAL_FOUND_ENOUGH, /* as much as it waits for */
+	PEAL_FOUND_OFFER,  /* less, but the sender cannot go on without room */
+	PEAL_FOUND_END,	   /* the peer moves no more; there may be items left */
+	PEAL_FOUND_BROKEN, /* end->error says why */
+};
+
+int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
+		    bool sender, const struct peal_doorbell *rings,
+		    const struct peal_doorbell *waits_on);
+void peal_end_finish(struct peal_end *end);
+void peal_end_hangup(struct peal_end *end, int reason);
+int peal_end_set_watermark(struct peal_end *end, size_t n);
+
+/* Items available as far as is known, without looking. */
+static inline uint64_t peal_end_known(const struct peal_end *end)
+{
+	return end->limit - end->here;
+}
+
+/* Has the peer reached the position that this end armed for? */
+static inline bool peal_end_reached(const struct peal_end *end)
+{
+	return end->limit - end->bias - end->armed <= UINT64_MAX / 2;
+}
+
+/*
+ * Wait for `want` items, 1 to the capacity, counted from the own position.
+ * `beyond`: and for more than what is known now, which the user has declined.
+ */
+void peal_end_prepare(struct peal_end *end, uint64_t want, bool beyond);
+static inline void peal_end_fence(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+enum peal_found peal_end_check(struct peal_end *end);
+
+/* The wait is over, as was found, and its owner is told: a transition. */
+void peal_end_settle(struct peal_end *end, enum peal_found found);
+
+/* All of it for one end; a transition if it returns false. */
+bool peal_end_arm(struct peal_end *end, uint64_t want);
+
+/* Sleep until n are available. @return how many, 0 or an error */
+ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms);
+
+/*
+ * Walk over up to n of the items from here on, span by span, then publish
+ * them. `step` returns how many of the span it used.
+ */
+ssize_t peal_end_walk(struct peal_end *end, size_t n,
+		      size_t (*step)(unsigned char *items, size_t n,
+				     void *user),
+		      void *user);
+
+void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "endpoint.h"
+
+int peal_sender_attach(struct peal_sender *tx, const struct peal_ring *ring,
+		       const struct peal_doorbell *data,
+		       const struct peal_doorbell *space)
+{
+	return peal_end_attach(&tx->end, ring, true, data, space);
+}
+
+void peal_sender_finish(struct peal_sender *tx)
+{
+	peal_end_finish(&tx->end);
+}
+
+int peal_sender_set_watermark(struct peal_sender *tx, size_t n)
+{
+	return peal_end_set_watermark(&tx->end, n);
+}
+
+ssize_t(peal_sender_wait)(struct peal_sender *tx, size_t n, int timeout_ms,
+			  void *items)
+{
+	ssize_t ret = peal_end_wait(&tx->end, n, timeout_ms);
+
+	return ret <= 0 ? ret : peal_end_span(&tx->end, (uint64_t)ret, items);
+}
+
+struct put {
+	const unsigned char *from;
+	size_t item_size;
+};
+
+static size_t put(unsigned char *items, size_t n, void *user)
+{
+	struct put *p = user;
+
+	memcpy(items, p->from, n * p->item_size);
+	p->from += n * p->item_size;
+	return n;
+}
+
+ssize_t peal_sender_put(struct peal_sender *tx, const void *items, size_t n)
+{
+	struct put p = { items, tx->end.item_size };
+
+	return peal_end_walk(&tx->end, n, put, &p);
+}
+
+struct fill {
+	bool (*fill)(void *item, void *user);
+	void *user;
+	size_t item_size;
+};
+
+static size_t fill(unsigned char *items, size_t n, void *user)
+{
+	struct fill *f = user;
+
+	for (size_t i = 0; i < n; i++)
+		if (!f->fill(items + i * f->item_size, f->user))
+			return i;
+	return n;
+}
+
+ssize_t peal_sender_each(struct peal_sender *tx, size_t n,
+			 bool (*callback)(void *item, void *user), void *user)
+{
+	struct fill f = { callback, user, tx->end.item_size };
+
+	return peal_end_walk(&tx->end, n, fill, &f);
+}
+
+bool peal_sender_arm(struct peal_sender *tx)
+{
+	return peal_end_arm(&tx->end, tx->end.watermark);
+}
+
+int peal_sender_clear(struct peal_sender *tx)
+{
+	return peal_doorbell_clear(&tx->end.waits_on);
+}
+
+int peal_sender_fd(const struct peal_sender *tx)
+{
+	return tx->end.waits_on.kind == PEAL_DOORBELL_NONE
+		       ? -1
+		       : tx->end.waits_on.wait_fd;
+}
+
+void peal_sender_hangup(struct peal_sender *tx)
+{
+	peal_end_hangup(&tx->end, -EPIPE);
+}
+
+void peal_sender_stats(const struct peal_sender *tx,
+		       struct peal_ring_stats *stats)
+{
+	peal_end_stats(&tx->end, stats);
+}
