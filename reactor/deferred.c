@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What other threads and signal handlers can do to a loop: defer a call, wake
+ * it, stop it.
+ *
+ * Calls are pushed to a stack (R. K. Treiber, Systems Programming: Coping with
+ * Parallelism, 1986) that the loop takes as a whole. Whoever pushes writes
+ * wake_fd only if the loop might sleep:
+ *
+ *	push a call			asleep = true
+ *	full fence			full fence
+ *	asleep? write wake_fd		calls? do not sleep
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+void peal_reactor_kick(struct peal_reactor *loop)
+{
+	const uint64_t one = 1;
+	int error = errno;
+
+	/* Seen as set, it is not yet unset by peal_reactor_unkick(), which is
+	 * followed by another look at what there is to do. */
+	if (!__atomic_exchange_n(&loop->awoken, true, __ATOMIC_SEQ_CST))
+		while (write(loop->wake_fd, &one, sizeof(one)) < 0 &&
+		       errno == EINTR)
+			;
+	errno = error;
+}
+
+void peal_reactor_unkick(struct peal_reactor *loop)
+{
+	uint64_t count;
+
+	loop->stats.system_calls++;
+	while (read(loop->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+	(void)__atomic_exchange_n(&loop->awoken, false, __ATOMIC_SEQ_CST);
+}
+
+void peal_reactor_nudge(struct peal_reactor *loop)
+{
+	if (!loop->dispatching)
+		peal_reactor_kick(loop);
+}
+
+void peal_reactor_wake(struct peal_reactor *loop)
+{
+	peal_reactor_kick(loop);
+}
+
+void peal_reactor_stop(struct peal_reactor *loop)
+{
+	__atomic_store_n(&loop->stop, true, __ATOMIC_SEQ_CST);
+	peal_reactor_kick(loop);
+}
+
+int peal_reactor_add_deferred(
+	struct peal_reactor *loop, struct peal_source *source,
+	void (*call)(struct peal_source *source, void *user), void *user)
+{
+	int ret;
+
+	if (!call)
+		return -EINVAL;
+	ret = peal_source_enter(loop, source, PEAL_KIND_DEFERRED);
+	if (ret < 0)
+		return ret;
+	source->callback.call = call;
+	source->user = user;
+	return 0;
+}
+
+void peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source)
+{
+	struct peal_source *head;
+
+	if (__atomic_exchange_n(&source->deferred, true, __ATOMIC_SEQ_CST))
+		return;
+	head = __atomic_load_n(&loop->calls, __ATOMIC_RELAXED);
+	do
+		source->deferred_next = head;
+	while (!__atomic_compare_exchange_n(&loop->calls, &head, source, true,
+					    __ATOMIC_SEQ_CST,
+					    __ATOMIC_RELAXED));
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST))
+		peal_reactor_kick(loop);
+}
+
+void peal_deferred_collect(struct peal_reactor *loop)
+{
+	struct peal_source *stack, *queue = NULL;
+
+	if (!__atomic_load_n(&loop->calls, __ATOMIC_RELAXED))
+		return;
+	stack = __atomic_exchange_n(&loop->calls, NULL, __ATOMIC_SEQ_CST);
+	while (stack) { /* first come, first served */
+		struct peal_source *source = stack;
+
+		stack = source->deferred_next;
+		source->deferred_next = queue;
+		queue = source;
+	}
+	for (; queue; queue = queue->deferred_next)
+		peal_source_ready(queue);
+}
+
+void peal_deferred_turn(struct peal_source *source)
+{
+	/* From here on it can be deferred again. */
+	__atomic_store_n(&source->deferred, false, __ATOMIC_SEQ_CST);
+	source->reactor->made++;
+	source->callback.call(source, source->user);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Timers: a heap of four children a node (D. B. Johnson, Priority queues with
+ * update and finding minimum spanning trees, 1975) in the reactor's table,
+ * behind one timerfd. Ranks count from 1 for a source; the heap's from 0.
+ */
+#include <errno.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "internal.h"
+
+#define CHILDREN 4u
+#define NSEC 1000000000u
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NSEC + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t add_saturated(uint64_t a, uint64_t b)
+{
+	return a + b < a ? UINT64_MAX : a + b;
+}
+
+static void place(struct peal_reactor *loop, uint32_t rank, uint64_t deadline,
+		  struct peal_source *source)
+{
+	loop->slots[rank].deadline = deadline;
+	loop->slots[rank].timer = source;
+	source->rank = rank + 1;
+}
+
+static void sift_up(struct peal_reactor *loop, uint32_t rank, uint64_t deadline,
+		    struct peal_source *source)
+{
+	while (rank > 0) {
+		uint32_t parent = (rank - 1) / CHILDREN;
+		struct peal_slot *slot = &loop->slots[parent];
+
+		if (slot->deadline <= deadline)
+			break;
+		place(loop, rank, slot->deadline, slot->timer);
+		rank = parent;
+	}
+	place(loop, rank, deadline, source);
+}
+
+/* The child of a rank that is due first, or the rank itself. */
+static uint32_t earliest_child(const struct peal_reactor *loop, uint32_t rank)
+{
+	uint64_t first = (uint64_t)rank * CHILDREN + 1;
+	uint64_t end = first + CHILDREN;
+	uint32_t best;
+
+	if (first >= loop->timers)
+		return rank;
+	if (end > loop->timers)
+		end = loop->timers;
+	best = (uint32_t)first;
+	for (uint32_t i = best + 1; i < end; i++)
+		if (loop->slots[i].deadline < loop->slots[best].deadline)
+			best = i;
+	return best;
+}
+
+static void sift_down(struct peal_reactor *loop, uint32_t rank,
+		      uint64_t deadline, struct peal_source *source)
+{
+	for (;;) {
+		uint32_t child = earliest_child(loop, rank);
+		struct peal_slot *slot = &loop->slots[child];
+
+		if (child == rank || slot->deadline >= deadline)
+			break;
+		place(loop, rank, slot->deadline, slot->timer);
+		rank = child;
+	}
+	place(loop, rank, deadline, source);
+}
+
+static void heap_remove(struct peal_reactor *loop, struct peal_source *source)
+{
+	uint32_t rank = source->rank - 1;
+	struct peal_slot *last = &loop->slots[--loop->timers];
+
+	source->rank = 0;
+	if (rank == loop->timers)
+		return;
+	if (last->deadline < loop->slots[rank].deadline)
+		sift_up(loop, rank, last->deadline, last->timer);
+	else
+		sift_down(loop, rank, last->deadline, last->timer);
+}
+
+static void heap_add(struct peal_reactor *loop, struct peal_source *source,
+		     uint64_t deadline)
+{
+	sift_up(loop, loop->timers++, deadline, source);
+}
+
+void peal_timers_program(struct peal_reactor *loop)
+{
+	uint64_t deadline;
+	struct itimerspec its = { 0 };
+
+	if (loop->timers == 0)
+		return;
+	deadline = loop->slots[0].deadline;
+	/* Set too early, it fires once for nothing; that is cheaper than to
+	 * set it for each timer that is cancelled. */
+	if (loop->timer_set != 0 && loop->timer_set <= deadline)
+		return;
+	if (deadline == 0)
+		deadline = 1; /* 0 would disarm it */
+	its.it_value.tv_sec = (time_t)(deadline / NSEC);
+	its.it_value.tv_nsec = (long)(deadline % NSEC);
+	loop->stats.system_calls++;
+	timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &its, NULL);
+	loop->timer_set = deadline;
+}
+
+void peal_timers_expire(struct peal_reactor *loop)
+{
+	uint64_t now = now_ns();
+
+	loop->timer_set = 0; /* it has fired */
+	while (loop->timers > 0 && loop->slots[0].deadline <= now) {
+		uint64_t deadline = loop->slots[0].deadline, n = 1;
+		struct peal_source *source = loop->slots[0].timer;
+
+		heap_remove(loop, source);
+		if (source->period) {
+			n = (now - deadline) / source->period + 1;
+			heap_add(loop, source,
+				 add_saturated(deadline, n * source->period));
+		}
+		source->expirations += n;
+		peal_source_ready(source);
+	}
+}
+
+void peal_timer_turn(struct peal_source *source)
+{
+	uint64_t expirations = source->expirations;
+
+	source->expirations = 0;
+	source->reactor->made++;
+	source->callback.on_timer(source, expirations, source->user);
+}
+
+void peal_timer_drop(struct peal_source *source)
+{
+	if (source->rank)
+		heap_remove(source->reactor, source);
+	source->expirations = 0;
+	peal_link_remove(&source->link);
+}
+
+int peal_reactor_add_timer(struct peal_reactor *loop,
+			   struct peal_source *source,
+			   void (*on_timer)(struct peal_source *source,
+					    uint64_t expirations, void *user),
+			   void *user)
+{
+	int ret;
+
+	if (!on_timer)
+		return -EINVAL;
+	ret = peal_source_enter(loop, source, PEAL_KIND_TIMER);
+	if (ret < 0)
+		return ret;
+	source->callback.on_timer = on_timer;
+	source->user = user;
+	return 0;
+}
+
+static int check(struct peal_reactor *loop, struct peal_source *source)
+{
+	if (!peal_reactor_here(loop))
+		return -ECHILD;
+	if (source->reactor != loop || source->kind != PEAL_KIND_TIMER)
+		return -EINVAL;
+	return 0;
+}
+
+int peal_reactor_set_timer(struct peal_reactor *loop,
+			   struct peal_source *source, uint64_t first,
+			   uint64_t period, unsigned flags)
+{
+	int ret = check(loop, source);
+
+	if (ret < 0)
+		return ret;
+	if (flags & ~PEAL_TIMER_ABSOLUTE)
+		return -EINVAL;
+	if (!(flags & PEAL_TIMER_ABSOLUTE))
+		first = add_saturated(now_ns(), first);
+	peal_timer_drop(source);
+	source->period = period;
+	heap_add(loop, source, first);
+	if (!loop->dispatching)
+		peal_timers_program(loop);
+	return 0;
+}
+
+int peal_reactor_cancel_timer(struct peal_reactor *loop,
+			      struct peal_source *source)
+{
+	int ret = check(loop, source);
+
+	if (ret == 0)
+		peal_timer_drop(source);
+	return ret;
+}
