@@ -1,0 +1,116 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# A program of somebody else's, compiled against what `make install` leaves.
+
+. "${top_srcdir:-$(dirname "$0")/..}/tests/tap.sh"
+
+[ "$SANITIZERS" = yes ] && skip_all 'a program would need the sanitizers, too'
+have "$PKG_CONFIG" || skip_all "no $PKG_CONFIG"
+
+# A staged installation, since the library is tied to its prefix.
+stage=$scratch/stage
+program=$scratch/program
+mkdir "$program"
+
+# The make that runs this test has flags and jobs of its own.
+install() {
+	MAKEFLAGS='' $MAKE -C "$top_builddir" install DESTDIR="$stage"
+}
+
+folder_of() {
+	dirname "$(find "$stage" -name "$1" | head -n 1)"
+}
+
+# pkg-config leaves folders of the system out, but these are below the stage.
+flags() {
+	PKG_CONFIG_PATH=$(folder_of peal.pc) PKG_CONFIG_SYSROOT_DIR=$stage \
+	PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 \
+		$PKG_CONFIG "$@" peal
+}
+
+every_header() {
+	for header in "$top_builddir"/include/peal/*.h; do
+		cmp "$header" "$(folder_of ring.h)/$(basename "$header")" ||
+			return 1
+	done
+}
+
+compile() {
+	(cd "$program" && $CC -Wall -Wextra -Werror program.c \
+		$(flags --cflags --libs) -o program)
+}
+
+run() {
+	path=$(folder_of 'libpeal.*')${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+	LD_LIBRARY_PATH=$path "$program/program" >"$program/said" &&
+		cat "$program/said" &&
+		[ "$(cat "$program/said")" = 'on_readable: 42, on_closed: 0' ]
+}
+
+cat >"$program/program.c" <<'END'
+#include <stdio.h>
+
+#include <peal/peal.h>
+
+static long on_readable(struct peal_receiver *rx, void *user)
+{
+	int number = 0;
+
+	(void)user;
+	peal_receiver_get(rx, &number, 1);
+	printf("on_readable: %d, ", number);
+	return PEAL_DONE;
+}
+
+static void on_closed(struct peal_receiver *rx, int reason, void *user)
+{
+	(void)rx;
+	printf("on_closed: %d\n", reason);
+	peal_reactor_stop((struct peal_reactor *)user);
+}
+
+int main(void)
+{
+	struct peal_geometry geometry = { .capacity = 1,
+					  .item_size = sizeof(int) };
+	struct peal_local ring;
+	struct peal_slot slots[1];
+	struct peal_reactor loop;
+	struct peal_source source = { 0 };
+	struct peal_receiver_callbacks callbacks = {
+		.on_readable = on_readable,
+		.on_closed = on_closed,
+		.user = &loop,
+	};
+
+	if (peal_local_init(&ring, &geometry) < 0 ||
+	    peal_reactor_init(&loop, slots, 1) < 0 ||
+	    peal_reactor_add_receiver(&loop, &source, &ring.receiver,
+				      &callbacks) < 0)
+		return 1;
+	peal_sender_put(&ring.sender, &(int){ 42 }, 1);
+	peal_sender_finish(&ring.sender);
+	if (peal_reactor_run(&loop) < 0)
+		return 1;
+	peal_reactor_finish(&loop);
+	peal_local_finish(&ring);
+	return 0;
+}
+END
+
+# The first block of C.
+readme() {
+	awk '/^```c$/ { on = 1; next } /^```$/ { if (on) exit } on' \
+		"$top_srcdir/README.md" >"$program/program.c"
+	compile && LD_LIBRARY_PATH=$path "$program/program" >"$program/said" &&
+		cat "$program/said" && [ "$(cat "$program/said")" = 499999500000 ]
+}
+
+check 'make install works' install
+check 'every public header is installed as it stands in the tree' every_header
+check 'pkg-config finds it' flags --exists --print-errors
+check 'a program compiles by what pkg-config says, and without warnings' \
+	compile
+check 'the program runs' run
+check "the README's smallest program compiles and prints what it says" readme
+finish

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_TOOLS_COMMAND_H
+#define PEAL_TOOLS_COMMAND_H
+/* What the subcommands of peal have in common. */
+
+/* Exit status: it was called wrongly, or this machine cannot do it as asked. */
+#define EXIT_USAGE 2
+
+/* Subcommands. Each returns an exit status. */
+int command_demo(int argc, char **argv);
+
+/* A line to stderr: "peal: " and the text. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* How many entries a directory has, or -1. */
+long count_entries(const char *path);
+
+#endif

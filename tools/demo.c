@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* peal demo: its options, and the order in which everything happens. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "demo.h"
+
+#define SECONDS_MAX 1000000
+/* A memfd, two doorbells and a pidfd. */
+#define FDS_PER_SENDER 4u
+#define FDS_BESIDES 16u
+
+int64_t demo_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* -- options */
+
+static void help(void)
+{
+	puts("usage: peal demo [--senders N] [--seconds S] [--json] [FILE...]\n"
+	     "\n"
+	     "Starts N processes that stream files, round and round, each "
+	     "through a ring of\n"
+	     "its own in shared memory, to one thread, which compares every "
+	     "byte with its\n"
+	     "own copy of the files.\n"
+	     "\n"
+	     "  --senders N  how many processes, 1 to 4096 (default 64)\n"
+	     "  --seconds S  how long, fractions allowed (default 3); each "
+	     "sender finishes\n"
+	     "               the file it is in, so with 0 it sends one\n"
+	     "  --json       the summary as one JSON object\n"
+	     "  FILE...      what to stream (default: the licenses in\n"
+	     "               /usr/share/common-licenses and libpeal.so "
+	     "itself)\n"
+	     "\n"
+	     "The summary goes to stdout, all else to stderr. Files are sent "
+	     "in blocks of 64\n"
+	     "bytes, the last one filled up with zeros, which count and are "
+	     "checked as well.\n"
+	     "\n"
+	     "Exit status: 0 nothing was lost or wrong, every sender ended "
+	     "well, and there\n"
+	     "were as many callbacks as transitions; 1 otherwise; 2 it was "
+	     "called wrongly.");
+}
+
+static int parse_senders(const char *text, unsigned *senders)
+{
+	char *end;
+	unsigned long n;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' ||
+	    n < 1 || n > DEMO_SENDERS_MAX) {
+		complain("--senders takes a number from 1 to %u, not `%s`",
+			 DEMO_SENDERS_MAX, text);
+		return EXIT_USAGE;
+	}
+	*senders = (unsigned)n;
+	return 0;
+}
+
+static int parse_seconds(const char *text, double *seconds)
+{
+	char *end;
+	double s = strtod(text, &end);
+
+	if (end == text || *end != '\0' || !(s >= 0 && s <= SECONDS_MAX)) {
+		complain(
+			"--seconds takes a number from 0 to %d, such as 3 or "
+			"0.5, not `%s`",
+			SECONDS_MAX, text);
+		return EXIT_USAGE;
+	}
+	*seconds = s;
+	return 0;
+}
+
+enum {
+	OPTION_SENDERS = 256,
+	OPTION_SECONDS,
+	OPTION_JSON
+};
+
+static int explain_option(int option, const char *text)
+{
+	if (option == ':')
+		complain("%s takes a value", text);
+	else if (optopt >= OPTION_SENDERS)
+		complain("%s: this option takes no value", text);
+	else if (optopt != 0)
+		complain("there is no option -%c", optopt);
+	else
+		complain("there is no option %s, or there are several", text);
+	complain("`peal demo --help` lists the options");
+	return EXIT_USAGE;
+}
+
+/* @return 0, an exit status, or -1 where help was asked for */
+static int parse(struct demo *demo, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "senders", required_argument, NULL, OPTION_SENDERS },
+		{ "seconds", required_argument, NULL, OPTION_SECONDS },
+		{ "json", no_argument, NULL, OPTION_JSON },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option, ret = 0;
+
+	opterr = 0;
+	while (ret == 0 &&
+	       (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		switch (option) {
+		case OPTION_SENDERS:
+			ret = parse_senders(optarg, &demo->senders);
+			break;
+		case OPTION_SECONDS:
+			ret = parse_seconds(optarg, &demo->seconds);
+			break;
+		case OPTION_JSON:
+			demo->json = true;
+			break;
+		case 'h':
+			help();
+			ret = -1;
+			break;
+		default:
+			ret = explain_option(option, argv[optind - 1]);
+		}
+	}
+	return ret;
+}
+
+/* -- before the senders are started */
+
+static int allow_fds(unsigned senders)
+{
+	long open = count_entries("/proc/self/fd");
+	rlim_t needed = (rlim_t)senders * FDS_PER_SENDER + FDS_BESIDES +
+			(rlim_t)(open > 0 ? open : 3);
+	struct rlimit limit;
+	rlim_t allowed;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)
+		return 0;
+	allowed = limit.rlim_max;
+	limit.rlim_cur = needed;
+	if (needed <= allowed && setrlimit(RLIMIT_NOFILE, &limit) == 0)
+		return 0;
+	complain(
+		"%u senders need %llu file descriptors, and no more than %llu "
+		"are allowed. Use fewer --senders, or have the limit raised "
+		"(ulimit -Hn, LimitNOFILE= of systemd).",
+		senders, (unsigned long long)needed,
+		(unsigned long long)allowed);
+	return EXIT_USAGE;
+}
+
+static int prepare(struct demo *demo)
+{
+	size_t size = sizeof(*demo->shared) +
+		      demo->senders * sizeof(demo->shared->tally[0]);
+	void *shared = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	sigset_t signals;
+
+	if (shared == MAP_FAILED)
+		return -errno;
+	demo->shared = shared;
+	demo->rings = calloc(demo->senders, sizeof(*demo->rings));
+	if (!demo->rings)
+		return -ENOMEM;
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigprocmask(SIG_BLOCK, &signals, &demo->mask);
+	demo->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (demo->signal_fd < 0 || pipe2(demo->gate, O_CLOEXEC) < 0)
+		return -errno;
+	return 0;
+}
+
+/* -- the senders */
+
+static _Noreturn void live_as_sender(struct demo_ring *ring, pid_t parent)
+{
+	/* It may have died before we asked to be told. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(EXIT_FAILURE);
+	_exit(demo_send(ring->demo, ring));
+}
+
+/* The ring is made, inherited by this one child, and by no later one. */
+static int start_sender(struct demo_ring *ring)
+{
+	struct peal_geometry geometry = {
+		.capacity = DEMO_CAPACITY,
+		.item_size = DEMO_BLOCK,
+		.tag = "block/64",
+	};
+	pid_t parent = getpid();
+	int ret;
+
+	snprintf(geometry.name, sizeof(geometry.name), "demo-%u", ring->number);
+	ret = peal_local_init(&ring->local, &geometry);
+	if (ret < 0) {
+		complain("cannot make ring %u: %s. Use fewer --senders.",
+			 ring->number, strerror(-ret));
+		return EXIT_FAILURE;
+	}
+	ring->pid = fork();
+	if (ring->pid == 0)
+		live_as_sender(ring, parent);
+	if (ring->pid < 0) {
+		complain(
+			"cannot start sender %u: %s. Use fewer --senders, or "
+			"have the limit of processes raised (ulimit -u).",
+			ring->number, strerror(errno));
+		return EXIT_FAILURE;
+	}
+	if (madvise(ring->local.mem.base,
+		    ring->local.mem.head + 2 * ring->local.mem.body,
+		    MADV_DONTFORK) < 0) {
+		complain("cannot keep ring %u from other senders: %s",
+			 ring->number, strerror(errno));
+		return EXIT_FAILURE;
+	}
+	return 0;
+}
+
+/* Thousands take a while, in which the reactor does not look at signals. */
+static int look_for_interrupt(const struct demo *demo)
+{
+	struct signalfd_siginfo info;
+
+	if (read(demo->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return 0;
+	complain("%s: given up before all senders were started",
+		 strsignal((int)info.ssi_signo));
+	return EXIT_FAILURE;
+}
+
+static int start_senders(struct demo *demo)
+{
+	int ret = 0;
+
+	demo_progress_begin(demo);
+	fflush(NULL); /* or else every child would have it to write */
+	for (unsigned i = 0; i < demo->senders && ret == 0; i++) {
+		struct demo_ring *ring = &demo->rings[i];
+
+		ring->demo = demo;
+		ring->number = i;
+		ring->pidfd = -1;
+		ring->tally = &demo->shared->tally[i];
+		ring->at = demo->text.files[i % demo->text.n_files].first;
+		demo->started++;
+		ret = start_sender(ring);
+		if (ret == 0)
+			ret = look_for_interrupt(demo);
+	}
+	return ret;
+}
+
+/* -- at the end */
+
+static void reap_all(struct demo *demo, bool at_once)
+{
+	for (unsigned i = 0; i < demo->started && at_once; i++)
+		if (demo->rings[i].pid > 0)
+			kill(demo->rings[i].pid, SIGKILL);
+	for (unsigned i = 0; i < demo->started; i++)
+		demo_reap(&demo->rings[i]);
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void clean_up(struct demo *demo)
+{
+	peal_reactor_finish(&demo->loop);
+	for (unsigned i = 0; i < demo->started; i++) {
+		close_fd(demo->rings[i].pidfd);
+		peal_local_finish(&demo->rings[i].local);
+	}
+	close_fd(demo->signal_fd);
+	close_fd(demo->gate[0]);
+	close_fd(demo->gate[1]);
+	free(demo->slots);
+	free(demo->rings);
+	if (demo->shared)
+		munmap(demo->shared,
+		       sizeof(*demo->shared) +
+			       demo->senders * sizeof(demo->shared->tally[0]));
+	demo_text_finish(&demo->text);
+}
+
+static int run(struct demo *demo)
+{
+	int ret = prepare(demo);
+
+	if (ret < 0) {
+		complain("cannot begin: %s. Use fewer --senders.",
+			 strerror(-ret));
+		return EXIT_FAILURE;
+	}
+	ret = start_senders(demo);
+	if (ret == 0)
+		ret = demo_receive(demo);
+	if (ret != 0) {
+		demo->failed = DEMO_SENDERS_MAX; /* say no more */
+		reap_all(demo, true);
+		return ret;
+	}
+	reap_all(demo, false);
+	return demo_summary(demo);
+}
+
+int command_demo(int argc, char **argv)
+{
+	struct demo demo = {
+		.senders = 64,
+		.seconds = 3,
+		.gate = { -1, -1 },
+		.signal_fd = -1,
+	};
+	int ret = parse(&demo, argc, argv);
+
+	if (ret < 0)
+		return EXIT_SUCCESS;
+	if (ret == 0)
+		ret = allow_fds(demo.senders);
+	if (ret == 0)
+		ret = demo_text_load(&demo.text, argv + optind,
+				     (size_t)(argc - optind));
+	if (ret == 0)
+		ret = run(&demo);
+	clean_up(&demo);
+	return ret;
+}

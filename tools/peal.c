@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The command `peal`: finds the subcommand and hands over. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+
+struct command {
+	const char *name;
+	const char *summary;
+	int (*run)(int argc, char **argv);
+};
+
+static const struct command commands[] = {
+	{ "demo",
+	  "many processes stream files to one thread, every byte checked",
+	  command_demo },
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void help(void)
+{
+	puts("usage: peal COMMAND [ARGUMENTS]\n"
+	     "       peal --help | --version\n"
+	     "\n"
+	     "Rings in shared memory, and one thread that serves them all.\n"
+	     "\n"
+	     "commands:");
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		printf("  %-6s  %s\n", commands[i].name, commands[i].summary);
+	puts("\n`peal COMMAND --help` explains a command.");
+}
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 2) {
+		complain("no command. Try `peal demo`, or `peal --help`.");
+		return EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
+		help();
+		return EXIT_SUCCESS;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("peal " PACKAGE_VERSION);
+		return EXIT_SUCCESS;
+	}
+	command = find(argv[1]);
+	if (!command) {
+		complain(
+			"there is no command `%s`. `peal --help` lists those "
+			"that there are.",
+			argv[1]);
+		return EXIT_USAGE;
+	}
+	return command->run(argc - 1, argv + 1);
+}
