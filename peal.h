@@ -3,11 +3,13 @@
 #define PEAL_H
 /**
  * @file
- * All of peal. Reading order: ring.h, doorbell.h, reactor.h, local.h, mem.h.
+ * All of peal. Reading order: ring.h, doorbell.h, local.h, reactor.h,
+ * sources.h, mem.h.
  */
 #include <peal/doorbell.h>
 #include <peal/local.h>
 #include <peal/mem.h>
 #include <peal/reactor.h>
 #include <peal/ring.h>
+#include <peal/sources.h>
 #endif

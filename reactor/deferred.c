@@ -22,6 +22,8 @@ void peal_reactor_kick(struct peal_reactor *loop)
 	const uint64_t one = 1;
 	int error = errno;
 
+	if (!peal_reactor_here(loop))
+		return; /* the eventfd is the parent's as well */
 	/* Seen as set, it is not yet unset by peal_reactor_unkick(), which is
 	 * followed by another look at what there is to do. */
 	if (!__atomic_exchange_n(&loop->awoken, true, __ATOMIC_SEQ_CST))
@@ -35,7 +37,7 @@ void peal_reactor_unkick(struct peal_reactor *loop)
 {
 	uint64_t count;
 
-	loop->stats.system_calls++;
+	peal_count(&loop->stats.system_calls);
 	while (read(loop->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
 	(void)__atomic_exchange_n(&loop->awoken, false, __ATOMIC_SEQ_CST);
@@ -78,6 +80,8 @@ void peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source)
 {
 	struct peal_source *head;
 
+	if (!peal_reactor_here(loop))
+		return;
 	if (__atomic_exchange_n(&source->deferred, true, __ATOMIC_SEQ_CST))
 		return;
 	head = __atomic_load_n(&loop->calls, __ATOMIC_RELAXED);
@@ -89,6 +93,13 @@ void peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST))
 		peal_reactor_kick(loop);
+}
+
+/* From here on it can be deferred again. An exchange, to see all that was done
+ * before each call that found it deferred already. */
+static void undefer(struct peal_source *source)
+{
+	(void)__atomic_exchange_n(&source->deferred, false, __ATOMIC_SEQ_CST);
 }
 
 void peal_deferred_collect(struct peal_reactor *loop)
@@ -105,14 +116,23 @@ void peal_deferred_collect(struct peal_reactor *loop)
 		source->deferred_next = queue;
 		queue = source;
 	}
-	for (; queue; queue = queue->deferred_next)
-		peal_source_ready(queue);
+	while (queue) {
+		struct peal_source *source = queue;
+
+		queue = source->deferred_next;
+		/* A queue has turns that nobody has deferred, too, and must
+		 * not be pushed again while it is on the stack. */
+		if (source->kind == PEAL_KIND_QUEUE)
+			undefer(source);
+		peal_source_ready(source);
+	}
 }
 
 void peal_deferred_turn(struct peal_source *source)
 {
-	/* From here on it can be deferred again. */
-	__atomic_store_n(&source->deferred, false, __ATOMIC_SEQ_CST);
-	source->reactor->made++;
+	struct peal_call call = peal_call_begin(source);
+
+	undefer(source);
 	source->callback.call(source, source->user);
+	peal_call_end(&call);
 }

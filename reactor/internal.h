@@ -4,25 +4,32 @@
 /*
  * How the parts of the reactor meet:
  *
- *	reactor.c   the table of slots, adding and removing, plain fds
+ *	reactor.c   the reactor, its table of slots, adding and removing
+ *	watch.c	    what epoll, or a host, watches; plain fds
  *	rings.c	    senders and receivers: a turn, a verdict, arming, closing
+ *	storms.c    doorbells that ring too often, rings that are silent
  *	timers.c    the heap behind the timerfd
+ *	signals.c   signals and children
  *	deferred.c  calls from other threads, and waking the loop
+ *	queue.c	    messages from other threads
  *	loop.c	    an iteration
  *
- * A source is idle, or it stands in one of three lists: `ready` and `turn`
- * (it will have a turn), or `drained` (it will be armed).
+ * A source is idle, or it stands in one of these lists: `ready` and `turn` (it
+ * will have a turn), or `drained` (it will be armed).
  */
 #include <stddef.h>
 
-#include <peal/reactor.h>
+#include <peal/sources.h>
 
 enum peal_kind {
 	PEAL_KIND_RECEIVER = 1,
 	PEAL_KIND_SENDER,
 	PEAL_KIND_FD,
 	PEAL_KIND_TIMER,
+	PEAL_KIND_SIGNAL,
+	PEAL_KIND_CHILD,
 	PEAL_KIND_DEFERRED,
+	PEAL_KIND_QUEUE,
 };
 
 #define PEAL_NO_SLOT UINT32_MAX
@@ -71,14 +78,37 @@ static inline void peal_link_splice(struct peal_link *list,
 	peal_link_init(from);
 }
 
+static inline struct peal_source *peal_link_source(struct peal_link *link)
+{
+	return (struct peal_source *)((char *)link -
+				      offsetof(struct peal_source, link));
+}
+
 /* The first source of a list that is not empty, taken out of it. */
 static inline struct peal_source *peal_link_take(struct peal_link *list)
 {
 	struct peal_link *link = list->next;
 
 	peal_link_remove(link);
-	return (struct peal_source *)((char *)link -
-				      offsetof(struct peal_source, link));
+	return peal_link_source(link);
+}
+
+/* -- counts, which other threads may read */
+
+static inline void peal_add(uint64_t *count, uint64_t n)
+{
+	__atomic_store_n(count, *count + n, __ATOMIC_RELAXED);
+}
+
+static inline void peal_count(uint64_t *count)
+{
+	peal_add(count, 1);
+}
+
+static inline void peal_longest(uint64_t *longest, uint64_t ns)
+{
+	if (ns > *longest)
+		__atomic_store_n(longest, ns, __ATOMIC_RELAXED);
 }
 
 /* -- reactor.c */
@@ -97,31 +127,78 @@ static inline uint64_t peal_source_token(const struct peal_source *source)
 	return (uint64_t)slot->generation << 32 | source->slot;
 }
 
+static inline bool peal_source_is_ring(const struct peal_source *source)
+{
+	return source->kind == PEAL_KIND_RECEIVER ||
+	       source->kind == PEAL_KIND_SENDER;
+}
+
 /* The source that a token meant, or NULL if it was removed meanwhile. */
 struct peal_source *peal_source_find(const struct peal_reactor *loop,
 				     uint64_t token);
 int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 		      int kind);
 void peal_source_leave(struct peal_source *source);
-int peal_source_watch(struct peal_source *source, int fd, uint32_t events);
 /* Let it have a turn, unless it will have one anyway. */
 void peal_source_ready(struct peal_source *source);
+
+/* A callback: what is counted around it, and whether the source outlived it. */
+struct peal_call {
+	struct peal_reactor *loop;
+	struct peal_source *source;
+	uint64_t token, began;
+};
+struct peal_call peal_call_begin(struct peal_source *source);
+bool peal_call_end(const struct peal_call *call);
+
+/* -- watch.c */
+int peal_watch_own(struct peal_reactor *loop, int fd, uint32_t events,
+		   uint64_t token);
+int peal_source_watch(struct peal_source *source, int fd, uint32_t events);
+int peal_source_rewatch(struct peal_source *source, uint32_t events);
+int peal_source_unwatch(struct peal_source *source);
 void peal_fd_turn(struct peal_source *source);
+/* Events have to be cleared, for they come again and again. */
+static inline bool peal_level(const struct peal_reactor *loop)
+{
+	return loop->hosted && !loop->host.edge;
+}
 
 /* -- rings.c */
 void peal_ring_turn(struct peal_source *source);
 /* Arm all that were drained, with one fence, and look at each again. */
 void peal_rings_arm(struct peal_reactor *loop);
+/* Poll all that were drained for a while, before they are armed. */
+void peal_rings_spin(struct peal_reactor *loop);
+/* Remove it and tell why; the last that is heard of it. */
+void peal_ring_closed(struct peal_source *source, int reason);
+
+/* -- storms.c */
+void peal_ring_trust(struct peal_source *source);
+void peal_ring_rung(struct peal_source *source);
+void peal_ring_alarm(struct peal_source *source, uint64_t now);
+void peal_ring_not_idle(struct peal_source *source);
 
 /* -- timers.c */
+uint64_t peal_now(void);
+/* The end of time at most. */
+uint64_t peal_time_add(uint64_t a, uint64_t b);
 void peal_timer_turn(struct peal_source *source);
-void peal_timer_drop(struct peal_source *source);
+/* Let a source be looked at, at a time; once. */
+void peal_alarm_set(struct peal_source *source, uint64_t deadline);
+void peal_alarm_drop(struct peal_source *source);
 void peal_timers_expire(struct peal_reactor *loop);
 /* Tell timer_fd of the earliest deadline. */
 void peal_timers_program(struct peal_reactor *loop);
 
-/* -- deferred.c */
+/* -- signals.c */
+void peal_signal_turn(struct peal_source *source);
+void peal_signal_drop(struct peal_source *source);
+void peal_child_turn(struct peal_source *source);
+
+/* -- deferred.c and queue.c */
 void peal_deferred_turn(struct peal_source *source);
+void peal_queue_turn(struct peal_source *source);
 /* Let the calls that were deferred have their turns. */
 void peal_deferred_collect(struct peal_reactor *loop);
 /* Make wake_fd readable; from anywhere. */

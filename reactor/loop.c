@@ -4,30 +4,76 @@
  */
 #include <errno.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
+#include "../ring/endpoint.h"
 #include "internal.h"
 
 #define BATCH 256
+/* Turns of the lowest band in a round in which others have turns. */
+#define LOW_TURNS 8
 
-static void arrived(struct peal_reactor *loop, const struct epoll_event *event,
+/* -- what was seen */
+
+static void timer_arrived(struct peal_reactor *loop)
+{
+	uint64_t count;
+
+	if (peal_level(loop) &&
+	    read(loop->timer_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return;
+	peal_timers_expire(loop);
+}
+
+static void wake_arrived(struct peal_reactor *loop, bool *woken)
+{
+	/* An edge-triggered host is told by each write, so the next one has to
+	 * be made; elsewhere it is readable until there is no work left. */
+	if (loop->hosted && loop->host.edge)
+		__atomic_store_n(&loop->awoken, false, __ATOMIC_SEQ_CST);
+	else
+		*woken = true;
+	/* It may be a timer that was due when it was set. */
+	if (loop->timers)
+		peal_timers_expire(loop);
+}
+
+static void bell_arrived(struct peal_reactor *loop, struct peal_source *source)
+{
+	int rung = 1;
+
+	/* To be cleared, or the host would see it for ever. */
+	if (peal_level(loop))
+		rung = peal_doorbell_clear(&source->end->waits_on);
+	if (rung > 0)
+		peal_ring_rung(source);
+	if (rung >= 0)
+		return;
+	peal_source_unwatch(source); /* nobody is left who could ring it */
+	source->fd = -1;
+}
+
+static void arrived(struct peal_reactor *loop, uint64_t token, uint32_t events,
 		    bool *woken)
 {
 	struct peal_source *source;
 
-	switch (event->data.u64) {
-	case PEAL_TOKEN_WAKE:
-		*woken = true;
-		return;
-	case PEAL_TOKEN_TIMER:
-		peal_timers_expire(loop);
+	if (token == PEAL_TOKEN_WAKE) {
+		wake_arrived(loop, woken);
 		return;
 	}
-	source = peal_source_find(loop, event->data.u64);
+	if (token == PEAL_TOKEN_TIMER) {
+		timer_arrived(loop);
+		return;
+	}
+	if ((uint32_t)token >= loop->n_slots)
+		return;
+	source = peal_source_find(loop, token);
 	if (!source)
 		return;
-	if (source->end)
-		loop->stats.wakeups++;
-	source->revents |= event->events;
+	if (peal_source_is_ring(source))
+		bell_arrived(loop, source);
+	source->revents |= events;
 	peal_source_ready(source);
 }
 
@@ -43,16 +89,19 @@ static int wait_for_events(struct peal_reactor *loop, int timeout_ms,
 	int n;
 
 	do {
-		loop->stats.system_calls++;
+		peal_count(&loop->stats.system_calls);
 		n = epoll_wait(loop->epoll_fd, events, BATCH, timeout_ms);
 		if (n < 0)
 			return errno == EINTR ? 0 : -errno;
 		for (int i = 0; i < n; i++)
-			arrived(loop, &events[i], woken);
+			arrived(loop, events[i].data.u64, events[i].events,
+				woken);
 		timeout_ms = 0;
 	} while (n == BATCH && --batches > 0);
 	return 0;
 }
+
+/* -- turns */
 
 static void turn(struct peal_source *source)
 {
@@ -67,14 +116,41 @@ static void turn(struct peal_source *source)
 	case PEAL_KIND_TIMER:
 		peal_timer_turn(source);
 		break;
+	case PEAL_KIND_SIGNAL:
+		peal_signal_turn(source);
+		break;
+	case PEAL_KIND_CHILD:
+		peal_child_turn(source);
+		break;
+	case PEAL_KIND_QUEUE:
+		peal_queue_turn(source);
+		break;
 	default:
 		peal_deferred_turn(source);
 	}
 }
 
+static void line_up(struct peal_reactor *loop)
+{
+	struct peal_link *low = &loop->ready[PEAL_BAND_LOW];
+
+	peal_link_splice(&loop->turn, &loop->ready[PEAL_BAND_HIGH]);
+	peal_link_splice(&loop->turn, &loop->ready[PEAL_BAND_NORMAL]);
+	if (peal_link_empty(&loop->turn)) {
+		peal_link_splice(&loop->turn, low);
+		return;
+	}
+	for (int i = 0; i < LOW_TURNS && !peal_link_empty(low); i++) {
+		struct peal_link *link = low->next;
+
+		peal_link_remove(link);
+		peal_link_append(&loop->turn, link);
+	}
+}
+
 static int round_robin(struct peal_reactor *loop)
 {
-	peal_link_splice(&loop->turn, &loop->ready);
+	line_up(loop);
 	while (!peal_link_empty(&loop->turn)) {
 		turn(peal_link_take(&loop->turn));
 		if (!peal_reactor_here(loop))
@@ -85,26 +161,27 @@ static int round_robin(struct peal_reactor *loop)
 
 static bool work_left(struct peal_reactor *loop)
 {
-	return !peal_link_empty(&loop->ready) ||
-	       __atomic_load_n(&loop->calls, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < PEAL_BANDS; i++)
+		if (!peal_link_empty(&loop->ready[i]))
+			return true;
+	return __atomic_load_n(&loop->calls, __ATOMIC_SEQ_CST);
 }
 
+/* -- an iteration */
+
 /* @return 1 if there is more to do, 0 if not, or an error */
-static int iterate(struct peal_reactor *loop, int timeout_ms)
+static int serve(struct peal_reactor *loop, bool woken, bool may_spin)
 {
-	bool woken = false, left;
+	bool left;
 	int ret;
 
-	loop->stats.iterations++;
-	loop->made = 0;
-	ret = wait_for_events(loop, work_left(loop) ? 0 : timeout_ms, &woken);
-	if (ret < 0)
-		return ret;
 	__atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
 	peal_deferred_collect(loop);
 	ret = round_robin(loop);
 	if (ret < 0)
 		return ret;
+	if (may_spin && !work_left(loop))
+		peal_rings_spin(loop);
 	__atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
 	/* Its fence stands between this and the look at the calls. */
 	peal_rings_arm(loop);
@@ -119,27 +196,59 @@ static int iterate(struct peal_reactor *loop, int timeout_ms)
 	return left;
 }
 
-static int enter(struct peal_reactor *loop)
+static int iterate(struct peal_reactor *loop, int timeout_ms)
+{
+	bool woken = false, may_spin = timeout_ms != 0;
+	bool sleeps = may_spin && !work_left(loop);
+	int ret;
+
+	if (sleeps && loop->before_sleep) {
+		loop->before_sleep(loop, loop->hooks_user);
+		if (!peal_reactor_here(loop))
+			return -ECHILD;
+		/* What the hook has drained or set is armed by none else. */
+		peal_rings_arm(loop);
+		peal_timers_program(loop);
+	}
+	peal_count(&loop->stats.iterations);
+	loop->made = 0;
+	if (work_left(loop))
+		timeout_ms = 0;
+	if (timeout_ms != 0)
+		peal_count(&loop->stats.sleeps);
+	ret = wait_for_events(loop, timeout_ms, &woken);
+	if (sleeps && loop->after_sleep)
+		loop->after_sleep(loop, loop->hooks_user);
+	if (!peal_reactor_here(loop))
+		return -ECHILD;
+	return ret < 0 ? ret : serve(loop, woken, may_spin);
+}
+
+static int enter(struct peal_reactor *loop, bool hosted)
 {
 	if (!peal_reactor_here(loop))
 		return -ECHILD;
+	if (loop->hosted != hosted)
+		return -EINVAL;
 	if (loop->dispatching)
 		return -EBUSY;
 	loop->dispatching = true;
 	return 0;
 }
 
-int peal_reactor_run_once(struct peal_reactor *loop, int timeout_ms)
+static int leave(struct peal_reactor *loop, int ret)
 {
-	int ret = enter(loop);
-
-	if (ret < 0)
-		return ret;
-	ret = iterate(loop, timeout_ms);
 	loop->dispatching = false;
 	if (ret > 0)
 		peal_reactor_kick(loop);
 	return ret < 0 ? ret : loop->made;
+}
+
+int peal_reactor_run_once(struct peal_reactor *loop, int timeout_ms)
+{
+	int ret = enter(loop, false);
+
+	return ret < 0 ? ret : leave(loop, iterate(loop, timeout_ms));
 }
 
 int peal_reactor_dispatch(struct peal_reactor *loop)
@@ -147,17 +256,29 @@ int peal_reactor_dispatch(struct peal_reactor *loop)
 	return peal_reactor_run_once(loop, 0);
 }
 
+int peal_reactor_process(struct peal_reactor *loop, uint64_t token,
+			 uint32_t events)
+{
+	bool woken = false;
+	int ret = enter(loop, true);
+
+	if (ret < 0)
+		return ret;
+	loop->made = 0;
+	peal_count(&loop->stats.iterations);
+	arrived(loop, token, events, &woken);
+	return leave(loop, serve(loop, woken, false));
+}
+
 int peal_reactor_run(struct peal_reactor *loop)
 {
-	int ret = enter(loop);
+	int ret = enter(loop, false);
 
 	if (ret < 0)
 		return ret;
 	while (ret >= 0 &&
 	       !__atomic_exchange_n(&loop->stop, false, __ATOMIC_SEQ_CST))
 		ret = iterate(loop, -1);
-	loop->dispatching = false;
-	if (ret > 0)
-		peal_reactor_kick(loop);
+	ret = leave(loop, ret);
 	return ret < 0 ? ret : 0;
 }

@@ -26,14 +26,6 @@ static void slots_init(struct peal_slot *slots, uint32_t n)
 		};
 }
 
-static int watch_own(struct peal_reactor *loop, int fd, uint32_t events,
-		     uint64_t token)
-{
-	struct epoll_event event = { .events = events, .data.u64 = token };
-
-	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event);
-}
-
 /* A byte that the kernel zeroes in every child: fork(2) is noticed without a
  * system call. */
 static unsigned char *fork_mark_make(void)
@@ -53,8 +45,6 @@ static unsigned char *fork_mark_make(void)
 
 static void release(struct peal_reactor *loop)
 {
-	int error = errno;
-
 	if (loop->epoll_fd >= 0)
 		close(loop->epoll_fd);
 	if (loop->timer_fd >= 0)
@@ -63,60 +53,121 @@ static void release(struct peal_reactor *loop)
 		close(loop->wake_fd);
 	if (loop->fork_mark)
 		munmap(loop->fork_mark, 1);
-	errno = error;
+}
+
+static int open_own(struct peal_reactor *loop)
+{
+	if (!loop->hosted) {
+		loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+		if (loop->epoll_fd < 0)
+			return -errno;
+	}
+	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC,
+					TFD_CLOEXEC | TFD_NONBLOCK);
+	if (loop->timer_fd < 0)
+		return -errno;
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->wake_fd < 0)
+		return -errno;
+	loop->fork_mark = fork_mark_make();
+	return loop->fork_mark ? 0 : -errno;
+}
+
+static int watch_own(struct peal_reactor *loop)
+{
+	/* Level-triggered, so that a loop of the caller's sees that our epoll
+	 * set has work until we have done it. A host is told anew each time. */
+	uint32_t edge = loop->hosted ? EPOLLET : 0;
+	int ret = peal_watch_own(loop, loop->wake_fd, EPOLLIN | edge,
+				 PEAL_TOKEN_WAKE);
+
+	if (ret < 0)
+		return ret;
+	ret = peal_watch_own(loop, loop->timer_fd, EPOLLIN | EPOLLET,
+			     PEAL_TOKEN_TIMER);
+	if (ret < 0 && loop->hosted)
+		loop->host.remove(loop->host.user, loop->wake_fd);
+	return ret;
+}
+
+static int init(struct peal_reactor *loop, struct peal_slot *slots, size_t n,
+		const struct peal_host *host)
+{
+	struct peal_reactor l = {
+		.slots = slots,
+		.n_slots = (uint32_t)n,
+		.epoll_fd = -1,
+		.timer_fd = -1,
+		.wake_fd = -1,
+		.hosted = host,
+		.asleep = true,
+	};
+	int ret;
+
+	if (n == 0 || n > (size_t)1 << 31)
+		return -EINVAL;
+	if (host)
+		l.host = *host;
+	ret = open_own(&l);
+	if (ret == 0)
+		ret = watch_own(&l);
+	if (ret < 0) {
+		release(&l);
+		return ret;
+	}
+	slots_init(slots, l.n_slots);
+	*loop = l;
+	for (int i = 0; i < PEAL_BANDS; i++)
+		peal_link_init(&loop->ready[i]);
+	peal_link_init(&loop->turn);
+	peal_link_init(&loop->drained);
+	return 0;
 }
 
 int peal_reactor_init(struct peal_reactor *loop, struct peal_slot *slots,
 		      size_t n)
 {
-	struct peal_reactor l = {
-		.slots = slots,
-		.n_slots = (uint32_t)n,
-		.epoll_fd = epoll_create1(EPOLL_CLOEXEC),
-		.timer_fd = -1,
-		.wake_fd = -1,
-		.asleep = true,
-	};
+	return init(loop, slots, n, NULL);
+}
 
-	if (l.epoll_fd < 0)
-		return -errno;
-	if (n == 0 || n > (size_t)1 << 31) {
-		errno = EINVAL;
-		goto fail;
-	}
-	l.timer_fd = timerfd_create(CLOCK_MONOTONIC,
-				    TFD_CLOEXEC | TFD_NONBLOCK);
-	l.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (l.timer_fd < 0 || l.wake_fd < 0)
-		goto fail;
-	/* Level-triggered, so that a loop of the caller's sees it until we
-	 * have taken it. */
-	if (watch_own(&l, l.wake_fd, EPOLLIN, PEAL_TOKEN_WAKE) < 0 ||
-	    watch_own(&l, l.timer_fd, EPOLLIN | EPOLLET, PEAL_TOKEN_TIMER) < 0)
-		goto fail;
-	l.fork_mark = fork_mark_make();
-	if (!l.fork_mark)
-		goto fail;
-	slots_init(slots, l.n_slots);
-	*loop = l;
-	peal_link_init(&loop->ready);
-	peal_link_init(&loop->turn);
-	peal_link_init(&loop->drained);
-	return 0;
-fail:
-	release(&l);
-	return -errno;
+int peal_reactor_init_hosted(struct peal_reactor *loop, struct peal_slot *slots,
+			     size_t n, const struct peal_host *host)
+{
+	if (!host->add || !host->modify || !host->remove)
+		return -EINVAL;
+	return init(loop, slots, n, host);
+}
+
+/* A child shares the epoll set, ours or a host's, with its parent, and must
+ * change nothing in it. */
+static void abandon(struct peal_source *source)
+{
+	if (source->kind == PEAL_KIND_SIGNAL)
+		peal_signal_drop(source);
+	else if (source->kind == PEAL_KIND_CHILD)
+		close(source->fd);
+	source->reactor = NULL;
 }
 
 void peal_reactor_finish(struct peal_reactor *loop)
 {
+	bool here = peal_reactor_here(loop);
+
 	if (!loop->fork_mark)
 		return;
-	/* A child shares the epoll set with its parent, and must change
-	 * nothing in it; closing it is harmless to the parent. */
-	for (uint32_t i = 0; i < loop->n_slots; i++)
-		if (loop->slots[i].source)
-			loop->slots[i].source->reactor = NULL;
+	for (uint32_t i = 0; i < loop->n_slots; i++) {
+		struct peal_source *source = loop->slots[i].source;
+
+		/* A set of our own goes as a whole. */
+		if (source && here && loop->hosted)
+			peal_reactor_remove(loop, source);
+		else if (source)
+			abandon(source);
+	}
+	if (here && loop->hosted) {
+		loop->host.remove(loop->host.user, loop->wake_fd);
+		loop->host.remove(loop->host.user, loop->timer_fd);
+	}
 	release(loop);
 	memset(loop, 0, sizeof(*loop));
 }
@@ -126,10 +177,64 @@ int peal_reactor_fd(const struct peal_reactor *loop)
 	return loop->epoll_fd;
 }
 
+/* -- counts */
+
+/* Word by word, as they are counted. */
+static void read_counts(uint64_t *to, const uint64_t *from, size_t size)
+{
+	for (size_t i = 0; i < size / sizeof(*to); i++)
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+}
+
 void peal_reactor_stats(const struct peal_reactor *loop,
 			struct peal_reactor_stats *stats)
 {
-	*stats = loop->stats;
+	read_counts(&stats->iterations, &loop->stats.iterations,
+		    sizeof(*stats));
+}
+
+void peal_source_stats(const struct peal_source *source,
+		       struct peal_source_stats *stats)
+{
+	read_counts(&stats->callbacks, &source->stats.callbacks,
+		    sizeof(*stats));
+}
+
+void peal_reactor_set_timing(struct peal_reactor *loop, bool on)
+{
+	loop->timing = on;
+}
+
+struct peal_call peal_call_begin(struct peal_source *source)
+{
+	struct peal_reactor *loop = source->reactor;
+
+	loop->made++;
+	peal_count(&source->stats.callbacks);
+	return (struct peal_call){
+		.loop = loop,
+		.source = source,
+		.token = peal_source_token(source),
+		.began = loop->timing ? peal_now() : 0,
+	};
+}
+
+bool peal_call_end(const struct peal_call *call)
+{
+	struct peal_reactor *loop = call->loop;
+	uint64_t took = 0;
+	bool there;
+
+	if (!peal_reactor_here(loop))
+		return false;
+	there = peal_source_find(loop, call->token) == call->source;
+	if (call->began) {
+		took = peal_now() - call->began;
+		peal_longest(&loop->stats.longest_ns, took);
+	}
+	if (took && there)
+		peal_longest(&call->source->stats.longest_ns, took);
+	return there;
 }
 
 /* -- slots */
@@ -158,6 +263,7 @@ int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 	*source = (struct peal_source){
 		.reactor = loop,
 		.kind = kind,
+		.band = PEAL_BAND_NORMAL,
 		.slot = index,
 		.fd = -1,
 	};
@@ -181,58 +287,8 @@ void peal_source_leave(struct peal_source *source)
 void peal_source_ready(struct peal_source *source)
 {
 	if (peal_link_empty(&source->link))
-		peal_link_append(&source->reactor->ready, &source->link);
-}
-
-/* -- fds */
-
-/* Slots with fds are chained in buckets, the newest first. */
-static uint32_t *bucket_of(struct peal_reactor *loop, int fd)
-{
-	return &loop->slots[(uint32_t)fd % loop->n_slots].bucket;
-}
-
-int peal_source_watch(struct peal_source *source, int fd, uint32_t events)
-{
-	struct peal_reactor *loop = source->reactor;
-	struct epoll_event event = {
-		.events = events,
-		.data.u64 = peal_source_token(source),
-	};
-	uint32_t *bucket = bucket_of(loop, fd);
-
-	loop->stats.system_calls++;
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
-		return -errno;
-	source->fd = fd;
-	loop->slots[source->slot].next = *bucket;
-	*bucket = source->slot;
-	return 0;
-}
-
-/*
- * If the caller has closed the fd already, its number may be that of another
- * source by now, which must not lose its place in the epoll set.
- */
-static int unwatch(struct peal_source *source)
-{
-	struct peal_reactor *loop = source->reactor;
-	uint32_t *at = bucket_of(loop, source->fd);
-	bool reused = false;
-
-	while (*at != source->slot) {
-		struct peal_slot *slot = &loop->slots[*at];
-
-		reused |= slot->source->fd == source->fd;
-		at = &slot->next;
-	}
-	*at = loop->slots[source->slot].next;
-	if (reused)
-		return 0;
-	loop->stats.system_calls++;
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL) < 0)
-		return -errno;
-	return 0;
+		peal_link_append(&source->reactor->ready[source->band],
+				 &source->link);
 }
 
 int peal_reactor_remove(struct peal_reactor *loop, struct peal_source *source)
@@ -244,89 +300,54 @@ int peal_reactor_remove(struct peal_reactor *loop, struct peal_source *source)
 	if (!source->reactor)
 		return 0;
 	if (source->fd >= 0)
-		ret = unwatch(source);
-	if (source->kind == PEAL_KIND_TIMER)
-		peal_timer_drop(source);
-	else if (source->kind == PEAL_KIND_DEFERRED)
-		peal_deferred_collect(loop);
+		ret = peal_source_unwatch(source);
+	if (source->rank)
+		peal_alarm_drop(source);
+	switch (source->kind) {
+	case PEAL_KIND_SIGNAL:
+		peal_signal_drop(source);
+		break;
+	case PEAL_KIND_CHILD:
+		close(source->fd);
+		break;
+	case PEAL_KIND_DEFERRED:
+	case PEAL_KIND_QUEUE:
+		peal_deferred_collect(loop); /* it may be among them */
+	}
 	peal_source_leave(source);
 	return ret;
 }
 
-#define EVENTS_ALLOWED (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET)
-
-/* Never level-triggered: the description could outlive its fd, held open by
- * somebody else, and then nobody could silence it. */
-static uint32_t edge_or_once(uint32_t events)
+int peal_reactor_set_band(struct peal_reactor *loop, struct peal_source *source,
+			  enum peal_band band)
 {
-	return events & EPOLLET ? events : events | EPOLLONESHOT;
-}
+	struct peal_link *list, *link;
 
-int peal_reactor_add_fd(struct peal_reactor *loop, struct peal_source *source,
-			int fd, uint32_t events,
-			void (*on_event)(struct peal_source *source, int fd,
-					 uint32_t events, void *user),
-			void *user)
-{
-	int ret;
-
-	if (!on_event || (events & ~(uint32_t)EVENTS_ALLOWED))
+	if (!peal_reactor_here(loop))
+		return -ECHILD;
+	if (source->reactor != loop || (unsigned)band >= PEAL_BANDS)
 		return -EINVAL;
-	if (fd < 0)
-		return -EBADF;
-	ret = peal_source_enter(loop, source, PEAL_KIND_FD);
-	if (ret < 0)
-		return ret;
-	source->events = events;
-	source->callback.on_event = on_event;
-	source->user = user;
-	ret = peal_source_watch(source, fd, edge_or_once(events));
-	if (ret < 0)
-		peal_source_leave(source);
-	return ret;
-}
-
-static int rewatch(struct peal_source *source)
-{
-	struct peal_reactor *loop = source->reactor;
-	struct epoll_event event = {
-		.events = edge_or_once(source->events),
-		.data.u64 = peal_source_token(source),
-	};
-
-	loop->stats.system_calls++;
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event) < 0)
-		return -errno;
+	list = &loop->ready[source->band];
+	for (link = list->next; link != list; link = link->next)
+		if (link == &source->link) { /* it stands in line */
+			peal_link_remove(link);
+			peal_link_append(&loop->ready[band], link);
+			break;
+		}
+	source->band = band;
 	return 0;
 }
 
-int peal_reactor_set_events(struct peal_reactor *loop,
-			    struct peal_source *source, uint32_t events)
+int peal_reactor_set_hooks(struct peal_reactor *loop,
+			   void (*before)(struct peal_reactor *loop,
+					  void *user),
+			   void (*after)(struct peal_reactor *loop, void *user),
+			   void *user)
 {
 	if (!peal_reactor_here(loop))
 		return -ECHILD;
-	if (source->reactor != loop || source->kind != PEAL_KIND_FD ||
-	    (events & ~(uint32_t)EVENTS_ALLOWED))
-		return -EINVAL;
-	source->events = events;
-	source->revents &= events | EPOLLERR | EPOLLHUP;
-	return rewatch(source);
-}
-
-void peal_fd_turn(struct peal_source *source)
-{
-	struct peal_reactor *loop = source->reactor;
-	uint64_t token = peal_source_token(source);
-	uint32_t events = source->revents;
-
-	if (events) {
-		source->revents = 0;
-		loop->made++;
-		source->callback.on_event(source, source->fd, events,
-					  source->user);
-	}
-	if (peal_reactor_here(loop) &&
-	    peal_source_find(loop, token) == source &&
-	    !(source->events & EPOLLET))
-		rewatch(source);
+	loop->before_sleep = before;
+	loop->after_sleep = after;
+	loop->hooks_user = user;
+	return 0;
 }

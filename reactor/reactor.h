@@ -45,12 +45,18 @@
  * - Sources may be added and removed from any callback; the memory of a
  *   removed source is yours again at once.
  * - Remove a source before you close its fds.
- * - A child after fork(2) has no reactor: every call returns -ECHILD, and
- *   peal_reactor_finish() there leaves the parent's alone.
+ * - A child after fork(2) has no reactor: every call returns -ECHILD, or has
+ *   no effect, and peal_reactor_finish() there leaves the parent's alone.
+ * - A doorbell that rings beyond what an honest peer's can (once for each
+ *   position that was armed) is not listened to for 10 ms, then 20, 40, ...;
+ *   what comes meanwhile is delivered afterwards, and after eight times the
+ *   ring is closed with -EPROTO. So is one whose own doorbell has become dear
+ *   to ring, because the peer has hung thousands of epoll sets on it.
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/signalfd.h>
 
 #include <peal/ring.h>
 
@@ -81,6 +87,8 @@ struct peal_link {
 
 struct peal_reactor;
 struct peal_source;
+struct peal_post;
+struct peal_exit;
 
 /** What a reactor calls for a receiver. */
 struct peal_receiver_callbacks {
@@ -114,21 +122,68 @@ struct peal_sender_callbacks {
 	void *user;
 };
 
+/**
+ * Counts of a source since it was added. They may be read at any time, from
+ * any thread: peal_source_stats().
+ */
+struct peal_source_stats {
+	uint64_t callbacks;   /**< of any kind */
+	uint64_t transitions; /**< of a ring: callbacks but for the mores */
+	uint64_t mores;	      /**< callbacks that PEAL_MORE asked for */
+	uint64_t wakeups;     /**< events that were reported for it */
+	uint64_t spurious;    /**< of a ring: those that found nothing to do */
+	uint64_t quarantines; /**< times its doorbell was not listened to */
+	uint64_t
+		longest_ns; /**< of a callback; see peal_reactor_set_timing() */
+};
+
+/** Where a source stands in a round. */
+enum peal_band {
+	PEAL_BAND_HIGH,	  /**< first in each round */
+	PEAL_BAND_NORMAL, /**< then; what a source is at first */
+	PEAL_BAND_LOW,	  /**< last, and few a round while others are busy */
+};
+#define PEAL_BANDS 3
+
 /** Something that a reactor watches. Every field is private; start with 0. */
 struct peal_source {
 	struct peal_link link; /* in the list that it stands in, if any */
 	struct peal_reactor *reactor; /* that it is added to, or NULL */
 	int kind;
+	enum peal_band band;
 	uint32_t slot;
-	int fd;		  /* that epoll watches for it, or -1 */
-	uint32_t events;  /* of an fd: wanted */
-	uint32_t revents; /* of an fd: seen, and not yet told */
-	uint32_t rank;	  /* of a timer: in the heap, from 1; 0 not there */
+	int fd;			      /* that is watched for it, or -1 */
+	uint32_t events;	      /* of an fd: wanted */
+	uint32_t revents;	      /* of an fd: seen, and not yet told */
+	uint32_t rank;		      /* in the heap, from 1; 0: not there */
 	uint64_t period, expirations; /* of a timer */
-	struct peal_end *end;	      /* of a ring */
-	bool more;		      /* of a ring: its turn was asked for */
 	bool deferred;		      /* to be called; set by any thread */
 	struct peal_source *deferred_next;
+	struct peal_end *end; /* of a ring */
+	union {
+		struct {
+			bool more;     /* its turn was asked for */
+			bool idle_due; /* on_idle is to be called */
+			bool unheard;  /* in quarantine */
+			int credit;    /* bells that the peer may ring */
+			uint64_t arms; /* positions armed, as known here */
+			int excess;    /* those that it rang beyond */
+			int strikes;   /* quarantines in a row */
+			/* See storms.c. */
+			uint64_t passes, passed_here, passed_there;
+			uint64_t heard_again, idle, quiet_since; /* times */
+			void (*on_idle)(struct peal_source *source, void *user);
+		} ring;
+		struct {
+			int number;
+			bool was_blocked;
+		} signal;
+		pid_t pid;
+		struct {
+			struct peal_post *cells;
+			uint64_t mask, head, tail;
+		} queue;
+	} of;
 	union {
 		struct peal_receiver_callbacks receiver;
 		struct peal_sender_callbacks sender;
@@ -136,9 +191,17 @@ struct peal_source {
 				 uint32_t events, void *user);
 		void (*on_timer)(struct peal_source *source,
 				 uint64_t expirations, void *user);
+		void (*on_signal)(struct peal_source *source,
+				  const struct signalfd_siginfo *info,
+				  void *user);
+		void (*on_exit)(struct peal_source *source,
+				const struct peal_exit *how, void *user);
+		void (*on_post)(struct peal_source *source, void *message,
+				void *user);
 		void (*call)(struct peal_source *source, void *user);
 	} callback;
 	void *user;
+	struct peal_source_stats stats;
 };
 
 /** A row of the reactor's table. Every field is private. */
@@ -152,14 +215,43 @@ struct peal_slot {
 	struct peal_source *timer;
 };
 
-/** Counts of a reactor since it was made. */
+/**
+ * Counts of a reactor since it was made. They may be read at any time, from
+ * any thread: peal_reactor_stats().
+ */
 struct peal_reactor_stats {
 	uint64_t iterations;   /**< rounds of the loop */
+	uint64_t sleeps;       /**< of them, those that had nothing to do */
 	uint64_t system_calls; /**< that it made itself; doorbells not among */
-	uint64_t wakeups;      /**< events that epoll reported for rings */
+	uint64_t wakeups;      /**< events that were reported for rings */
 	uint64_t spurious;     /**< of them, those that found nothing to do */
 	uint64_t callbacks;    /**< of rings: on_readable and on_writable */
 	uint64_t mores;	       /**< of them, those that PEAL_MORE asked for */
+	uint64_t spins;	       /**< times it polled before it armed */
+	uint64_t spin_hits;    /**< of them, those that found something */
+	uint64_t quarantines;  /**< times a doorbell was not listened to */
+	uint64_t longest_ns;   /**< callback; see peal_reactor_set_timing() */
+};
+
+/**
+ * A loop of the caller's that watches fds for a reactor: form B, for hosts
+ * that would rather keep one epoll set (or what they have in its place).
+ */
+struct peal_host {
+	/**
+	 * Watch an fd for EPOLLIN, EPOLLOUT, ..., and hand the token and what
+	 * was seen to peal_reactor_process(). For hosts that are `edge`, events
+	 * may have EPOLLET or EPOLLONESHOT in them, as for epoll_ctl(2); for
+	 * others never, and 0 means to pause.
+	 * @return 0 or an error, which peal hands on
+	 */
+	int (*add)(void *user, int fd, uint32_t events, uint64_t token);
+	/** Watch it for other events, with another token. */
+	int (*modify)(void *user, int fd, uint32_t events, uint64_t token);
+	/** Watch it no more. */
+	int (*remove)(void *user, int fd);
+	void *user;
+	bool edge; /**< EPOLLET and EPOLLONESHOT are heeded */
 };
 
 /** A reactor. Every field is private. */
@@ -168,14 +260,21 @@ struct peal_reactor {
 	uint32_t n_slots, free_slot;
 	uint32_t timers; /* in the heap */
 	int epoll_fd, timer_fd, wake_fd;
-	uint64_t timer_set;	   /* what timer_fd is set to, 0: nothing */
-	unsigned char *fork_mark;  /* 0 in a forked child */
-	struct peal_link ready;	   /* to have a turn in the next round */
-	struct peal_link turn;	   /* to have a turn in this round */
-	struct peal_link drained;  /* to be armed after this round */
-	struct peal_source *calls; /* deferred; pushed by any thread */
-	bool dispatching;
-	int made;    /* callbacks in this iteration */
+	bool hosted;
+	struct peal_host host;
+	uint64_t timer_set;	  /* what timer_fd is set to, 0: nothing */
+	uint64_t signals;	  /* those that have a source, by bit */
+	unsigned char *fork_mark; /* 0 in a forked child */
+	struct peal_link ready[PEAL_BANDS]; /* to have a turn next round */
+	struct peal_link turn;		    /* to have a turn in this round */
+	struct peal_link drained;	    /* to be armed after this round */
+	struct peal_source *calls;	    /* deferred; pushed by any thread */
+	bool dispatching, timing;
+	int made;		      /* callbacks in this iteration */
+	uint64_t spin_most, spin_now; /* nanoseconds */
+	void (*before_sleep)(struct peal_reactor *loop, void *user);
+	void (*after_sleep)(struct peal_reactor *loop, void *user);
+	void *hooks_user;
 	bool stop;   /* set by any thread */
 	bool asleep; /* others must write wake_fd to be heard */
 	bool awoken; /* wake_fd was written */
@@ -214,7 +313,10 @@ int peal_reactor_run(struct peal_reactor *loop);
  */
 int peal_reactor_run_once(struct peal_reactor *loop, int timeout_ms);
 
-/** End peal_reactor_run(). From any thread, callback or signal handler. */
+/**
+ * End peal_reactor_run(), the one that runs or else the next one. From any
+ * thread, callback or signal handler.
+ */
 void peal_reactor_stop(struct peal_reactor *loop);
 
 /**
@@ -236,6 +338,32 @@ int peal_reactor_fd(const struct peal_reactor *loop);
  * @return  as peal_reactor_run_once()
  */
 int peal_reactor_dispatch(struct peal_reactor *loop);
+
+/**
+ * Make a reactor that has no epoll set of its own: form B. The host watches
+ * fds for it, and calls peal_reactor_process() with what it sees.
+ * @param host  copied; its add() is called from here on, for fds of the
+ *              reactor's own, too. Tokens may have any value.
+ * @return      as peal_reactor_init(), -EINVAL a function is missing, or what
+ *              host->add() returned
+ * peal_reactor_run(), _run_once() and _dispatch() are -EINVAL, and
+ * peal_reactor_fd() is -1.
+ */
+int peal_reactor_init_hosted(struct peal_reactor *loop, struct peal_slot *slots,
+			     size_t n, const struct peal_host *host);
+
+/**
+ * Serve an event that the host has seen: give what is ready a turn, arm. Never
+ * blocks. Events for sources that are gone are ignored, so a host may hand
+ * over a whole batch of its own, whatever was removed meanwhile; but an event
+ * handed over twice may count as a doorbell that was rung too often.
+ * @param token   as given to the host's add() or modify() last
+ * @param events  as epoll would report them: EPOLLIN, EPOLLHUP, ...
+ * @return        how many callbacks were made, -EINVAL not hosted, -EBUSY,
+ *                -ECHILD
+ */
+int peal_reactor_process(struct peal_reactor *loop, uint64_t token,
+			 uint32_t events);
 
 /**
  * Serve a receiver.
@@ -266,73 +394,6 @@ int peal_reactor_hangup(struct peal_reactor *loop, struct peal_source *source,
 			int reason);
 
 /**
- * Watch an fd.
- * @param events    EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP; EPOLLERR and
- *                  EPOLLHUP come unasked. With EPOLLET once for each edge,
- *                  otherwise again and again while they last.
- * @param on_event  called with what epoll reported
- * @return          0, -EINVAL other events or no callback, -EBUSY, -ENOSPC,
- *                  -EEXIST, -ECHILD as above, -EPERM, -EBADF of epoll_ctl(2)
- * The fd is borrowed: remove the source before you close it.
- */
-int peal_reactor_add_fd(struct peal_reactor *loop, struct peal_source *source,
-			int fd, uint32_t events,
-			void (*on_event)(struct peal_source *source, int fd,
-					 uint32_t events, void *user),
-			void *user);
-
-/** Watch an fd for other events. @return 0, -EINVAL, -ECHILD or epoll's */
-int peal_reactor_set_events(struct peal_reactor *loop,
-			    struct peal_source *source, uint32_t events);
-
-/** peal_reactor_set_timer(): `first` is a time of CLOCK_MONOTONIC. */
-#define PEAL_TIMER_ABSOLUTE 0x1u
-
-/**
- * Add a timer, which does not run until peal_reactor_set_timer().
- * @param on_timer  called with the number of periods that have ended, 1 for a
- *                  timer that is in time
- * @return          0, -EINVAL no callback, -EBUSY, -ENOSPC, -ECHILD as above
- */
-int peal_reactor_add_timer(struct peal_reactor *loop,
-			   struct peal_source *source,
-			   void (*on_timer)(struct peal_source *source,
-					    uint64_t expirations, void *user),
-			   void *user);
-
-/**
- * Start a timer, or start it anew.
- * @param first   nanoseconds from now, or with PEAL_TIMER_ABSOLUTE a time of
- *                CLOCK_MONOTONIC; what has passed already is due at once
- * @param period  nanoseconds, counted from `first` without drift; 0: one shot
- * @param flags   PEAL_TIMER_ABSOLUTE or 0
- * @return        0, -EINVAL no timer or another flag, -ECHILD
- */
-int peal_reactor_set_timer(struct peal_reactor *loop,
-			   struct peal_source *source, uint64_t first,
-			   uint64_t period, unsigned flags);
-
-/** Stop a timer; it stays added. @return as peal_reactor_set_timer() */
-int peal_reactor_cancel_timer(struct peal_reactor *loop,
-			      struct peal_source *source);
-
-/**
- * Add a function that is called in the loop's thread after each
- * peal_reactor_defer().
- * @return  0, -EINVAL no callback, -EBUSY, -ENOSPC, -ECHILD as above
- */
-int peal_reactor_add_deferred(
-	struct peal_reactor *loop, struct peal_source *source,
-	void (*call)(struct peal_source *source, void *user), void *user);
-
-/**
- * Have the function of this source called soon, once for any number of calls
- * before it runs. From any thread, callback or signal handler, as long as the
- * source is added. At most one system call.
- */
-void peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source);
-
-/**
  * Remove a source: its callbacks are not called again. Its memory and its fds
  * are yours at once, also within its own callback.
  * @return  0 (also if it was not added), -ECHILD, or an error of epoll_ctl(2),
@@ -340,9 +401,64 @@ void peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source);
  */
 int peal_reactor_remove(struct peal_reactor *loop, struct peal_source *source);
 
-/** Read the counts. From the loop's thread. */
+/**
+ * Say where a source stands in a round. Within a band it is first come, first
+ * served. PEAL_BAND_LOW has at least eight turns in each round, so nothing
+ * starves.
+ * @return  0, -EINVAL not added to this reactor, or no such band, -ECHILD
+ */
+int peal_reactor_set_band(struct peal_reactor *loop, struct peal_source *source,
+			  enum peal_band band);
+
+/**
+ * Be told when nothing has come on a ring for a time: no callback of the ring
+ * since it was added or called back last. It is called again after each such
+ * time for as long as nothing comes.
+ * @param after    nanoseconds, or 0 to be told no more
+ * @param on_idle  may remove the source, or close it with hangup(-ETIMEDOUT)
+ * @return         0, -EINVAL no ring, or no callback, -ECHILD
+ */
+int peal_reactor_set_idle(struct peal_reactor *loop, struct peal_source *source,
+			  uint64_t after,
+			  void (*on_idle)(struct peal_source *source,
+					  void *user));
+
+/**
+ * Poll the rings that have just been drained for a time before they are armed:
+ * a wake-up across processors costs a thousand times what a look does. It
+ * adapts: where polling finds nothing, it polls for a shorter time, and for
+ * a longer one where it does. With one processor it does not poll. Fds and
+ * timers wait for as long as it lasts.
+ * @param most  nanoseconds at the most, 0 (as at first): never
+ * @return      0, -ECHILD
+ */
+int peal_reactor_set_spin(struct peal_reactor *loop, uint64_t most);
+
+/**
+ * Call functions before the loop sleeps, and after. They run in peal_reactor_
+ * run() and _run_once() alone, not for loops of the caller's. What is added or
+ * deferred in `before` is served, not slept over. Either may be NULL.
+ * @return  0, -ECHILD
+ */
+int peal_reactor_set_hooks(struct peal_reactor *loop,
+			   void (*before)(struct peal_reactor *loop,
+					  void *user),
+			   void (*after)(struct peal_reactor *loop, void *user),
+			   void *user);
+
+/**
+ * Time each callback, for longest_ns in the counts: two looks at the clock.
+ * Off at first.
+ */
+void peal_reactor_set_timing(struct peal_reactor *loop, bool on);
+
+/** Read the counts. From any thread. */
 void peal_reactor_stats(const struct peal_reactor *loop,
 			struct peal_reactor_stats *stats);
+
+/** Read the counts of a source that is added. From any thread. */
+void peal_source_stats(const struct peal_source *source,
+		       struct peal_source_stats *stats);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -4,34 +4,38 @@
  * ring/ says that the wait is over, and only then; ring/ counts these as
  * transitions, and here they are counted as callbacks.
  */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <sys/epoll.h>
 
 #include "../ring/endpoint.h"
 #include "internal.h"
 
-static void closed(struct peal_source *source, int reason)
+void peal_ring_closed(struct peal_source *source, int reason)
 {
 	struct peal_source copy = *source;
-
-	/* Before the callback, so that it may do with the memory as it likes.*/
-	peal_reactor_remove(source->reactor, source);
-	if (copy.kind == PEAL_KIND_RECEIVER && copy.callback.receiver.on_closed)
-		copy.callback.receiver.on_closed(
-			(struct peal_receiver *)copy.end, reason, copy.user);
-	else if (copy.kind == PEAL_KIND_SENDER &&
-		 copy.callback.sender.on_closed)
-		copy.callback.sender.on_closed((struct peal_sender *)copy.end,
-					       reason, copy.user);
-}
-
-static long call(struct peal_source *source, bool more)
-{
 	struct peal_reactor *loop = source->reactor;
 
-	loop->made++;
-	loop->stats.callbacks++;
-	loop->stats.mores += more;
+	/* Before the callback, so that it may do with the memory as it likes.*/
+	peal_reactor_remove(loop, source);
+	if (copy.kind == PEAL_KIND_RECEIVER) {
+		if (!copy.callback.receiver.on_closed)
+			return;
+		loop->made++;
+		copy.callback.receiver.on_closed(
+			(struct peal_receiver *)copy.end, reason, copy.user);
+	} else {
+		if (!copy.callback.sender.on_closed)
+			return;
+		loop->made++;
+		copy.callback.sender.on_closed((struct peal_sender *)copy.end,
+					       reason, copy.user);
+	}
+}
+
+static long call_back(struct peal_source *source)
+{
 	if (source->kind == PEAL_KIND_RECEIVER)
 		return source->callback.receiver.on_readable(
 			(struct peal_receiver *)source->end, source->user);
@@ -48,7 +52,7 @@ static void look_again(struct peal_source *source)
 
 static void drained(struct peal_source *source, uint64_t want, bool beyond)
 {
-	peal_end_prepare(source->end, want, beyond);
+	peal_end_aim(source->end, want, beyond);
 	look_again(source);
 }
 
@@ -57,7 +61,7 @@ static void follow(struct peal_source *source, long verdict)
 	struct peal_end *end = source->end;
 
 	if (verdict == PEAL_MORE) {
-		source->more = true;
+		source->of.ring.more = true;
 		peal_source_ready(source);
 	} else if (verdict != PEAL_DONE) {
 		drained(source, (uint64_t)verdict, false);
@@ -76,15 +80,44 @@ static void judge(struct peal_source *source, long verdict)
 	struct peal_end *end = source->end;
 
 	if (end->error)
-		closed(source, end->error == -EPIPE ? 0 : end->error);
+		peal_ring_closed(source, end->error == -EPIPE ? 0 : end->error);
 	else if (verdict < PEAL_MORE ||
 		 (verdict > 0 && (uint64_t)verdict > end->capacity))
-		closed(source, -EINVAL);
+		peal_ring_closed(source, -EINVAL);
 	else if (end->ended && (end->sender || verdict != PEAL_MORE ||
 				peal_end_known(end) == 0))
-		closed(source, end->end_reason);
+		peal_ring_closed(source, end->end_reason);
 	else
 		follow(source, verdict);
+}
+
+static void serve(struct peal_source *source, bool more)
+{
+	struct peal_call call = peal_call_begin(source);
+	struct peal_reactor *loop = source->reactor;
+	long verdict;
+
+	peal_count(&loop->stats.callbacks);
+	if (more) {
+		peal_count(&loop->stats.mores);
+		peal_count(&source->stats.mores);
+	} else {
+		peal_count(&source->stats.transitions);
+	}
+	peal_ring_not_idle(source);
+	verdict = call_back(source);
+	if (peal_call_end(&call))
+		judge(source, verdict);
+}
+
+static void tell_idle(struct peal_source *source)
+{
+	struct peal_call call = peal_call_begin(source);
+
+	source->of.ring.idle_due = false;
+	source->of.ring.on_idle(source, source->user);
+	if (peal_call_end(&call))
+		look_again(source);
 }
 
 /* Nothing to do. If somebody else took what it waited for, it waits anew. */
@@ -92,41 +125,56 @@ static void found_nothing(struct peal_source *source)
 {
 	struct peal_end *end = source->end;
 
-	source->reactor->stats.spurious++;
-	if (end->waiting && peal_end_reached(end))
-		drained(source, end->want, false);
+	if (source->of.ring.idle_due) {
+		tell_idle(source);
+		return;
+	}
+	peal_count(&source->reactor->stats.spurious);
+	peal_count(&source->stats.spurious);
+	if (end->waiting)
+		look_again(source);
 }
 
 void peal_ring_turn(struct peal_source *source)
 {
-	struct peal_reactor *loop = source->reactor;
 	struct peal_end *end = source->end;
-	uint64_t token = peal_source_token(source);
-	bool more = source->more;
-	long verdict;
+	enum peal_found found;
 
-	source->more = false;
-	if (!more) {
-		enum peal_found found = peal_end_check(end);
-
-		if (found == PEAL_FOUND_SHORT) {
-			found_nothing(source);
-			return;
-		}
-		if (found == PEAL_FOUND_BROKEN) {
-			judge(source, PEAL_DONE);
-			return;
-		}
-		if (found == PEAL_FOUND_END &&
-		    (end->sender || peal_end_known(end) == 0)) {
-			closed(source, end->end_reason);
-			return;
-		}
-		peal_end_settle(end, found);
+	if (source->of.ring.more) {
+		source->of.ring.more = false;
+		serve(source, true);
+		return;
 	}
-	verdict = call(source, more);
-	if (peal_reactor_here(loop) && peal_source_find(loop, token) == source)
-		judge(source, verdict);
+	found = peal_end_check(end);
+	if (found == PEAL_FOUND_SHORT) {
+		found_nothing(source);
+	} else if (found == PEAL_FOUND_BROKEN) {
+		judge(source, PEAL_DONE);
+	} else if (found == PEAL_FOUND_END &&
+		   (end->sender || peal_end_known(end) == 0)) {
+		peal_ring_closed(source, end->end_reason);
+	} else {
+		peal_end_settle(end, found);
+		serve(source, false);
+	}
+}
+
+/* -- arming */
+
+/* Reached, but taken by somebody else: what it waits for is further on. */
+static void aim_again(struct peal_end *end)
+{
+	if (end->waiting && peal_end_reached(end))
+		peal_end_aim(end, end->want, false);
+}
+
+static void store(struct peal_source *source)
+{
+	struct peal_end *end = source->end;
+
+	aim_again(end);
+	if (end->waiting)
+		peal_end_store(end);
 }
 
 void peal_rings_arm(struct peal_reactor *loop)
@@ -134,6 +182,9 @@ void peal_rings_arm(struct peal_reactor *loop)
 	struct peal_link batch;
 
 	do {
+		for (struct peal_link *link = loop->drained.next;
+		     link != &loop->drained; link = link->next)
+			store(peal_link_source(link));
 		peal_link_init(&batch);
 		peal_link_splice(&batch, &loop->drained);
 		/* One for all. Pairs with the fences in peal_end_publish() and
@@ -145,11 +196,95 @@ void peal_rings_arm(struct peal_reactor *loop)
 
 			if (peal_end_check(end) != PEAL_FOUND_SHORT)
 				peal_source_ready(source);
-			else if (peal_end_reached(end))
-				drained(source, end->want, false);
+			else if (end->waiting && peal_end_reached(end))
+				look_again(source);
 		}
 	} while (!peal_link_empty(&loop->drained));
 }
+
+/* -- polling before arming */
+
+static bool found_some(struct peal_reactor *loop)
+{
+	struct peal_link *link = loop->drained.next, *next;
+	bool found = false;
+
+	for (; link != &loop->drained; link = next) {
+		struct peal_source *source = peal_link_source(link);
+
+		next = link->next;
+		if (!peal_end_stirred(source->end) ||
+		    peal_end_check(source->end) == PEAL_FOUND_SHORT)
+			continue;
+		peal_link_remove(link);
+		peal_source_ready(source);
+		found = true;
+	}
+	return found;
+}
+
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/*
+ * Where it found something it may last for longer the next time, where not for
+ * a shorter time; now and then it tries at full length, for times change.
+ */
+static void adapt(struct peal_reactor *loop, bool found)
+{
+	uint64_t most = loop->spin_most;
+
+	peal_count(&loop->stats.spins);
+	if (found) {
+		peal_count(&loop->stats.spin_hits);
+		loop->spin_now = most - loop->spin_now < loop->spin_now
+					 ? most
+					 : 2 * loop->spin_now;
+	} else if (loop->stats.spins % 64 == 0) {
+		loop->spin_now = most;
+	} else {
+		loop->spin_now = loop->spin_now / 2 + 1;
+	}
+}
+
+void peal_rings_spin(struct peal_reactor *loop)
+{
+	uint64_t end;
+	bool found;
+
+	if (!loop->spin_most || peal_link_empty(&loop->drained))
+		return;
+	end = peal_time_add(peal_now(), loop->spin_now);
+	do {
+		found = found_some(loop);
+		relax();
+	} while (!found && !__atomic_load_n(&loop->calls, __ATOMIC_RELAXED) &&
+		 !__atomic_load_n(&loop->awoken, __ATOMIC_RELAXED) &&
+		 peal_now() < end);
+	adapt(loop, found);
+}
+
+int peal_reactor_set_spin(struct peal_reactor *loop, uint64_t most)
+{
+	cpu_set_t cpus;
+
+	if (!peal_reactor_here(loop))
+		return -ECHILD;
+	/* Alone on a processor, nobody could do what it polls for. */
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
+	    CPU_COUNT(&cpus) == 1)
+		most = 0;
+	loop->spin_most = loop->spin_now = most;
+	return 0;
+}
+
+/* -- adding */
 
 static int add(struct peal_source *source, struct peal_end *end, void *user)
 {
@@ -158,6 +293,7 @@ static int add(struct peal_source *source, struct peal_end *end, void *user)
 
 	source->end = end;
 	source->user = user;
+	peal_ring_trust(source);
 	ret = peal_source_watch(source, end->waits_on.wait_fd,
 				EPOLLIN | EPOLLET);
 	if (ret < 0) {
@@ -165,7 +301,8 @@ static int add(struct peal_source *source, struct peal_end *end, void *user)
 		return ret;
 	}
 	/* What is there already is a transition, too. */
-	peal_end_prepare(end, end->watermark, false);
+	peal_end_aim(end, end->watermark, false);
+	peal_end_store(end);
 	peal_end_fence();
 	if (peal_end_check(end) != PEAL_FOUND_SHORT) {
 		peal_source_ready(source);

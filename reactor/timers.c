@@ -13,7 +13,7 @@
 #define CHILDREN 4u
 #define NSEC 1000000000u
 
-static uint64_t now_ns(void)
+uint64_t peal_now(void)
 {
 	struct timespec ts;
 
@@ -21,7 +21,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * NSEC + (uint64_t)ts.tv_nsec;
 }
 
-static uint64_t add_saturated(uint64_t a, uint64_t b)
+uint64_t peal_time_add(uint64_t a, uint64_t b)
 {
 	return a + b < a ? UINT64_MAX : a + b;
 }
@@ -96,10 +96,24 @@ static void heap_remove(struct peal_reactor *loop, struct peal_source *source)
 		sift_down(loop, rank, last->deadline, last->timer);
 }
 
-static void heap_add(struct peal_reactor *loop, struct peal_source *source,
-		     uint64_t deadline)
+void peal_alarm_drop(struct peal_source *source)
 {
+	if (source->rank)
+		heap_remove(source->reactor, source);
+}
+
+void peal_alarm_set(struct peal_source *source, uint64_t deadline)
+{
+	struct peal_reactor *loop = source->reactor;
+
+	peal_alarm_drop(source);
 	sift_up(loop, loop->timers++, deadline, source);
+	if (loop->dispatching)
+		return;
+	peal_timers_program(loop);
+	/* The kernel takes its time even for what is due already. */
+	if (deadline <= peal_now())
+		peal_reactor_kick(loop);
 }
 
 void peal_timers_program(struct peal_reactor *loop)
@@ -118,44 +132,55 @@ void peal_timers_program(struct peal_reactor *loop)
 		deadline = 1; /* 0 would disarm it */
 	its.it_value.tv_sec = (time_t)(deadline / NSEC);
 	its.it_value.tv_nsec = (long)(deadline % NSEC);
-	loop->stats.system_calls++;
+	peal_count(&loop->stats.system_calls);
 	timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &its, NULL);
 	loop->timer_set = deadline;
 }
 
+static void timer_expired(struct peal_source *source, uint64_t deadline,
+			  uint64_t now)
+{
+	uint64_t n = 1;
+
+	if (source->period) {
+		n = (now - deadline) / source->period + 1;
+		peal_alarm_set(source,
+			       peal_time_add(deadline, n * source->period));
+	}
+	source->expirations += n;
+	peal_source_ready(source);
+}
+
 void peal_timers_expire(struct peal_reactor *loop)
 {
-	uint64_t now = now_ns();
+	uint64_t now = peal_now();
 
 	loop->timer_set = 0; /* it has fired */
 	while (loop->timers > 0 && loop->slots[0].deadline <= now) {
-		uint64_t deadline = loop->slots[0].deadline, n = 1;
+		uint64_t deadline = loop->slots[0].deadline;
 		struct peal_source *source = loop->slots[0].timer;
 
 		heap_remove(loop, source);
-		if (source->period) {
-			n = (now - deadline) / source->period + 1;
-			heap_add(loop, source,
-				 add_saturated(deadline, n * source->period));
-		}
-		source->expirations += n;
-		peal_source_ready(source);
+		if (source->kind == PEAL_KIND_TIMER)
+			timer_expired(source, deadline, now);
+		else
+			peal_ring_alarm(source, now);
 	}
 }
 
 void peal_timer_turn(struct peal_source *source)
 {
+	struct peal_call call = peal_call_begin(source);
 	uint64_t expirations = source->expirations;
 
 	source->expirations = 0;
-	source->reactor->made++;
 	source->callback.on_timer(source, expirations, source->user);
+	peal_call_end(&call);
 }
 
-void peal_timer_drop(struct peal_source *source)
+static void cancel(struct peal_source *source)
 {
-	if (source->rank)
-		heap_remove(source->reactor, source);
+	peal_alarm_drop(source);
 	source->expirations = 0;
 	peal_link_remove(&source->link);
 }
@@ -198,12 +223,10 @@ int peal_reactor_set_timer(struct peal_reactor *loop,
 	if (flags & ~PEAL_TIMER_ABSOLUTE)
 		return -EINVAL;
 	if (!(flags & PEAL_TIMER_ABSOLUTE))
-		first = add_saturated(now_ns(), first);
-	peal_timer_drop(source);
+		first = peal_time_add(peal_now(), first);
+	cancel(source);
 	source->period = period;
-	heap_add(loop, source, first);
-	if (!loop->dispatching)
-		peal_timers_program(loop);
+	peal_alarm_set(source, first);
 	return 0;
 }
 
@@ -213,6 +236,6 @@ int peal_reactor_cancel_timer(struct peal_reactor *loop,
 	int ret = check(loop, source);
 
 	if (ret == 0)
-		peal_timer_drop(source);
+		cancel(source);
 	return ret;
 }

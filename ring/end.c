@@ -46,17 +46,52 @@ static void show_counts(struct peal_end *end)
 		store_relaxed(&end->counts[i], words[i]);
 }
 
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static int broken(struct peal_end *end);
+
+/*
+ * A peer can hang thousands of epoll sets on its copy of our bell, and each of
+ * our rings then walks all of them. One that took long may have been preempted;
+ * so the next ones are measured by the time that this thread has run, and a
+ * peer whose rings stay dear is left.
+ */
+static void judge_price(struct peal_end *end, uint64_t price)
+{
+	if (end->suspect == 0) {
+		if (price >= PEAL_DEAR_NS)
+			end->suspect = PEAL_DEAR_LOOKS;
+		end->dear = 0;
+		return;
+	}
+	end->suspect--;
+	end->dear += price >= PEAL_DEAR_NS;
+	if (end->dear >= PEAL_DEAR_LOOKS / 2 && !end->error)
+		broken(end);
+}
+
 int peal_end_ring(struct peal_end *end)
 {
+	clockid_t clock = end->suspect ? CLOCK_THREAD_CPUTIME_ID
+				       : CLOCK_MONOTONIC;
+	uint64_t began;
 	int ret;
 
 	if (end->rings.kind == PEAL_DOORBELL_NONE)
 		return 0;
+	began = now_ns(clock);
 	ret = peal_doorbell_ring(&end->rings);
 	end->stats.doorbells++;
 	if (ret < 0)
 		end->stats.bell_errors++;
 	show_counts(end);
+	judge_price(end, now_ns(clock) - began);
 	return ret;
 }
 
@@ -76,9 +111,22 @@ static void leave(struct peal_end *end, enum peal_state state, int error)
 	peal_end_ring(end);
 }
 
+/*
+ * What is to be told to whoever waits for this end, though the peer will not
+ * ring: an eventfd and a pipe of our own can be rung by the waiter as well.
+ */
+static void ring_self(struct peal_end *end)
+{
+	if (end->waits_on.ring_fd >= 0 &&
+	    end->waits_on.kind != PEAL_DOORBELL_SOCKET &&
+	    end->waits_on.kind != PEAL_DOORBELL_NONE)
+		peal_doorbell_ring(&end->waits_on);
+}
+
 static int broken(struct peal_end *end)
 {
 	leave(end, PEAL_STATE_BROKEN, -EPROTO);
+	ring_self(end);
 	return end->error;
 }
 
@@ -150,12 +198,12 @@ void peal_end_hangup(struct peal_end *end, int reason)
  * The peer waits for a position that this end has not reached. Its wake word
  * may be stale or a lie, which costs a bell or an early delivery at most.
  */
-static bool peer_waits(const struct peal_end *end)
+bool peal_end_wanted(const struct peal_end *end)
 {
 	return load_relaxed(end->peer_wake) - end->here - 1 < end->capacity;
 }
 
-void peal_end_prepare(struct peal_end *end, uint64_t want, bool beyond)
+void peal_end_aim(struct peal_end *end, uint64_t want, bool beyond)
 {
 	uint64_t target = end->here + want;
 
@@ -165,17 +213,24 @@ void peal_end_prepare(struct peal_end *end, uint64_t want, bool beyond)
 		end->offered_here = end->here;
 		end->offered_limit = end->limit;
 	}
+	end->want = want;
+	end->target = target - end->bias;
+	end->waiting = true;
+}
+
+void peal_end_store(struct peal_end *end)
+{
 	/* An eventfd that is watched edge-triggered needs no clearing, one that
 	 * is waited on is cleared after the wait. The others would fill up. */
 	if (end->waits_on.kind > PEAL_DOORBELL_EVENTFD)
 		peal_doorbell_clear(&end->waits_on);
-	end->want = want;
-	end->waiting = true;
+	/* What was reached already nobody rings for; and a sender that waits
+	 * for more must not be taken for one that waits for less. */
+	if (end->armed == end->target || peal_end_reached(end))
+		return;
 	end->stats.stalls++;
 	show_counts(end);
-	if (end->armed == target - end->bias)
-		return;
-	end->armed = target - end->bias;
+	end->armed = end->target;
 	store_relaxed(end->wake, end->armed);
 }
 
@@ -186,13 +241,11 @@ void peal_end_prepare(struct peal_end *end, uint64_t want, bool beyond)
  */
 static void rouse_receiver(struct peal_end *end)
 {
-	if (!peer_waits(end) || (end->offered_here == end->here &&
-				 end->offered_limit == end->limit &&
-				 end->offered_armed == end->armed))
+	if (!peal_end_wanted(end) || (end->offered_here == end->here &&
+				      end->offered_limit == end->limit))
 		return;
 	end->offered_here = end->here;
 	end->offered_limit = end->limit;
-	end->offered_armed = end->armed;
 	peal_end_ring(end);
 }
 
@@ -201,7 +254,7 @@ static enum peal_found check_deadlock(struct peal_end *end)
 {
 	if (end->sender)
 		rouse_receiver(end);
-	else if (peal_end_known(end) > 0 && peer_waits(end) &&
+	else if (peal_end_known(end) > 0 && peal_end_wanted(end) &&
 		 (end->offered_here != end->here ||
 		  end->offered_limit != end->limit))
 		return PEAL_FOUND_OFFER;
@@ -224,6 +277,12 @@ enum peal_found peal_end_check(struct peal_end *end)
 	return check_deadlock(end);
 }
 
+bool peal_end_stirred(const struct peal_end *end)
+{
+	return load_acquire(end->peer_position) + end->bias != end->limit ||
+	       load_relaxed(end->peer_state) != PEAL_STATE_OPEN;
+}
+
 void peal_end_settle(struct peal_end *end, enum peal_found found)
 {
 	if (end->waiting && peal_end_known(end) > 0)
@@ -241,7 +300,8 @@ bool peal_end_arm(struct peal_end *end, uint64_t want)
 
 	if (end->error)
 		return false;
-	peal_end_prepare(end, want, false);
+	peal_end_aim(end, want, false);
+	peal_end_store(end);
 	if (!end->sender) /* what was refused may be offered again */
 		end->offered_here = end->here - 1;
 	/* Pairs with the fences in peal_end_publish() and leave(). */
@@ -263,17 +323,6 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/*
- * A bell of ours may have been owed for a position that is no longer stored.
- * An eventfd and a pipe of our own can be rung by whoever waits.
- */
-static void ring_self(struct peal_end *end)
-{
-	if (end->waits_on.ring_fd >= 0 &&
-	    end->waits_on.kind != PEAL_DOORBELL_SOCKET)
-		peal_doorbell_ring(&end->waits_on);
-}
-
 ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 {
 	uint64_t want = larger(n, end->watermark);
@@ -285,14 +334,15 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 	ret = peal_end_refresh(end, n);
 	if (ret < 0 || (uint64_t)ret >= n)
 		return ret;
-	if (waiting && !peal_end_reached(end) &&
-	    end->armed - (end->here - end->bias) <= want) {
+	if (waiting && !peal_end_reached(end) && end->armed == end->target &&
+	    end->target - (end->here - end->bias) <= want) {
 		/* Armed already, for this position or a nearer one. */
 		end->want = smaller(end->want, want);
 		rouse_receiver(end);
 		return 0;
 	}
-	peal_end_prepare(end, want, false);
+	peal_end_aim(end, want, false);
+	peal_end_store(end);
 	/* Pairs with the fence in peal_end_publish(). */
 	peal_end_fence();
 	ret = peal_end_refresh(end, end->capacity + 1);
@@ -300,6 +350,8 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 		return ret;
 	if ((uint64_t)ret >= n) {
 		end->waiting = waiting;
+		/* The bell may have been owed for the old position, which
+		 * is no longer stored. */
 		if (waiting)
 			ring_self(end);
 		return ret;
@@ -310,10 +362,7 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 
 static int64_t now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)(now_ns(CLOCK_MONOTONIC) / 1000000);
 }
 
 /* Nothing has come in time; or it has, at the last moment. */
@@ -450,7 +499,7 @@ int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 	if (load_relaxed(e.state) != PEAL_STATE_OPEN)
 		return -EPIPE;
 	/* Unarmed: the peer has reached this position already. */
-	e.armed = e.limit - e.bias;
+	e.armed = e.target = e.limit - e.bias;
 	store_relaxed(e.wake, e.armed);
 	e.offered_here = e.here - 1; /* nothing was */
 	*end = e;

@@ -61,15 +61,18 @@ struct peal_end {
 	uint64_t bias;	    /* limit - the peer's position: capacity or 0 */
 	uint64_t watermark; /* items to be woken for */
 	uint64_t want;	    /* items that it waits for */
-	uint64_t armed;	    /* the position that it waits for, as stored */
+	uint64_t target;    /* the peer's position that it waits for */
+	uint64_t armed;	    /* what of it is stored in the wake word */
 	uint64_t *wake;	    /* own word, shared */
 	uint64_t *state;    /* own word, shared */
 	uint64_t *counts;   /* own words, shared: for those who look on */
 	/* What was there when a receiver was last offered less than it waits
 	 * for, or when a sender last roused a receiver for that. */
-	uint64_t offered_here, offered_limit, offered_armed;
+	uint64_t offered_here, offered_limit;
 	int error;	/* sticky: -EPROTO, or -EPIPE once it was finished */
 	int end_reason; /* why the peer will move no more, once ended */
+	int suspect;	/* rings yet to be measured by the time of the thread */
+	int dear;	/* of those measured, how many were */
 	bool sender;
 	bool waiting; /* armed, and not yet found satisfied */
 	bool ended;   /* the peer moves no more, limit is the last one */

@@ -4,7 +4,8 @@
 /*
  * The wake protocol of one end, as the blocking calls and the reactor use it.
  *
- *	peal_end_prepare()  clear the bell where needed, store the wake position
+ *	peal_end_aim()	    say what for, in private
+ *	peal_end_store()    clear the bell where needed, store the wake position
  *	peal_end_fence()    once for any number of ends
  *	peal_end_check()    look again: if there is nothing, sleep on the bell
  *
@@ -13,6 +14,10 @@
 #include <peal/ring.h>
 
 #include "layout.h"
+
+/* A ring that costs so much, in half of so many looks, is dear. */
+#define PEAL_DEAR_NS 200000u
+#define PEAL_DEAR_LOOKS 32
 
 /* What a look at a waiting end says. */
 enum peal_found {
@@ -36,22 +41,27 @@ static inline uint64_t peal_end_known(const struct peal_end *end)
 	return end->limit - end->here;
 }
 
-/* Has the peer reached the position that this end armed for? */
+/* Has the peer reached the position that this end waits for? */
 static inline bool peal_end_reached(const struct peal_end *end)
 {
-	return end->limit - end->bias - end->armed <= UINT64_MAX / 2;
+	return end->limit - end->bias - end->target <= UINT64_MAX / 2;
 }
 
 /*
  * Wait for `want` items, 1 to the capacity, counted from the own position.
  * `beyond`: and for more than what is known now, which the user has declined.
  */
-void peal_end_prepare(struct peal_end *end, uint64_t want, bool beyond);
+void peal_end_aim(struct peal_end *end, uint64_t want, bool beyond);
+void peal_end_store(struct peal_end *end);
 static inline void peal_end_fence(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 enum peal_found peal_end_check(struct peal_end *end);
+/* Has the peer done anything since? Two loads, for those who poll. */
+bool peal_end_stirred(const struct peal_end *end);
+/* Does the peer say that it waits for what this end has not done yet? */
+bool peal_end_wanted(const struct peal_end *end);
 
 /* The wait is over, as was found, and its owner is told: a transition. */
 void peal_end_settle(struct peal_end *end, enum peal_found found);

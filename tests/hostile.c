@@ -36,6 +36,8 @@ static void check_sender_is_broken(struct pair *p)
 	CHECK(room == NULL);
 	CHECK_EQ(p->tx_page->state, 2);
 	CHECK_EQ(rings(&p->data), 1);
+	/* Whoever waits for room is told, whichever call has found it. */
+	CHECK_EQ(rings(&p->space), 1);
 	/* Neither hangup nor finish make it forget, nor ring again. */
 	peal_sender_hangup(&p->tx);
 	peal_sender_finish(&p->tx);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A million random operations on four rings of one reactor, half of them as
+ * Millions of random operations on four rings of one reactor, half of them as
  * the receiver and half of them as the sender, against a model that says after
  * each whether a callback is due: it comes if and only if it is.
  */
-#include <errno.h>
+#define _GNU_SOURCE
+#include <sched.h>
 
 #include "harness.h"
 #include "rig.h"
@@ -26,7 +27,8 @@ struct modelled {
 	enum wish wish;
 	uint64_t count, seen;	 /* of the wish */
 	uint64_t sent, released; /* items */
-	uint64_t capacity;
+	uint64_t capacity, watermark;
+	int bells; /* for nothing, since it was added */
 	/* A sender outside that fell short, and what it was worth: */
 	bool armed;
 	uint64_t space_wake;			 /* where it wants head to be */
@@ -38,6 +40,8 @@ static struct peal_slot slots[RINGS];
 static struct peal_reactor loop;
 static struct modelled rings[RINGS];
 static uint64_t seed;
+static bool honest; /* no bells for nothing, and nobody leaves */
+static bool polls;  /* before it arms */
 static uint64_t due_calls, more_calls, offers;
 
 static uint64_t below(uint64_t n)
@@ -61,7 +65,7 @@ static bool due(const struct modelled *m)
 	case WISH_MORE:
 		return true;
 	case WISH_BEYOND:
-		return used(m) > 0 && m->sent > m->seen;
+		return used(m) >= m->watermark && m->sent > m->seen;
 	case WISH_COUNT:
 		return (m->feeds ? room(m) : used(m)) >= m->count;
 	default:
@@ -193,7 +197,7 @@ static long on_writable(struct peal_sender *tx, void *user)
 	}
 	if (shortage) {
 		m->wish = WISH_COUNT;
-		m->count = shortage;
+		m->count = shortage > m->watermark ? shortage : m->watermark;
 	}
 	if (below(3) == 0 && used(m) > 0) /* before the recheck */
 		take_some(m, 1 + below(used(m)));
@@ -221,7 +225,8 @@ static void served(struct modelled *m)
 static void add(struct modelled *m)
 {
 	m->wish = WISH_COUNT;
-	m->count = 1;
+	m->count = m->watermark;
+	m->bells = 0;
 	if (m->feeds)
 		fed(m);
 	else
@@ -234,10 +239,14 @@ static void operate(struct modelled *m)
 
 	switch (below(10)) {
 	case 0: /* leave, and come back: what is there is new again */
+		if (honest)
+			break;
 		CHECK_EQ(peal_reactor_remove(&loop, &m->rig.source), 0);
 		add(m);
 		break;
-	case 1: /* a bell for nothing */
+	case 1: /* a bell for nothing, but no storm */
+		if (honest || m->bells++ >= 10)
+			break;
 		CHECK_EQ(peal_doorbell_ring(m->feeds ? &m->rig.space
 						     : &m->rig.data),
 			 0);
@@ -258,28 +267,48 @@ static void operate(struct modelled *m)
 	}
 }
 
-TEST(callbacks_are_transitions_over_a_million_random_operations)
+static void start(void)
+{
+	seed = test_seed();
+	CHECK_EQ(peal_reactor_init(&loop, slots, RINGS), 0);
+	if (polls)
+		CHECK_EQ(peal_reactor_set_spin(&loop, 1000), 0);
+	for (int i = 0; i < RINGS; i++) {
+		struct modelled *m = &rings[i];
+
+		rig_init(&m->rig, (size_t)1 << (2 * i));
+		m->capacity = (uint64_t)1 << (2 * i);
+		m->watermark = 1 + below(m->capacity);
+		m->feeds = i % 2;
+		if (m->feeds)
+			peal_sender_set_watermark(&m->rig.tx, m->watermark);
+		else
+			peal_receiver_set_watermark(&m->rig.rx, m->watermark);
+		add(m);
+	}
+}
+
+/* It polls only when it is allowed to sleep, which it has no reason to. */
+static void settle(void)
+{
+	while (rig_readable(peal_reactor_fd(&loop)))
+		CHECK(peal_reactor_run_once(&loop, polls ? -1 : 0) >= 0);
+	for (int i = 0; i < RINGS; i++) {
+		struct modelled *m = &rings[i];
+		struct peal_source_stats stats;
+
+		peal_source_stats(&m->rig.source, &stats);
+		CHECK_EQ(stats.quarantines, 0);
+		CHECK(!due(m));
+		CHECK(!(m->noticed && offerable(m)));
+	}
+}
+
+static void end(void)
 {
 	struct peal_reactor_stats stats;
 	uint64_t transitions = 0;
 
-	seed = test_seed();
-	CHECK_EQ(peal_reactor_init(&loop, slots, RINGS), 0);
-	for (int i = 0; i < RINGS; i++) {
-		rig_init(&rings[i].rig, (size_t)1 << (2 * i));
-		rings[i].capacity = (uint64_t)1 << (2 * i);
-		rings[i].feeds = i % 2;
-		add(&rings[i]);
-	}
-	for (int i = 0; i < OPERATIONS; i++) {
-		operate(&rings[below(RINGS)]);
-		if (below(4) > 0)
-			continue;
-		rig_settle(&loop);
-		for (int j = 0; j < RINGS; j++)
-			CHECK(!due(&rings[j]) &&
-			      !(rings[j].noticed && offerable(&rings[j])));
-	}
 	for (int i = 0; i < RINGS; i++) {
 		struct peal_ring_stats ring;
 
@@ -293,7 +322,46 @@ TEST(callbacks_are_transitions_over_a_million_random_operations)
 	CHECK_EQ(stats.callbacks - stats.mores, transitions);
 	CHECK_EQ(stats.callbacks - stats.mores, due_calls);
 	CHECK_EQ(stats.mores, more_calls);
-	CHECK(due_calls > OPERATIONS / 10);
+	CHECK_EQ(stats.quarantines, 0);
+	CHECK(due_calls > OPERATIONS / 20);
 	CHECK(offers > OPERATIONS / 1000);
+	CHECK_EQ(stats.spin_hits > 0, polls);
 	peal_reactor_finish(&loop);
+}
+
+/* Between two settlements there are 4 operations, or 64 where it is slow. */
+static void operate_and_settle(int operations)
+{
+	start();
+	for (int i = 0; i < operations; i++) {
+		uint64_t pause = i / 10000 % 2 ? 64 : 4;
+
+		operate(&rings[below(RINGS)]);
+		if (below(pause) == 0)
+			settle();
+	}
+	settle();
+	end();
+}
+
+TEST(callbacks_are_transitions_over_a_million_random_operations)
+{
+	operate_and_settle(OPERATIONS);
+}
+
+TEST(callbacks_are_the_same_when_it_polls_before_it_arms)
+{
+	cpu_set_t cpus;
+
+	CHECK_EQ(sched_getaffinity(0, sizeof(cpus), &cpus), 0);
+	if (CPU_COUNT(&cpus) == 1)
+		test_skip("there is one processor only");
+	polls = true;
+	operate_and_settle(OPERATIONS);
+}
+
+TEST(no_honest_peer_is_taken_for_a_storm)
+{
+	honest = true;
+	operate_and_settle(2 * OPERATIONS);
 }

@@ -470,6 +470,22 @@ TEST(an_impossible_position_closes_that_ring_alone)
 	end();
 }
 
+TEST(an_error_that_a_call_elsewhere_has_found_closes_the_source)
+{
+	struct peal_page *page;
+
+	start();
+	page = a.ring.sender_page;
+	rig_serve(&loop, &a, drain);
+	rig_settle(&loop);
+	page->position = 9;
+	CHECK_EQ(peal_receiver_used(&a.rx), -EPROTO);
+	rig_settle(&loop);
+	CHECK_EQ(a.closed, 1);
+	CHECK_EQ(a.reason, -EPROTO);
+	end();
+}
+
 TEST(hangup_delivers_what_was_published_and_nothing_after_it)
 {
 	start();

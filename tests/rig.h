@@ -2,7 +2,7 @@
 #ifndef PEAL_TESTS_RIG_H
 #define PEAL_TESTS_RIG_H
 /* A ring of ints in memory of its own, with both ends and both doorbells. */
-#include <peal/reactor.h>
+#include <peal/sources.h>
 
 #define RIG_MAX 64
 

@@ -21,7 +21,7 @@
 
 #include <peal/local.h>
 #include <peal/mem.h>
-#include <peal/reactor.h>
+#include <peal/sources.h>
 
 #define DEMO_BLOCK 64u	    /* bytes of an item */
 #define DEMO_CAPACITY 4096u /* items of a ring */

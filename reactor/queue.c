@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Messages from other threads: D. Vyukov's bounded queue (1024cores.net), with
+ * one consumer. Each cell says whose turn it is: a position p is free for the
+ * producer that finds `turn` p, and filled for the consumer at p + 1.
+ */
+#include <errno.h>
+
+#include "internal.h"
+
+int peal_reactor_add_queue(struct peal_reactor *loop,
+			   struct peal_source *source, struct peal_post *cells,
+			   size_t n,
+			   void (*on_post)(struct peal_source *source,
+					   void *message, void *user),
+			   void *user)
+{
+	int ret;
+
+	if (!on_post || n < 2 || (n & (n - 1)) != 0)
+		return -EINVAL;
+	ret = peal_source_enter(loop, source, PEAL_KIND_QUEUE);
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < n; i++)
+		cells[i] = (struct peal_post){ .turn = i };
+	source->of.queue.cells = cells;
+	source->of.queue.mask = n - 1;
+	source->callback.on_post = on_post;
+	source->user = user;
+	return 0;
+}
+
+int peal_reactor_post(struct peal_reactor *loop, struct peal_source *source,
+		      void *message)
+{
+	uint64_t *tail = &source->of.queue.tail;
+	uint64_t position = __atomic_load_n(tail, __ATOMIC_RELAXED);
+	struct peal_post *cell;
+
+	if (!peal_reactor_here(loop))
+		return -ECHILD;
+	for (;;) {
+		uint64_t turn;
+
+		cell = &source->of.queue
+				.cells[position & source->of.queue.mask];
+		/* Pairs with the release in pop(): the cell is free again. */
+		turn = __atomic_load_n(&cell->turn, __ATOMIC_ACQUIRE);
+		if (turn == position) {
+			if (__atomic_compare_exchange_n(
+				    tail, &position, position + 1, true,
+				    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+				break;
+		} else if (turn - position > UINT64_MAX / 2) {
+			return -EAGAIN;
+		} else {
+			position = __atomic_load_n(tail, __ATOMIC_RELAXED);
+		}
+	}
+	cell->message = message;
+	/* Pairs with the acquire in filled(). */
+	__atomic_store_n(&cell->turn, position + 1, __ATOMIC_RELEASE);
+	peal_reactor_defer(loop, source);
+	return 0;
+}
+
+static struct peal_post *filled(struct peal_source *source)
+{
+	uint64_t head = source->of.queue.head;
+	struct peal_post *cell =
+		&source->of.queue.cells[head & source->of.queue.mask];
+
+	if (__atomic_load_n(&cell->turn, __ATOMIC_ACQUIRE) != head + 1)
+		return NULL;
+	return cell;
+}
+
+static void *pop(struct peal_source *source, struct peal_post *cell)
+{
+	void *message = cell->message;
+
+	__atomic_store_n(&cell->turn,
+			 source->of.queue.head + source->of.queue.mask + 1,
+			 __ATOMIC_RELEASE);
+	source->of.queue.head++;
+	return message;
+}
+
+void peal_queue_turn(struct peal_source *source)
+{
+	struct peal_post *cell;
+	struct peal_call call;
+
+	cell = filled(source);
+	if (!cell)
+		return;
+	call = peal_call_begin(source);
+	source->callback.on_post(source, pop(source, cell), source->user);
+	if (peal_call_end(&call) && filled(source))
+		peal_source_ready(source);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Doorbells that ring too often, and rings on which nothing comes.
+ *
+ * An honest peer rings once for each position that was armed, once when it
+ * finishes, and, if it is a sender that waits for room while we wait for more
+ * items, once for each state in which it falls short. So the bells that it may
+ * ring are known, and one that rings beyond them is not listened to for a
+ * while, each time for twice as long, and then no more.
+ */
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include "../ring/endpoint.h"
+#include "internal.h"
+
+#define QUARANTINE_NS UINT64_C(10000000) /* the first */
+#define QUARANTINES 8			 /* then it is closed */
+#define EXCESS 16			 /* bells, for each of them */
+/* After so long without a quarantine the next is a first one again. */
+#define FORGIVEN_NS UINT64_C(10000000000)
+
+/* Bells that may be on their way at one time: one for a position, one for the
+ * end, and those that were rung before we listened. */
+#define CREDIT 4
+#define PASSES 4
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The heap has one alarm a source; a ring has two uses for it. */
+static void set_alarm(struct peal_source *source)
+{
+	uint64_t next = UINT64_MAX;
+
+	if (source->of.ring.unheard)
+		next = source->of.ring.heard_again;
+	if (source->of.ring.idle)
+		next = earlier(next, peal_time_add(source->of.ring.quiet_since,
+						   source->of.ring.idle));
+	if (next != UINT64_MAX)
+		peal_alarm_set(source, next);
+}
+
+static void quarantine(struct peal_source *source)
+{
+	uint64_t now = peal_now();
+
+	if (source->of.ring.strikes > 0 &&
+	    now - source->of.ring.heard_again > FORGIVEN_NS)
+		source->of.ring.strikes = 0;
+	if (source->of.ring.strikes >= QUARANTINES) {
+		/* What it has published is delivered, as ever. */
+		peal_end_hangup(source->end, -EPROTO);
+		return;
+	}
+	peal_count(&source->stats.quarantines);
+	peal_count(&source->reactor->stats.quarantines);
+	source->of.ring.unheard = true;
+	source->of.ring.heard_again = now + (QUARANTINE_NS
+					     << source->of.ring.strikes++);
+	/* EPOLLHUP comes unasked: once at the most. */
+	peal_source_rewatch(source, EPOLLET | EPOLLONESHOT);
+	set_alarm(source);
+}
+
+void peal_ring_trust(struct peal_source *source)
+{
+	source->of.ring.credit = CREDIT;
+	source->of.ring.arms = source->end->stats.stalls;
+	source->of.ring.excess = 0;
+}
+
+static void hear_again(struct peal_source *source)
+{
+	source->of.ring.unheard = false;
+	peal_ring_trust(source);
+	peal_source_rewatch(source, EPOLLIN | EPOLLET);
+	peal_source_ready(source); /* look at what it did meanwhile */
+}
+
+/*
+ * A sender that waits for more room than there is rouses us once for each state
+ * of the two positions. Both may have moved on since it rang, and so a few of
+ * its bells may be seen in one state.
+ */
+static bool may_rouse(struct peal_source *source)
+{
+	struct peal_end *end = source->end;
+	uint64_t there = __atomic_load_n(end->peer_position, __ATOMIC_RELAXED);
+
+	if (end->sender)
+		return false;
+	if (source->of.ring.passed_here != end->here ||
+	    source->of.ring.passed_there != there) {
+		source->of.ring.passed_here = end->here;
+		source->of.ring.passed_there = there;
+		source->of.ring.passes = 0;
+	}
+	return source->of.ring.passes++ < PASSES;
+}
+
+/* Each position that was armed since may bring one. */
+static void earn(struct peal_source *source)
+{
+	uint64_t arms = source->end->stats.stalls;
+	uint64_t earned = arms - source->of.ring.arms;
+
+	source->of.ring.arms = arms;
+	source->of.ring.credit =
+		(int)earlier((uint64_t)source->of.ring.credit + earned, CREDIT);
+}
+
+void peal_ring_rung(struct peal_source *source)
+{
+	earn(source);
+	peal_count(&source->reactor->stats.wakeups);
+	peal_count(&source->stats.wakeups);
+	if (may_rouse(source))
+		return; /* and keep the credit for what was armed */
+	if (source->of.ring.credit > 0)
+		source->of.ring.credit--;
+	else if (!source->of.ring.unheard && ++source->of.ring.excess >= EXCESS)
+		quarantine(source);
+}
+
+void peal_ring_alarm(struct peal_source *source, uint64_t now)
+{
+	if (source->of.ring.unheard && source->of.ring.heard_again <= now)
+		hear_again(source);
+	if (source->of.ring.idle &&
+	    now - source->of.ring.quiet_since >= source->of.ring.idle) {
+		source->of.ring.quiet_since = now;
+		source->of.ring.idle_due = true;
+		peal_source_ready(source);
+	}
+	set_alarm(source);
+}
+
+void peal_ring_not_idle(struct peal_source *source)
+{
+	if (!source->of.ring.idle)
+		return;
+	/* The alarm stands where it is; it looks at this when it comes. */
+	source->of.ring.quiet_since = peal_now();
+	source->of.ring.idle_due = false;
+}
+
+int peal_reactor_set_idle(struct peal_reactor *loop, struct peal_source *source,
+			  uint64_t after,
+			  void (*on_idle)(struct peal_source *source,
+					  void *user))
+{
+	if (!peal_reactor_here(loop))
+		return -ECHILD;
+	if (source->reactor != loop || !source->end || (after && !on_idle))
+		return -EINVAL;
+	source->of.ring.idle = after;
+	source->of.ring.on_idle = on_idle;
+	source->of.ring.quiet_since = peal_now();
+	source->of.ring.idle_due = false;
+	peal_alarm_drop(source);
+	set_alarm(source);
+	return 0;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What is watched, by an epoll set of our own or by a host's loop.
+ *
+ * No fd is ever watched level-triggered in our own set, but for wake_fd: its
+ * description could outlive it, held open by somebody else, and then nobody
+ * could silence it.
+ */
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include "internal.h"
+
+/* Hosts that are not edge-triggered know nothing of these. */
+static uint32_t for_host(const struct peal_reactor *loop, uint32_t events)
+{
+	if (loop->host.edge)
+		return events;
+	return events & ~(uint32_t)(EPOLLET | EPOLLONESHOT);
+}
+
+static int control(struct peal_reactor *loop, int op, int fd, uint32_t events,
+		   uint64_t token)
+{
+	struct epoll_event event = { .events = events, .data.u64 = token };
+	const struct peal_host *host = &loop->host;
+
+	if (!loop->hosted) {
+		peal_count(&loop->stats.system_calls);
+		return epoll_ctl(loop->epoll_fd, op, fd, &event) < 0 ? -errno
+								     : 0;
+	}
+	switch (op) {
+	case EPOLL_CTL_ADD:
+		return host->add(host->user, fd, for_host(loop, events), token);
+	case EPOLL_CTL_MOD:
+		return host->modify(host->user, fd, for_host(loop, events),
+				    token);
+	default:
+		return host->remove(host->user, fd);
+	}
+}
+
+int peal_watch_own(struct peal_reactor *loop, int fd, uint32_t events,
+		   uint64_t token)
+{
+	return control(loop, EPOLL_CTL_ADD, fd, events, token);
+}
+
+/* Slots with fds are chained in buckets, the newest first. */
+static uint32_t *bucket_of(struct peal_reactor *loop, int fd)
+{
+	return &loop->slots[(uint32_t)fd % loop->n_slots].bucket;
+}
+
+int peal_source_watch(struct peal_source *source, int fd, uint32_t events)
+{
+	struct peal_reactor *loop = source->reactor;
+	uint32_t *bucket = bucket_of(loop, fd);
+	int ret = control(loop, EPOLL_CTL_ADD, fd, events,
+			  peal_source_token(source));
+
+	if (ret < 0)
+		return ret;
+	source->fd = fd;
+	loop->slots[source->slot].next = *bucket;
+	*bucket = source->slot;
+	return 0;
+}
+
+int peal_source_rewatch(struct peal_source *source, uint32_t events)
+{
+	if (source->fd < 0)
+		return 0;
+	return control(source->reactor, EPOLL_CTL_MOD, source->fd, events,
+		       peal_source_token(source));
+}
+
+/*
+ * If the caller has closed the fd already, its number may be that of another
+ * source by now, which must not lose its place.
+ */
+int peal_source_unwatch(struct peal_source *source)
+{
+	struct peal_reactor *loop = source->reactor;
+	uint32_t *at = bucket_of(loop, source->fd);
+	bool reused = false;
+
+	while (*at != source->slot) {
+		struct peal_slot *slot = &loop->slots[*at];
+
+		reused |= slot->source->fd == source->fd;
+		at = &slot->next;
+	}
+	*at = loop->slots[source->slot].next;
+	return reused ? 0 : control(loop, EPOLL_CTL_DEL, source->fd, 0, 0);
+}
+
+/* -- plain fds */
+
+#define EVENTS_ALLOWED (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET)
+
+static bool allowed(const struct peal_reactor *loop, uint32_t events)
+{
+	if (events & ~(uint32_t)EVENTS_ALLOWED)
+		return false;
+	return !(events & EPOLLET) || !peal_level(loop);
+}
+
+static uint32_t edge_or_once(uint32_t events)
+{
+	return events & EPOLLET ? events : events | EPOLLONESHOT;
+}
+
+int peal_reactor_add_fd(struct peal_reactor *loop, struct peal_source *source,
+			int fd, uint32_t events,
+			void (*on_event)(struct peal_source *source, int fd,
+					 uint32_t events, void *user),
+			void *user)
+{
+	int ret;
+
+	if (!on_event || !allowed(loop, events))
+		return -EINVAL;
+	if (fd < 0)
+		return -EBADF;
+	ret = peal_source_enter(loop, source, PEAL_KIND_FD);
+	if (ret < 0)
+		return ret;
+	source->events = events;
+	source->callback.on_event = on_event;
+	source->user = user;
+	ret = peal_source_watch(source, fd, edge_or_once(events));
+	if (ret < 0)
+		peal_source_leave(source);
+	return ret;
+}
+
+int peal_reactor_set_events(struct peal_reactor *loop,
+			    struct peal_source *source, uint32_t events)
+{
+	if (!peal_reactor_here(loop))
+		return -ECHILD;
+	if (source->reactor != loop || source->kind != PEAL_KIND_FD ||
+	    !allowed(loop, events))
+		return -EINVAL;
+	source->events = events;
+	source->revents &= events | EPOLLERR | EPOLLHUP;
+	return peal_source_rewatch(source, edge_or_once(events));
+}
+
+void peal_fd_turn(struct peal_source *source)
+{
+	struct peal_reactor *loop = source->reactor;
+	uint32_t events = source->revents;
+
+	source->revents = 0;
+	if (events) {
+		struct peal_call call = peal_call_begin(source);
+
+		source->callback.on_event(source, source->fd, events,
+					  source->user);
+		if (!peal_call_end(&call))
+			return;
+	}
+	if (!(source->events & EPOLLET) && !peal_level(loop))
+		peal_source_rewatch(source, edge_or_once(source->events));
+}
