@@ -45,7 +45,7 @@ void test_register(struct test *test)
 	struct test **at = &tests;
 
 	while (*at && (strcmp((*at)->file, test->file) != 0 ||
-		       (*at)->line < test->line))
+		       (*at)->line <= test->line))
 		at = &(*at)->next;
 	test->next = *at;
 	*at = test;
@@ -258,7 +258,10 @@ static void run(const struct test *test)
 	static int before[FDS_MAX];
 	int n = list_fds(before, FDS_MAX);
 
-	test->run();
+	if (test->run_row)
+		test->run_row(test->row);
+	else
+		test->run();
 	check_fds(test, before, n);
 }
 

@@ -24,6 +24,10 @@
 struct test {
 	const char *name;
 	void (*run)(void);
+	/* In the place of run, for tests that are made from a table: give
+	 * test_register() one of these for each row, with any name. */
+	void (*run_row)(const void *row);
+	const void *row;
 	const char *file;
 	int line;
 	struct test *next;
