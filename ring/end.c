@@ -360,9 +360,12 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 	return 0;
 }
 
-static int64_t now_ms(void)
+/* What is left of a time, rounded up: a wait does not end before it is over. */
+static int left_ms(uint64_t deadline)
 {
-	return (int64_t)(now_ns(CLOCK_MONOTONIC) / 1000000);
+	uint64_t now = now_ns(CLOCK_MONOTONIC);
+
+	return now < deadline ? (int)((deadline - now + 999999) / 1000000) : 0;
 }
 
 /* Nothing has come in time; or it has, at the last moment. */
@@ -379,7 +382,7 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 {
 	uint64_t want = larger(n, end->watermark);
 	enum peal_found found;
-	int64_t deadline = 0;
+	uint64_t deadline = 0;
 	ssize_t ret;
 
 	if (n == 0 || n > end->capacity)
@@ -388,7 +391,8 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 	if (ret < 0 || (uint64_t)ret >= n || end->ended)
 		return ret;
 	if (timeout_ms > 0)
-		deadline = now_ms() + timeout_ms;
+		deadline = now_ns(CLOCK_MONOTONIC) +
+			   (uint64_t)timeout_ms * 1000000;
 	while (peal_end_arm(end, want)) {
 		int rung = peal_doorbell_wait(&end->waits_on, timeout_ms);
 
@@ -404,11 +408,8 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 		}
 		if (rung < 0) /* nobody can ring it, and it would not sleep */
 			return rung;
-		if (timeout_ms > 0) {
-			int64_t left = deadline - now_ms();
-
-			timeout_ms = left > 0 ? (int)left : 0;
-		}
+		if (timeout_ms > 0)
+			timeout_ms = left_ms(deadline);
 	}
 	return peal_end_refresh(end, 0);
 }

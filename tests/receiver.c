@@ -2,6 +2,7 @@
 /* The receiver's side of a ring, as its users rely on it. */
 #include <errno.h>
 #include <pthread.h>
+#include <time.h>
 
 #include "pair.h"
 
@@ -225,6 +226,52 @@ TEST(bell_rung_in_vain_does_not_end_a_wait_for_data)
 	CHECK_EQ(peal_doorbell_ring(&p.data), 0);
 	CHECK_EQ(peal_receiver_wait(&p.rx, 1, 10, &data), -ETIMEDOUT);
 	CHECK_EQ(rings(&p.data), 0);
+	pair_free(&p);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+struct ringer {
+	struct peal_doorbell *bell;
+	bool stop;
+};
+
+static void *ring_in_vain(void *arg)
+{
+	const struct timespec pause = { .tv_nsec = 200000 };
+	struct ringer *ringer = arg;
+
+	while (!__atomic_load_n(&ringer->stop, __ATOMIC_RELAXED)) {
+		peal_doorbell_ring(ringer->bell);
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+TEST(bells_rung_in_vain_do_not_end_a_wait_before_its_time)
+{
+	struct ringer ringer = { 0 };
+	pthread_t thread;
+	struct pair p;
+	const int *data;
+
+	pair_make(&p, 8, sizeof(int));
+	ringer.bell = &p.data;
+	CHECK_EQ(pthread_create(&thread, NULL, ring_in_vain, &ringer), 0);
+	for (int i = 0; i < 20; i++) {
+		uint64_t began = now_ns();
+
+		CHECK_EQ(peal_receiver_wait(&p.rx, 1, 3, &data), -ETIMEDOUT);
+		CHECK(now_ns() - began >= 3000000);
+	}
+	__atomic_store_n(&ringer.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
 	pair_free(&p);
 }
 
