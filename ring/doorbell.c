@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <peal/doorbell.h>
+#include "endpoint.h"
 
 #define READS_MAX 1024
 
@@ -45,19 +45,22 @@ int peal_doorbell_init(struct peal_doorbell *bell, enum peal_doorbell_kind kind)
 	return 0;
 }
 
-/* An eventfd has no file type of its own, but a name, where /proc is there. */
-static bool is_eventfd(int fd, const struct stat *st)
+/*
+ * An eventfd has a name, where /proc is there, but no file type of its own. A
+ * foreign fd is not asked for that before: fstat(2) may hang.
+ */
+static bool is_eventfd(int fd)
 {
 	static const char name[] = "anon_inode:[eventfd]";
 	char path[32], link[sizeof(name)];
+	struct stat st;
 	ssize_t n;
 
-	if ((st->st_mode & S_IFMT) != 0)
-		return false;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, link, sizeof(link));
-	return n < 0 ||
-	       (n == sizeof(name) - 1 && !memcmp(link, name, (size_t)n));
+	if (n >= 0)
+		return n == sizeof(name) - 1 && !memcmp(link, name, (size_t)n);
+	return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
 }
 
 /* Is fd what the caller says, and will it never block us? */
@@ -69,15 +72,17 @@ static int check(int fd, enum peal_doorbell_kind kind)
 	if (fd < 0)
 		return 0;
 	flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fstat(fd, &st) < 0)
+	if (flags < 0)
+		return -errno;
+	if (kind == PEAL_DOORBELL_EVENTFD)
+		return flags & O_NONBLOCK && is_eventfd(fd) ? 0 : -EBADMSG;
+	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (kind == PEAL_DOORBELL_SOCKET) /* each call says MSG_DONTWAIT */
 		return S_ISSOCK(st.st_mode) ? 0 : -EBADMSG;
 	if (!(flags & O_NONBLOCK))
 		return -EBADMSG;
-	if (kind == PEAL_DOORBELL_PIPE)
-		return S_ISFIFO(st.st_mode) ? 0 : -EBADMSG;
-	return is_eventfd(fd, &st) ? 0 : -EBADMSG;
+	return S_ISFIFO(st.st_mode) ? 0 : -EBADMSG;
 }
 
 int peal_doorbell_borrow(struct peal_doorbell *bell,
@@ -166,6 +171,30 @@ int peal_doorbell_ring(const struct peal_doorbell *bell)
 	return 0;
 }
 
+/* An empty packet reads like the end. */
+static bool hung_up(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&pfd, 1, 0) != 0;
+}
+
+/*
+ * Fds that a packet brings along are dropped by the kernel, since there is no
+ * room for them here; nobody honest sends any.
+ */
+static ssize_t take_packet(int fd, struct iovec *iov)
+{
+	struct msghdr message = { .msg_iov = iov, .msg_iovlen = 1 };
+	ssize_t ret = recvmsg(fd, &message, MSG_DONTWAIT);
+
+	if (ret >= 0 && (message.msg_flags & MSG_CTRUNC)) {
+		errno = EPROTO;
+		return -1;
+	}
+	return ret == 0 && !hung_up(fd) ? 1 : ret;
+}
+
 /* One read that cannot block. @return bytes, 0 for nothing, or an error */
 static ssize_t take(const struct peal_doorbell *bell, void *buffer, size_t size)
 {
@@ -174,7 +203,7 @@ static ssize_t take(const struct peal_doorbell *bell, void *buffer, size_t size)
 
 	do {
 		if (bell->kind == PEAL_DOORBELL_SOCKET)
-			ret = recv(bell->wait_fd, buffer, size, MSG_DONTWAIT);
+			ret = take_packet(bell->wait_fd, &iov);
 		else
 			ret = preadv2(bell->wait_fd, &iov, 1, -1, RWF_NOWAIT);
 		/* Pipes learned RWF_NOWAIT later; ours are O_NONBLOCK. */
@@ -206,7 +235,7 @@ int peal_doorbell_clear(const struct peal_doorbell *bell)
 					   : sizeof(buffer));
 
 		if (ret < 0)
-			return rung ? 1 : (int)ret;
+			return rung && ret != -EPROTO ? 1 : (int)ret;
 		if (ret == 0)
 			break;
 		rung = true;
@@ -224,9 +253,23 @@ static int64_t now_ns(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-int peal_doorbell_wait(const struct peal_doorbell *bell, int timeout_ms)
+/* @return enum peal_heard, or an error */
+static int judge(const struct pollfd *pfds)
 {
-	struct pollfd pfd = { .fd = bell->wait_fd, .events = POLLIN };
+	if ((pfds[0].revents | pfds[1].revents) & POLLNVAL)
+		return -EBADF;
+	if (pfds[1].revents)
+		return PEAL_HEARD_HANGUP;
+	return PEAL_HEARD_BELL;
+}
+
+int peal_doorbell_listen(const struct peal_doorbell *bell, int lifeline,
+			 int timeout_ms)
+{
+	struct pollfd pfds[] = {
+		{ .fd = bell->wait_fd, .events = POLLIN },
+		{ .fd = lifeline, .events = POLLRDHUP },
+	};
 	int64_t end = 0, left = 0;
 
 	if (bell->kind == PEAL_DOORBELL_NONE || bell->wait_fd < 0)
@@ -237,15 +280,21 @@ int peal_doorbell_wait(const struct peal_doorbell *bell, int timeout_ms)
 	}
 	for (;;) {
 		struct timespec ts = { left / 1000000000, left % 1000000000 };
-		int ret = ppoll(&pfd, 1, timeout_ms < 0 ? NULL : &ts, NULL);
+		int ret = ppoll(pfds, lifeline < 0 ? 1 : 2,
+				timeout_ms < 0 ? NULL : &ts, NULL);
 
 		if (ret > 0)
-			return pfd.revents & POLLNVAL ? -EBADF : 1;
+			return judge(pfds);
 		if (ret == 0)
-			return 0;
+			return PEAL_HEARD_NOTHING;
 		if (errno != EINTR)
 			return -errno;
 		if (timeout_ms > 0 && (left = end - now_ns()) < 0)
 			left = 0;
 	}
+}
+
+int peal_doorbell_wait(const struct peal_doorbell *bell, int timeout_ms)
+{
+	return peal_doorbell_listen(bell, -1, timeout_ms);
 }

@@ -43,6 +43,7 @@ struct peal_doorbell {
 	int ring_fd;		      /* ro: written to ring it */
 	enum peal_doorbell_kind kind; /* ro */
 	unsigned owned;		      /* private: close both at finish */
+	unsigned lazy; /* private: arms before it has to be cleared */
 };
 
 /**
@@ -85,7 +86,8 @@ int peal_doorbell_ring(const struct peal_doorbell *bell);
 /**
  * Take back what was rung so far. Never blocks, even if somebody cleared
  * O_NONBLOCK on an eventfd that is shared.
- * @return  1 it was rung, 0 it was not, -EPIPE nobody can ring it any more, or
+ * @return  1 it was rung, 0 it was not, -EPIPE nobody can ring it any more,
+ *          -EPROTO a socket's packet brought fds along, which are dropped, or
  *          another error of read(2)
  */
 int peal_doorbell_clear(const struct peal_doorbell *bell);

@@ -113,13 +113,16 @@ static void leave(struct peal_end *end, enum peal_state state, int error)
 
 /*
  * What is to be told to whoever waits for this end, though the peer will not
- * ring: an eventfd and a pipe of our own can be rung by the waiter as well.
+ * ring: a reactor listens, and an eventfd or a pipe of our own can be rung by
+ * the waiter as well.
  */
 static void ring_self(struct peal_end *end)
 {
-	if (end->waits_on.ring_fd >= 0 &&
-	    end->waits_on.kind != PEAL_DOORBELL_SOCKET &&
-	    end->waits_on.kind != PEAL_DOORBELL_NONE)
+	if (end->stir)
+		end->stir(end->waiter);
+	else if (end->waits_on.ring_fd >= 0 &&
+		 end->waits_on.kind != PEAL_DOORBELL_SOCKET &&
+		 end->waits_on.kind != PEAL_DOORBELL_NONE)
 		peal_doorbell_ring(&end->waits_on);
 }
 
@@ -218,12 +221,31 @@ void peal_end_aim(struct peal_end *end, uint64_t want, bool beyond)
 	end->waiting = true;
 }
 
+/*
+ * An eventfd that is watched edge-triggered needs no clearing, one that is
+ * waited on is cleared after the wait. The others fill up, and a ring that
+ * finds them full counts as heard; so what we have heard must not fill them.
+ * An arm brings a bell for its position, and one of a sender that falls short;
+ * if it is for more than the next item, one for each item before that.
+ */
+static void drain(struct peal_end *end)
+{
+	const struct peal_doorbell *bell = &end->waits_on;
+
+	if (bell->kind <= PEAL_DOORBELL_EVENTFD)
+		return;
+	if (end->flooded || ++end->undrained > bell->lazy) {
+		if (peal_doorbell_clear(bell) == -EPROTO && !end->error)
+			broken(end);
+		end->undrained = 0;
+	}
+	end->flooded = !end->sender && !peal_end_reached(end) &&
+		       end->target - end->limit > 1;
+}
+
 void peal_end_store(struct peal_end *end)
 {
-	/* An eventfd that is watched edge-triggered needs no clearing, one that
-	 * is waited on is cleared after the wait. The others would fill up. */
-	if (end->waits_on.kind > PEAL_DOORBELL_EVENTFD)
-		peal_doorbell_clear(&end->waits_on);
+	drain(end);
 	/* What was reached already nobody rings for; and a sender that waits
 	 * for more must not be taken for one that waits for less. */
 	if (end->armed == end->target || peal_end_reached(end))
@@ -394,12 +416,15 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 		deadline = now_ns(CLOCK_MONOTONIC) +
 			   (uint64_t)timeout_ms * 1000000;
 	while (peal_end_arm(end, want)) {
-		int rung = peal_doorbell_wait(&end->waits_on, timeout_ms);
+		int rung = peal_doorbell_listen(&end->waits_on, end->lifeline,
+						timeout_ms);
 
 		if (rung < 0)
 			return rung;
-		if (rung == 0)
+		if (rung == PEAL_HEARD_NOTHING)
 			return timed_out(end, n);
+		if (rung == PEAL_HEARD_HANGUP)
+			peal_end_hangup(end, -EPIPE);
 		rung = peal_doorbell_clear(&end->waits_on);
 		found = peal_end_check(end);
 		if (found != PEAL_FOUND_SHORT) {
@@ -486,6 +511,7 @@ int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 		.capacity = g->capacity,
 		.bias = sender ? g->capacity : 0,
 		.watermark = 1,
+		.lifeline = -1,
 		.sender = sender,
 	};
 

@@ -76,8 +76,14 @@ struct peal_end {
 	bool sender;
 	bool waiting; /* armed, and not yet found satisfied */
 	bool ended;   /* the peer moves no more, limit is the last one */
+	bool flooded; /* the last arm may have brought bells without end */
+	unsigned undrained; /* arms since the bell was cleared */
+	int lifeline;	    /* an fd that hangs up with the peer, or -1 */
 	struct peal_doorbell rings;    /* the peer */
 	struct peal_doorbell waits_on; /* for the peer */
+	/* Has whoever waits for this end look at it, or NULL. */
+	void (*stir)(void *waiter);
+	void *waiter;
 	struct peal_ring_stats stats;
 };
 

@@ -81,6 +81,18 @@ ssize_t peal_end_walk(struct peal_end *end, size_t n,
 				     void *user),
 		      void *user);
 
+/*
+ * Sleep until a bell is rung, or what keeps the peer's end of `lifeline` open
+ * is gone; -1 for none.
+ */
+enum peal_heard {
+	PEAL_HEARD_NOTHING,
+	PEAL_HEARD_BELL,
+	PEAL_HEARD_HANGUP
+};
+int peal_doorbell_listen(const struct peal_doorbell *bell, int lifeline,
+			 int timeout_ms);
+
 void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats);
 
 #endif
