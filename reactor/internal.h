@@ -172,10 +172,24 @@ void peal_rings_arm(struct peal_reactor *loop);
 void peal_rings_spin(struct peal_reactor *loop);
 /* Remove it and tell why; the last that is heard of it. */
 void peal_ring_closed(struct peal_source *source, int reason);
+/*
+ * A ring whose bell `bell`, an fd source, hears for it, and perhaps for other
+ * rings: it says so with peal_rings_rung().
+ */
+int peal_receiver_add(struct peal_reactor *loop, struct peal_source *source,
+		      struct peal_receiver *rx,
+		      const struct peal_receiver_callbacks *callbacks,
+		      struct peal_source *bell);
+int peal_sender_add(struct peal_reactor *loop, struct peal_source *source,
+		    struct peal_sender *tx,
+		    const struct peal_sender_callbacks *callbacks,
+		    struct peal_source *bell);
 
 /* -- storms.c */
 void peal_ring_trust(struct peal_source *source);
 void peal_ring_rung(struct peal_source *source);
+/* One bell for one or two rings, in the turn of the source that heard it. */
+void peal_rings_rung(struct peal_source *a, struct peal_source *b);
 void peal_ring_alarm(struct peal_source *source, uint64_t now);
 void peal_ring_not_idle(struct peal_source *source);
 

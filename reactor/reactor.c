@@ -142,7 +142,9 @@ int peal_reactor_init_hosted(struct peal_reactor *loop, struct peal_slot *slots,
  * change nothing in it. */
 static void abandon(struct peal_source *source)
 {
-	if (source->kind == PEAL_KIND_SIGNAL)
+	if (peal_source_is_ring(source))
+		source->end->stir = NULL;
+	else if (source->kind == PEAL_KIND_SIGNAL)
 		peal_signal_drop(source);
 	else if (source->kind == PEAL_KIND_CHILD)
 		close(source->fd);
@@ -304,6 +306,10 @@ int peal_reactor_remove(struct peal_reactor *loop, struct peal_source *source)
 	if (source->rank)
 		peal_alarm_drop(source);
 	switch (source->kind) {
+	case PEAL_KIND_RECEIVER:
+	case PEAL_KIND_SENDER:
+		source->end->stir = NULL;
+		break;
 	case PEAL_KIND_SIGNAL:
 		peal_signal_drop(source);
 		break;

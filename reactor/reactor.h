@@ -44,7 +44,7 @@
  *   say so may be called from others, or from signal handlers.
  * - Sources may be added and removed from any callback; the memory of a
  *   removed source is yours again at once.
- * - Remove a source before you close its fds.
+ * - Remove a source before you close its fds, or finish or free its ring.
  * - A child after fork(2) has no reactor: every call returns -ECHILD, or has
  *   no effect, and peal_reactor_finish() there leaves the parent's alone.
  * - A doorbell that rings beyond what an honest peer's can (once for each
@@ -173,6 +173,8 @@ struct peal_source {
 			uint64_t passes, passed_here, passed_there;
 			uint64_t heard_again, idle, quiet_since; /* times */
 			void (*on_idle)(struct peal_source *source, void *user);
+			/* The source that hears its bell for it, or NULL. */
+			struct peal_source *bell;
 		} ring;
 		struct {
 			int number;

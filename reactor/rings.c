@@ -286,7 +286,29 @@ int peal_reactor_set_spin(struct peal_reactor *loop, uint64_t most)
 
 /* -- adding */
 
-static int add(struct peal_source *source, struct peal_end *end, void *user)
+/* What is to be told though the peer will not ring. */
+static void stir(void *waiter)
+{
+	struct peal_source *source = waiter;
+
+	if (!source->reactor || !peal_reactor_here(source->reactor))
+		return;
+	peal_link_remove(&source->link);
+	peal_source_ready(source);
+	peal_reactor_nudge(source->reactor);
+}
+
+static int watch(struct peal_source *source, struct peal_source *bell)
+{
+	source->of.ring.bell = bell;
+	if (bell)
+		return 0;
+	return peal_source_watch(source, source->end->waits_on.wait_fd,
+				 EPOLLIN | EPOLLET);
+}
+
+static int add(struct peal_source *source, struct peal_end *end, void *user,
+	       struct peal_source *bell)
 {
 	struct peal_reactor *loop = source->reactor;
 	int ret;
@@ -294,12 +316,13 @@ static int add(struct peal_source *source, struct peal_end *end, void *user)
 	source->end = end;
 	source->user = user;
 	peal_ring_trust(source);
-	ret = peal_source_watch(source, end->waits_on.wait_fd,
-				EPOLLIN | EPOLLET);
+	ret = watch(source, bell);
 	if (ret < 0) {
 		peal_source_leave(source);
 		return ret;
 	}
+	end->stir = stir;
+	end->waiter = source;
 	/* What is there already is a transition, too. */
 	peal_end_aim(end, end->watermark, false);
 	peal_end_store(end);
@@ -317,10 +340,10 @@ static bool can_wait(const struct peal_end *end)
 	       end->waits_on.wait_fd >= 0;
 }
 
-int peal_reactor_add_receiver(struct peal_reactor *loop,
-			      struct peal_source *source,
-			      struct peal_receiver *rx,
-			      const struct peal_receiver_callbacks *callbacks)
+int peal_receiver_add(struct peal_reactor *loop, struct peal_source *source,
+		      struct peal_receiver *rx,
+		      const struct peal_receiver_callbacks *callbacks,
+		      struct peal_source *bell)
 {
 	int ret;
 
@@ -330,12 +353,13 @@ int peal_reactor_add_receiver(struct peal_reactor *loop,
 	if (ret < 0)
 		return ret;
 	source->callback.receiver = *callbacks;
-	return add(source, &rx->end, callbacks->user);
+	return add(source, &rx->end, callbacks->user, bell);
 }
 
-int peal_reactor_add_sender(struct peal_reactor *loop,
-			    struct peal_source *source, struct peal_sender *tx,
-			    const struct peal_sender_callbacks *callbacks)
+int peal_sender_add(struct peal_reactor *loop, struct peal_source *source,
+		    struct peal_sender *tx,
+		    const struct peal_sender_callbacks *callbacks,
+		    struct peal_source *bell)
 {
 	int ret;
 
@@ -345,7 +369,22 @@ int peal_reactor_add_sender(struct peal_reactor *loop,
 	if (ret < 0)
 		return ret;
 	source->callback.sender = *callbacks;
-	return add(source, &tx->end, callbacks->user);
+	return add(source, &tx->end, callbacks->user, bell);
+}
+
+int peal_reactor_add_receiver(struct peal_reactor *loop,
+			      struct peal_source *source,
+			      struct peal_receiver *rx,
+			      const struct peal_receiver_callbacks *callbacks)
+{
+	return peal_receiver_add(loop, source, rx, callbacks, NULL);
+}
+
+int peal_reactor_add_sender(struct peal_reactor *loop,
+			    struct peal_source *source, struct peal_sender *tx,
+			    const struct peal_sender_callbacks *callbacks)
+{
+	return peal_sender_add(loop, source, tx, callbacks, NULL);
 }
 
 int peal_reactor_hangup(struct peal_reactor *loop, struct peal_source *source,

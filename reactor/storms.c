@@ -44,6 +44,20 @@ static void set_alarm(struct peal_source *source)
 		peal_alarm_set(source, next);
 }
 
+static void listen(struct peal_source *source, bool on)
+{
+	struct peal_source *bell = source->of.ring.bell;
+
+	if (bell && bell->reactor) /* what else it hears it goes on hearing */
+		peal_reactor_set_events(bell->reactor, bell,
+					on ? bell->events | EPOLLIN
+					   : bell->events & ~(uint32_t)EPOLLIN);
+	else if (on)
+		peal_source_rewatch(source, EPOLLIN | EPOLLET);
+	else /* EPOLLHUP comes unasked: once at the most */
+		peal_source_rewatch(source, EPOLLET | EPOLLONESHOT);
+}
+
 static void quarantine(struct peal_source *source)
 {
 	uint64_t now = peal_now();
@@ -61,8 +75,7 @@ static void quarantine(struct peal_source *source)
 	source->of.ring.unheard = true;
 	source->of.ring.heard_again = now + (QUARANTINE_NS
 					     << source->of.ring.strikes++);
-	/* EPOLLHUP comes unasked: once at the most. */
-	peal_source_rewatch(source, EPOLLET | EPOLLONESHOT);
+	listen(source, false);
 	set_alarm(source);
 }
 
@@ -77,7 +90,7 @@ static void hear_again(struct peal_source *source)
 {
 	source->of.ring.unheard = false;
 	peal_ring_trust(source);
-	peal_source_rewatch(source, EPOLLIN | EPOLLET);
+	listen(source, true);
 	peal_source_ready(source); /* look at what it did meanwhile */
 }
 
@@ -113,17 +126,57 @@ static void earn(struct peal_source *source)
 		(int)earlier((uint64_t)source->of.ring.credit + earned, CREDIT);
 }
 
-void peal_ring_rung(struct peal_source *source)
+/* Was it to be expected? */
+static bool honest(struct peal_source *source)
 {
 	earn(source);
+	if (may_rouse(source))
+		return true; /* and keep the credit for what was armed */
+	if (source->of.ring.credit <= 0)
+		return false;
+	source->of.ring.credit--;
+	return true;
+}
+
+static void heard(struct peal_source *source)
+{
 	peal_count(&source->reactor->stats.wakeups);
 	peal_count(&source->stats.wakeups);
-	if (may_rouse(source))
-		return; /* and keep the credit for what was armed */
-	if (source->of.ring.credit > 0)
-		source->of.ring.credit--;
-	else if (!source->of.ring.unheard && ++source->of.ring.excess >= EXCESS)
+}
+
+static void strike(struct peal_source *source)
+{
+	if (!source->of.ring.unheard && ++source->of.ring.excess >= EXCESS)
 		quarantine(source);
+}
+
+void peal_ring_rung(struct peal_source *source)
+{
+	heard(source);
+	if (!honest(source))
+		strike(source);
+}
+
+static void next_turn(struct peal_source *source)
+{
+	if (peal_link_empty(&source->link))
+		peal_link_append(&source->reactor->turn, &source->link);
+}
+
+void peal_rings_rung(struct peal_source *a, struct peal_source *b)
+{
+	bool expected = honest(a);
+
+	heard(a);
+	if (b) {
+		heard(b);
+		if (!expected)
+			expected = honest(b);
+		next_turn(b);
+	}
+	if (!expected)
+		strike(a);
+	next_turn(a);
 }
 
 void peal_ring_alarm(struct peal_source *source, uint64_t now)
