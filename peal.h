@@ -6,6 +6,7 @@
  * All of peal. Reading order: ring.h, doorbell.h, local.h, reactor.h,
  * sources.h, mem.h.
  */
+#include <peal/channel.h>
 #include <peal/doorbell.h>
 #include <peal/local.h>
 #include <peal/mem.h>

@@ -234,6 +234,19 @@ int peal_mem_open(struct peal_mem *mem, int fd, size_t head, size_t body,
 	return 0;
 }
 
+int peal_mem_settle(struct peal_mem *mem)
+{
+	int ret = populate(mem);
+
+	if (ret < 0)
+		return ret;
+	if (mem->flags & OWNED)
+		close(mem->fd);
+	mem->flags &= ~OWNED;
+	mem->fd = -1;
+	return 0;
+}
+
 void peal_mem_finish(struct peal_mem *mem)
 {
 	if (mem->base)

@@ -37,4 +37,11 @@ int peal_memfd_create(const char *name, size_t size, unsigned huge);
  */
 int peal_memfd_verify(int fd, enum peal_seals seals, size_t page, off_t *size);
 
+struct peal_mem;
+/*
+ * Memory that is frozen: fill the holes that were punched before, and close the
+ * fd, for which there is no more use. @return 0, -ENOMEM
+ */
+int peal_mem_settle(struct peal_mem *mem);
+
 #endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* A channel's server side without a reactor: one client, one call. */
+#include <errno.h>
+#include <string.h>
+
+#include "../reactor/internal.h"
+#include "internal.h"
+
+#define MS UINT64_C(1000000)
+
+typedef int step(struct peal_handshake *shake,
+		 const struct peal_service *service);
+
+static int ready(struct peal_handshake *shake,
+		 const struct peal_service *service)
+{
+	(void)service;
+	return peal_handshake_ready(shake);
+}
+
+static int wait_and(step *next, struct peal_handshake *shake,
+		    const struct peal_service *service, uint64_t deadline)
+{
+	int ret;
+
+	do {
+		ret = peal_socket_wait(shake->parts.fd, deadline);
+		if (ret == 0)
+			ret = next(shake, service);
+	} while (ret == -EAGAIN);
+	return ret;
+}
+
+static int shake_hands(struct peal_handshake *shake,
+		       const struct peal_service *service, uint64_t deadline)
+{
+	int ret = wait_and(peal_handshake_hello, shake, service, deadline);
+
+	if (ret == 0)
+		ret = peal_handshake_offer(shake, service);
+	if (ret < 0) {
+		if (ret != -EPIPE)
+			peal_handshake_refuse(shake, ret);
+		return ret;
+	}
+	return wait_and(ready, shake, service, deadline);
+}
+
+int peal_channel_accept(struct peal_channel *ch, int fd,
+			const struct peal_service *service, bool trusted,
+			int timeout_ms)
+{
+	struct peal_handshake shake = {
+		.parts.peer = { .trusted = trusted,
+				.pid = -1,
+				.uid = (uid_t)-1,
+				.gid = (gid_t)-1,
+				.pidfd = -1 },
+	};
+	uint64_t deadline = UINT64_MAX;
+	int ret = peal_socket_adopt(fd);
+
+	memset(ch, 0, sizeof(*ch));
+	if (ret < 0)
+		return ret;
+	shake.parts.fd = ret;
+	if (timeout_ms >= 0)
+		deadline = peal_time_add(peal_now(), (uint64_t)timeout_ms * MS);
+	ret = shake_hands(&shake, service, deadline);
+	if (ret < 0) {
+		memcpy(ch->text, shake.text, sizeof(ch->text));
+		peal_parts_finish(&shake.parts);
+		return ret;
+	}
+	ch->hello = shake.hello;
+	return peal_channel_assemble(ch, &shake.parts);
+}

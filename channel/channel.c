@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * An open channel. Its socket is watched as its lifeline, and hears the bells
+ * of its rings where it is the doorbell; on a server the client's pidfd tells
+ * of a death that a forked child hides.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "../reactor/internal.h"
+#include "../ring/endpoint.h"
+#include "internal.h"
+
+void peal_parts_finish(struct peal_parts *parts)
+{
+	if (parts->peer.pidfd >= 0)
+		close(parts->peer.pidfd);
+	if (parts->fd >= 0)
+		close(parts->fd);
+	peal_leg_finish(&parts->out);
+	peal_leg_finish(&parts->in);
+	memset(parts, 0, sizeof(*parts));
+	parts->fd = parts->peer.pidfd = -1;
+}
+
+int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
+{
+	if (ch->out.mem.base && parts->out.mem.base) {
+		int ret = peal_leg_carry_over(&parts->sender, &ch->sender);
+
+		if (ret < 0)
+			return ret;
+	}
+	peal_leg_finish(&ch->out);
+	peal_leg_finish(&ch->in);
+	ch->sender = parts->sender;
+	ch->receiver = parts->receiver;
+	ch->out = parts->out;
+	ch->in = parts->in;
+	ch->bells = parts->bells;
+	ch->peer = parts->peer;
+	ch->fd = parts->fd;
+	ch->sender.end.lifeline = ch->receiver.end.lifeline = ch->fd;
+	ch->state = PEAL_CHANNEL_OPEN;
+	ch->reason = 0;
+	ch->text[0] = '\0';
+	ch->connects++;
+	return 0;
+}
+
+/* -- closing */
+
+/* Our sender has finished, and the other side has yet to take some of it. */
+static bool undelivered(const struct peal_channel *ch)
+{
+	const struct peal_end *end = &ch->sender.end;
+
+	return ch->out.mem.base && end->error == -EPIPE &&
+	       __atomic_load_n(end->peer_state, __ATOMIC_ACQUIRE) ==
+		       PEAL_STATE_OPEN &&
+	       __atomic_load_n(end->peer_position, __ATOMIC_ACQUIRE) !=
+		       end->here;
+}
+
+void peal_channel_unwatch(struct peal_channel *ch)
+{
+	struct peal_source *sources[] = { &ch->line, &ch->pid, &ch->rx,
+					  &ch->tx };
+
+	for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++)
+		if (sources[i]->reactor)
+			peal_reactor_remove(ch->loop, sources[i]);
+}
+
+static void forget(struct peal_channel *ch)
+{
+	peal_channel_unwatch(ch);
+	if (ch->timer.reactor)
+		peal_reactor_remove(ch->loop, &ch->timer);
+}
+
+static void hang_up(struct peal_channel *ch)
+{
+	if (ch->peer.pidfd >= 0)
+		close(ch->peer.pidfd);
+	if (ch->fd >= 0)
+		close(ch->fd);
+	ch->peer.pidfd = ch->fd = -1;
+}
+
+/* It goes on without a receiver, in its ring, until that is full. */
+void peal_channel_maroon(struct peal_channel *ch)
+{
+	struct peal_end *end = &ch->sender.end;
+
+	peal_doorbell_finish(&ch->out.data);
+	peal_doorbell_finish(&ch->out.space);
+	peal_leg_finish(&ch->in);
+	memset(&ch->receiver, 0, sizeof(ch->receiver));
+	memset(&end->rings, 0, sizeof(end->rings));
+	memset(&end->waits_on, 0, sizeof(end->waits_on));
+	end->lifeline = -1;
+	end->waiting = false;
+	if (end->error)
+		return;
+	end->ended = false;
+	end->limit = end->here; /* looked at anew, and checked, when needed */
+}
+
+static bool resumes(const struct peal_channel *ch, int reason)
+{
+	if (!ch->server || !ch->server->service.resume || !ch->out.mem.base)
+		return false;
+	/* It was kept before, and the client that came back is no good. */
+	if (ch->state == PEAL_CHANNEL_PENDING)
+		return true;
+	return reason == -EPIPE && ch->sender.end.error != -EPROTO;
+}
+
+void peal_channel_closed(struct peal_channel *ch, int reason)
+{
+	struct peal_channel_callbacks callbacks = ch->callbacks;
+	void *user = ch->user;
+
+	if (ch->retry_ms && peal_client_retry(ch, reason))
+		return;
+	forget(ch);
+	hang_up(ch);
+	if (resumes(ch, reason)) {
+		peal_channel_maroon(ch);
+		ch->state = PEAL_CHANNEL_KEPT;
+	} else {
+		peal_leg_finish(&ch->out);
+		peal_leg_finish(&ch->in);
+		memset(&ch->sender, 0, sizeof(ch->sender));
+		memset(&ch->receiver, 0, sizeof(ch->receiver));
+		ch->state = PEAL_CHANNEL_UNUSED;
+	}
+	if (ch->server)
+		peal_server_lost(ch);
+	if (callbacks.on_closed)
+		callbacks.on_closed(ch, reason, user);
+}
+
+/* No ring is served any more. */
+static void all_closed(struct peal_channel *ch)
+{
+	if (ch->reason == 0 && undelivered(ch)) {
+		if (ch->state == PEAL_CHANNEL_OPEN)
+			return; /* until the other side has taken it, or dies */
+		ch->reason = -EPIPE;
+	}
+	peal_channel_closed(ch, ch->reason);
+}
+
+void peal_channel_die(struct peal_channel *ch, int reason)
+{
+	bool served = ch->rx.reactor || ch->tx.reactor;
+
+	if (ch->state != PEAL_CHANNEL_OPEN)
+		return;
+	ch->state = PEAL_CHANNEL_CLOSING;
+	if (ch->line.reactor)
+		peal_reactor_remove(ch->loop, &ch->line);
+	if (ch->pid.reactor)
+		peal_reactor_remove(ch->loop, &ch->pid);
+	if (ch->rx.reactor)
+		peal_reactor_hangup(ch->loop, &ch->rx, reason);
+	if (ch->tx.reactor)
+		peal_reactor_hangup(ch->loop, &ch->tx, reason);
+	if (!served)
+		all_closed(ch);
+}
+
+static void ring_closed(struct peal_channel *ch, int reason, bool received)
+{
+	if (!ch->reason)
+		ch->reason = reason;
+	if (!ch->rx.reactor && !ch->tx.reactor) {
+		all_closed(ch);
+	} else if (reason < 0) {
+		peal_channel_die(ch, reason);
+	} else if (received && ch->state == PEAL_CHANNEL_OPEN &&
+		   ch->callbacks.on_ended) {
+		ch->callbacks.on_ended(ch, ch->user);
+	}
+}
+
+static void rx_closed(struct peal_receiver *rx, int reason, void *user)
+{
+	(void)rx;
+	ring_closed(user, reason, true);
+}
+
+static void tx_closed(struct peal_sender *tx, int reason, void *user)
+{
+	(void)tx;
+	ring_closed(user, reason, false);
+}
+
+/* -- on a reactor */
+
+static long readable(struct peal_receiver *rx, void *user)
+{
+	struct peal_channel *ch = user;
+
+	(void)rx;
+	return ch->callbacks.on_readable(ch, ch->user);
+}
+
+static long writable(struct peal_sender *tx, void *user)
+{
+	struct peal_channel *ch = user;
+
+	(void)tx;
+	if (!ch->callbacks.on_writable)
+		return PEAL_DONE;
+	return ch->callbacks.on_writable(ch, ch->user);
+}
+
+/* The socket is the doorbell of those rings that are still served. */
+static void bell(struct peal_channel *ch)
+{
+	struct peal_source *rx = ch->rx.reactor ? &ch->rx : NULL;
+	struct peal_source *tx = ch->tx.reactor ? &ch->tx : NULL;
+	int ret = 0;
+
+	if (peal_level(ch->loop) || (!rx && !tx))
+		ret = peal_doorbell_clear(rx ? &ch->in.data : &ch->out.space);
+	if (ret == -EPROTO)
+		peal_channel_die(ch, ret);
+	else if (rx)
+		peal_rings_rung(rx, tx);
+	else if (tx)
+		peal_rings_rung(tx, NULL);
+}
+
+static void packet(struct peal_channel *ch)
+{
+	char byte;
+
+	if (ch->bells == PEAL_BELLS_SOCKET)
+		bell(ch);
+	else if (peal_socket_receive(ch->fd, &byte, sizeof(byte)) != -EAGAIN)
+		peal_channel_die(ch, -EPROTO);
+}
+
+static void on_line(struct peal_source *source, int fd, uint32_t events,
+		    void *user)
+{
+	struct peal_channel *ch = user;
+
+	(void)source;
+	(void)fd;
+	if (ch->state == PEAL_CHANNEL_PENDING)
+		peal_client_answered(ch);
+	else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		peal_channel_die(ch, -EPIPE);
+	else if (events & EPOLLIN)
+		packet(ch);
+}
+
+static void on_pid(struct peal_source *source, int fd, uint32_t events,
+		   void *user)
+{
+	(void)source;
+	(void)fd;
+	(void)events;
+	peal_channel_die(user, -EPIPE);
+}
+
+int peal_channel_watch(struct peal_channel *ch)
+{
+	uint32_t edge = peal_level(ch->loop) ? 0 : EPOLLET;
+
+	return peal_reactor_add_fd(ch->loop, &ch->line, ch->fd,
+				   EPOLLIN | EPOLLRDHUP | edge, on_line, ch);
+}
+
+static int watch_pid(struct peal_channel *ch)
+{
+	uint32_t edge = peal_level(ch->loop) ? 0 : EPOLLET;
+
+	if (ch->peer.pidfd < 0)
+		return 0;
+	return peal_reactor_add_fd(ch->loop, &ch->pid, ch->peer.pidfd,
+				   EPOLLIN | edge, on_pid, ch);
+}
+
+static int serve(struct peal_channel *ch)
+{
+	struct peal_source *line = ch->bells == PEAL_BELLS_SOCKET ? &ch->line
+								  : NULL;
+	int ret = 0;
+
+	if (ch->in.mem.base)
+		ret = peal_receiver_add(ch->loop, &ch->rx, &ch->receiver,
+					&(struct peal_receiver_callbacks){
+						.on_readable = readable,
+						.on_closed = rx_closed,
+						.user = ch },
+					line);
+	if (ret == 0 && ch->out.mem.base)
+		ret = peal_sender_add(ch->loop, &ch->tx, &ch->sender,
+				      &(struct peal_sender_callbacks){
+					      .on_writable = writable,
+					      .on_closed = tx_closed,
+					      .user = ch },
+				      line);
+	return ret;
+}
+
+int peal_channel_start(struct peal_channel *ch)
+{
+	struct peal_reactor *loop = ch->loop;
+	struct peal_source *line = &ch->line;
+	uint64_t token;
+	int ret = line->reactor ? 0 : peal_channel_watch(ch);
+
+	if (ret == 0)
+		ret = watch_pid(ch);
+	if (ret < 0)
+		return ret;
+	token = peal_source_token(line);
+	if (ch->callbacks.on_open)
+		ch->callbacks.on_open(ch, ch->user);
+	if (!peal_reactor_here(loop) || peal_source_find(loop, token) != line)
+		return 0; /* it has finished the channel */
+	return serve(ch);
+}
+
+/* -- for everybody */
+
+void peal_channel_drop(struct peal_channel *ch)
+{
+	bool here = !ch->loop || peal_reactor_here(ch->loop);
+
+	if (ch->state == PEAL_CHANNEL_UNUSED)
+		return;
+	if (here)
+		forget(ch);
+	if (here && ch->server)
+		peal_server_lost(ch);
+	hang_up(ch);
+	peal_leg_finish(&ch->out);
+	peal_leg_finish(&ch->in);
+	memset(ch, 0, sizeof(*ch));
+}
+
+void peal_channel_finish(struct peal_channel *ch)
+{
+	/* A child of the process that has it on a reactor speaks for nobody. */
+	if (!ch->loop || peal_reactor_here(ch->loop)) {
+		peal_sender_finish(&ch->sender);
+		peal_receiver_finish(&ch->receiver);
+	}
+	peal_channel_drop(ch);
+}
+
+int peal_channel_check(struct peal_channel *ch)
+{
+	if (ch->state != PEAL_CHANNEL_OPEN)
+		return -EPIPE;
+	if (!peal_socket_hung_up(ch->fd))
+		return 0;
+	if (ch->out.mem.base)
+		peal_end_hangup(&ch->sender.end, -EPIPE);
+	if (ch->in.mem.base)
+		peal_end_hangup(&ch->receiver.end, -EPIPE);
+	return -EPIPE;
+}
+
+int peal_channel_fd(const struct peal_channel *ch)
+{
+	return ch->state == PEAL_CHANNEL_OPEN ? ch->fd : -1;
+}
+
+enum peal_bells peal_channel_bells(const struct peal_channel *ch)
+{
+	return ch->bells;
+}
+
+struct peal_channel *peal_channel_unused(struct peal_channel *channels,
+					 size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (channels[i].state == PEAL_CHANNEL_UNUSED)
+			return &channels[i];
+	return NULL;
+}

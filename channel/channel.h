@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_CHANNEL_H
+#define PEAL_CHANNEL_H
+/**
+ * @file
+ * Channels: rings between processes that need not trust each other, in one
+ * call a side. They meet on a Unix socket; the server makes the memory and the
+ * doorbells, the client seals them, both verify; then the socket tells each of
+ * the other's death.
+ *
+ * A client is the sender, the receiver, or both at once: then there are two
+ * rings. What it wants to be it says in a hello.
+ *
+ *	// server: one thread, any number of clients
+ *	static long on_readable(struct peal_channel *ch, void *user)
+ *	{
+ *		const struct sample *samples;
+ *		ssize_t n = peal_receiver_peek(&ch->receiver, &samples);
+ *
+ *		if (n > 0) {
+ *			mix(user, samples, n);
+ *			peal_receiver_release(&ch->receiver, n);
+ *		}
+ *		return PEAL_DONE;
+ *	}
+ *
+ *	static struct peal_channel channels[64];
+ *	struct peal_server server;
+ *
+ *	peal_server_listen(&server, &loop, "/run/mixer", &(struct peal_service){
+ *		.accept = { .item_size = sizeof(struct sample) },
+ *		.channels = channels, .n_channels = 64,
+ *		.callbacks = { .on_readable = on_readable, .user = &mixer } });
+ *	peal_reactor_run(&loop);
+ *
+ *	// client
+ *	struct peal_channel ch;
+ *
+ *	peal_connect(&ch, "/run/mixer", &(struct peal_hello){
+ *		.role = PEAL_SENDER, .item_size = sizeof(struct sample),
+ *		.capacity = 4800, .name = "cello" }, 1000);
+ *	while ((n = peal_sender_wait(&ch.sender, 480, -1, &samples)) > 0)
+ *		peal_sender_commit(&ch.sender, play(samples, n));
+ *	peal_channel_finish(&ch);
+ *
+ * What is promised
+ * - Whatever the other side does, at any time, can harm nothing but its own
+ *   channel, which is closed, with a reason (SECURITY.md).
+ * - What was published is delivered, also if its sender was killed. on_closed
+ *   comes once, after that.
+ * - A sender whose receiver died keeps what was published and not released, and
+ *   carries it over when it connects again: at least once, never not at all.
+ *
+ * Addresses: a path with a '/' in it, or "@name" in Linux's abstract namespace,
+ * which has no owner and no mode: anybody may take the name, or connect.
+ *
+ * Caveats
+ * - A channel, its reactor and its server are for one thread; the ends of one
+ *   that is not on a reactor may be used in two, but if its doorbell is the
+ *   socket (see peal_channel_bells()), in one.
+ * - A process other than the one that connected is not seen as the client: do
+ *   not connect before you daemonize.
+ * - In a child after fork(2) use a channel that is not on a reactor, or none;
+ *   the socket that the child holds hides your death from the other side, but
+ *   not from a server, where the kernel has SO_PEERPIDFD (6.5).
+ * - Where a channel is on a reactor do not hold a reservation while you return
+ *   to the loop: a reconnect changes the ring.
+ */
+#include <peal/mem.h>
+#include <peal/sources.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/** What a client is. */
+enum peal_role {
+	PEAL_SENDER = 1,   /**< it sends, the server receives */
+	PEAL_RECEIVER = 2, /**< it receives, the server sends */
+	PEAL_BOTH = 3,	   /**< two rings, one each way */
+};
+
+/** What a channel's doorbells are. */
+enum peal_bells {
+	/** Eventfds if the other side is trusted, the socket otherwise. */
+	PEAL_BELLS_BY_TRUST,
+	/** The fastest; a hostile peer can make ringing block. */
+	PEAL_BELLS_EVENTFD,
+	/** The channel's own socket: nobody can make it block. */
+	PEAL_BELLS_SOCKET,
+};
+
+/** Bytes of a text that says why, with its NUL. */
+#define PEAL_TEXT 160
+
+/** What a client asks for. */
+struct peal_hello {
+	enum peal_role role;
+	enum peal_bells bells;	 /**< _SOCKET is always granted */
+	uint64_t item_size;	 /**< bytes */
+	uint64_t capacity;	 /**< items at least; 0: as the server likes */
+	uint64_t back_item_size; /**< PEAL_BOTH: of the ring to the client; */
+	uint64_t back_capacity;	 /**< with a size of 0 it is like the other */
+	char tag[64];		 /**< what the items are, such as "sample/1" */
+	char back_tag[64];
+	char name[64]; /**< whose it is; shown by tools */
+};
+
+/** Who is at the other end. */
+struct peal_peer {
+	bool known;   /**< the kernel said who; else pid, uid, gid are -1 */
+	bool trusted; /**< of our own user, or the caller said so */
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	int pidfd; /**< of the channel; -1 where the kernel has none */
+};
+
+struct peal_channel;
+struct peal_server;
+
+/** What is called for a channel on a reactor. Any may be NULL. */
+struct peal_channel_callbacks {
+	/** It is there, or there again: set watermarks, start to send. */
+	void (*on_open)(struct peal_channel *ch, void *user);
+	/** As struct peal_receiver_callbacks says, on ch->receiver. */
+	long (*on_readable)(struct peal_channel *ch, void *user);
+	/** As struct peal_sender_callbacks says, on ch->sender. */
+	long (*on_writable)(struct peal_channel *ch, void *user);
+	/**
+	 * PEAL_BOTH: the other side has finished sending, all of it was
+	 * delivered, and it goes on receiving.
+	 */
+	void (*on_ended)(struct peal_channel *ch, void *user);
+	/**
+	 * Once and last, after everything that was published was delivered. Its
+	 * fds and memory are released already, its storage is yours. `reason`:
+	 *	0            the other side has finished
+	 *	-EPIPE       it died, or closed the channel without finishing
+	 *	-EPROTO      it broke the protocol
+	 *	-ETIMEDOUT   the handshake took too long
+	 *	-ECONNREFUSED, -EACCES, ...  a client's errors of peal_connect()
+	 *	-EINVAL      a callback's verdict was no such thing
+	 * and ch->text may say more.
+	 */
+	void (*on_closed)(struct peal_channel *ch, int reason, void *user);
+	void *user; /**< ch->user at first */
+};
+
+/** The memory and the doorbells of one ring of a channel. Private. */
+struct peal_leg {
+	struct peal_mem mem;
+	struct peal_ring ring;
+	struct peal_doorbell data, space;
+};
+
+/** One end of a channel. All zero is a valid "nothing". */
+struct peal_channel {
+	struct peal_sender sender;     /* rw: if it sends */
+	struct peal_receiver receiver; /* rw: if it receives */
+	void *user;		       /* rw: given to callbacks */
+	struct peal_hello hello;       /* ro: what the client asked for */
+	struct peal_peer peer;	       /* ro: who is at the other end */
+	char text[PEAL_TEXT];	       /* ro: why it was refused, or closed */
+	unsigned connects;	       /* ro: times it was opened */
+	/* private from here on */
+	int state, reason, fd;
+	enum peal_bells bells;
+	struct peal_leg out, in; /* of the sender, of the receiver */
+	struct peal_link link;	 /* among the server's */
+	struct peal_server *server;
+	struct peal_reactor *loop;
+	struct peal_channel_callbacks callbacks;
+	struct peal_source line, pid, rx, tx, timer;
+	unsigned retry_ms, delay_ms;
+	char address[108];
+};
+
+/** Slots of a reactor that a channel takes at most. */
+#define PEAL_CHANNEL_SLOTS 5
+
+/* -- clients */
+
+/**
+ * Connect to a server.
+ * @param ch          filled in on success; otherwise all zero but for `text`
+ * @param address     see above; at most 107 bytes
+ * @param hello       role and item_size set, the rest if wanted
+ * @param timeout_ms  milliseconds, -1 for ever
+ * @return            0, or
+ *	-EINVAL          the hello makes no sense
+ *	-ENAMETOOLONG    the address
+ *	-ENOENT, -ECONNREFUSED, -EACCES, ...  of connect(2): nobody listens, or
+ *	                 you may not
+ *	-EPERM           the server refuses; ch->text is what it said
+ *	-EPROTOTYPE      it serves other items: ch->text says what differs
+ *	-EPROTONOSUPPORT it speaks another version; in ch->text, too
+ *	-EAGAIN          it has as many as it takes; in ch->text, too
+ *	-EPROTO          what it made is not what it should be
+ *	-EPIPE           it hung up
+ *	-ETIMEDOUT
+ *	-EMFILE, -ENOMEM, ...  what it takes is lacking here
+ * Use ch->sender and ch->receiver then, in any way that ring.h knows: their
+ * blocking calls end with -EPIPE, or, after all was received, with 0, when the
+ * server is gone. A server of another user may close the channel at any time,
+ * but cannot make you block or crash.
+ */
+int peal_connect(struct peal_channel *ch, const char *address,
+		 const struct peal_hello *hello, int timeout_ms);
+
+/** Connect through a socket that is connected: one that was inherited, or one
+ * end of a socketpair(2) of SOCK_SEQPACKET, at whose other end is a
+ * peal_channel_accept() or peal_server_add().
+ * @param fd  yours; the channel has a duplicate
+ * @return    as peal_connect(), -ENOTSOCK, -EPROTOTYPE another kind of socket
+ */
+int peal_connect_fd(struct peal_channel *ch, int fd,
+		    const struct peal_hello *hello, int timeout_ms);
+
+/**
+ * Connect on a reactor: callbacks say how it went.
+ * @param ch        all zero, or finished
+ * @param retry_ms  0: once. Otherwise it connects again whenever there is no
+ *                  server or it died, after 10 ms, then 20, 40, ... up to this
+ *                  many: until it is finished, the server refuses, or it breaks
+ *                  the protocol. What a sender had published and nobody has
+ *                  released is carried over.
+ * @return          0: on_open or on_closed will be called. -EBUSY ch is in use,
+ *                  -EINVAL the hello, -ENAMETOOLONG the address, -ENOSPC no
+ * slot is free, -ECHILD While there is no server what is published goes into
+ * the ring of the last one, until that is full; before the first there is none
+ * (-EPIPE).
+ */
+int peal_connect_on(struct peal_channel *ch, struct peal_reactor *loop,
+		    const char *address, const struct peal_hello *hello,
+		    const struct peal_channel_callbacks *callbacks,
+		    unsigned retry_ms);
+
+/**
+ * Connect again, to the same address, after the server is gone. A sender
+ * carries over what it had published and nobody has released; drain a receiver
+ * first, since its ring goes. Not for channels on a reactor.
+ * @return  as peal_connect(), -EPROTO the old server had broken the protocol,
+ *          -ERANGE the new ring is smaller than what it has to take up; on
+ *          failure the old ring is still there, with all that is in it
+ */
+int peal_reconnect(struct peal_channel *ch, int timeout_ms);
+
+/* -- servers */
+
+/** What a server serves. Copied; 0 or NULL says: as usual. */
+struct peal_service {
+	/**
+	 * What clients must ask for: a role, an item size, a tag, bells;
+	 * whatever is 0 or "" may be anything. Others are refused in words. The
+	 * capacity is for those who leave it to the server (64 KiB).
+	 */
+	struct peal_hello accept;
+	/**
+	 * Decide about a client.
+	 * @param hello  what it asks for; checked to be possible
+	 * @param peer   who it is
+	 * @param why    set it to a text for a client that you refuse
+	 * @return       a channel: all zero, finished, or closed; or NULL
+	 * on_closed is called for what is returned here, in any case.
+	 */
+	struct peal_channel *(*admit)(const struct peal_hello *hello,
+				      const struct peal_peer *peer,
+				      const char **why, void *user);
+	/** Without admit: channels to be used, zeroed at first. */
+	struct peal_channel *channels;
+	size_t n_channels;
+	struct peal_channel_callbacks callbacks;
+	/** A connection came to nothing before there was a channel. */
+	void (*on_refused)(const struct peal_peer *peer, int reason,
+			   const char *text, void *user);
+	mode_t mode;	    /**< of the path, 0600 */
+	bool chown;	    /**< set its owner, too: */
+	uid_t uid;	    /**< -1: leave it */
+	gid_t gid;	    /**< -1: leave it */
+	unsigned mem;	    /**< PEAL_MEM_HUGE_2M, _LOCK: for trusted clients */
+	uint64_t max_bytes; /**< of a client's rings (64 MiB) */
+	uint64_t max_bytes_per_uid; /**< of all rings of a user (1 GiB) */
+	unsigned max_channels;	    /**< no limit, but storage */
+	unsigned max_per_uid;	    /**< channels of one user (no limit) */
+	unsigned handshake_ms;	    /**< for the handshake (2000) */
+	/**
+	 * A sender whose client is gone keeps its ring: on_closed leaves the
+	 * channel as it is, for you to finish, or to be returned from admit
+	 * when the client is back (you know it by hello->name, and peer->uid).
+	 */
+	bool resume;
+};
+
+/** Counts of a server. */
+struct peal_server_stats {
+	uint64_t connections; /**< accepted by the kernel */
+	uint64_t opened;      /**< that became channels */
+	uint64_t refused;  /**< by admit, by a limit, or for what they asked */
+	uint64_t failed;   /**< that hung up, took too long, or were hostile */
+	uint64_t channels; /**< open now */
+	uint64_t handshakes; /**< pending now */
+};
+
+/** What a handshake makes, before it is a channel's. Private. */
+struct peal_parts {
+	int fd;
+	enum peal_bells bells;
+	struct peal_peer peer;
+	struct peal_leg out, in;
+	struct peal_sender sender;
+	struct peal_receiver receiver;
+};
+
+/** A handshake under way. Private. */
+struct peal_handshake {
+	struct peal_source source;
+	struct peal_server *server; /* NULL: it is free */
+	struct peal_channel *channel;
+	struct peal_hello hello;
+	struct peal_parts parts;
+	uint64_t began;
+	char text[PEAL_TEXT];
+};
+
+/** Handshakes that a server has under way at most, and of one user. */
+#define PEAL_HANDSHAKES 32
+#define PEAL_HANDSHAKES_PER_UID 16
+
+/** Slots of a reactor that a server takes, besides those of its channels. */
+#define PEAL_SERVER_SLOTS (PEAL_HANDSHAKES + 2)
+
+/** A server. Every field is private. */
+struct peal_server {
+	struct peal_reactor *loop;
+	struct peal_service service;
+	struct peal_source listener, timer;
+	struct peal_link channels;
+	struct peal_handshake handshakes[PEAL_HANDSHAKES];
+	struct peal_server_stats stats;
+	int fd;
+	bool owned, paused;
+	dev_t dev;
+	ino_t ino;
+	char path[108];
+};
+
+/**
+ * Listen at an address.
+ * @param server   filled in on success, all zero on failure; it must not move
+ * @param loop     with PEAL_SERVER_SLOTS slots, and PEAL_CHANNEL_SLOTS for each
+ *                 channel
+ * @param address  a path or "@name". The socket of a server that is dead is
+ *                 replaced; nothing else ever is.
+ * @return         0, -EINVAL neither admit nor channels, -EADDRINUSE somebody
+ *                 listens there, -EEXIST the path is no socket, -ENAMETOOLONG,
+ *                 -ENOSPC no slot is free, or an error of bind(2), chmod(2)
+ */
+int peal_server_listen(struct peal_server *server, struct peal_reactor *loop,
+		       const char *address, const struct peal_service *service);
+
+/**
+ * Serve a socket that listens already, such as one of peal_listen_fd().
+ * @param fd  yours, SOCK_SEQPACKET; it is made non-blocking
+ * @return    as peal_server_listen(), -ENOTSOCK, -EPROTOTYPE another kind of
+ *            socket
+ */
+int peal_server_adopt(struct peal_server *server, struct peal_reactor *loop,
+		      int fd, const struct peal_service *service);
+
+/**
+ * The listening socket that the service manager passed, as systemd does: the
+ * environment's LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES.
+ * @param name  its FileDescriptorName=, or NULL: the first
+ * @return      the fd, -ENOENT none was passed to this process
+ */
+int peal_listen_fd(const char *name);
+
+/**
+ * Serve a client through a socket that is connected, such as one end of a
+ * socketpair(2) whose other end a child inherits.
+ * @param fd       yours; the server has a duplicate
+ * @param trusted  the kernel does not say who is there, so you do
+ * @return         0, -EAGAIN too many handshakes are under way, -ENOTSOCK,
+ *                 -EPROTOTYPE another kind of socket, -ENOSPC no slot is free
+ */
+int peal_server_add(struct peal_server *server, int fd, bool trusted);
+
+/**
+ * The same without a reactor: wait for the client's hello, and answer it.
+ * @param ch       all zero, finished or closed
+ * @param service  accept, mode of memory and limits; admit is not called
+ * @param trusted  as above
+ * @return         0, -EPERM refused for what it asked (ch->text says more),
+ *                 -EPIPE, -EPROTO, -ETIMEDOUT, and as peal_server_add()
+ */
+int peal_channel_accept(struct peal_channel *ch, int fd,
+			const struct peal_service *service, bool trusted,
+			int timeout_ms);
+
+/** Read the counts. */
+void peal_server_stats(const struct peal_server *server,
+		       struct peal_server_stats *stats);
+
+/**
+ * Listen no more, and close all channels without their callbacks. Their clients
+ * see it as a death: those that reconnect keep what was not released. The path
+ * is removed if it is still this server's. May be called twice, and with a
+ * server that is all zero.
+ */
+void peal_server_finish(struct peal_server *server);
+
+/* -- both */
+
+/**
+ * Finish both ends and release everything. What the own sender has published
+ * the other side still receives. No callback is called. From any callback of
+ * the channel; may be called twice, and with a channel that is all zero.
+ */
+void peal_channel_finish(struct peal_channel *ch);
+
+/**
+ * For those who poll: is the other side still there? If it is not, the ends are
+ * told: what was published is the last.
+ * @return  0, -EPIPE
+ */
+int peal_channel_check(struct peal_channel *ch);
+
+/** The socket: it hangs up (EPOLLRDHUP) when the other side is gone. */
+int peal_channel_fd(const struct peal_channel *ch);
+
+/** What its doorbells are: PEAL_BELLS_EVENTFD or _SOCKET. */
+enum peal_bells peal_channel_bells(const struct peal_channel *ch);
+
+/** An unused one of n channels, or NULL: for admit. */
+struct peal_channel *peal_channel_unused(struct peal_channel *channels,
+					 size_t n);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

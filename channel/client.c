@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The client's side of a handshake, blocking and on a reactor. It trusts the
+ * server not to hang it, and nothing else: what it is handed is verified before
+ * it is touched.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../reactor/internal.h"
+#include "internal.h"
+
+#define MS UINT64_C(1000000)
+#define FIRST_DELAY_MS 10u
+#define LAST_DELAY_MS 50u /* of a blocking connect */
+#define HANGUPS 8	  /* in its midst, after which it gives up */
+/* For a server on a reactor to answer. */
+#define ANSWER_NS (5000 * MS)
+
+/* -- one handshake, in three steps */
+
+static int say_hello(int fd, const struct peal_hello *hello)
+{
+	struct peal_wire_hello wire;
+
+	peal_wire_put_hello(&wire, hello);
+	return peal_socket_send(fd, &wire, sizeof(wire), NULL, 0);
+}
+
+static int say_ready(int fd, int status, const char *text)
+{
+	struct peal_wire_ready wire;
+
+	peal_wire_begin(&wire.start, PEAL_WIRE_READY, status, text);
+	return peal_socket_send(fd, &wire, sizeof(wire), NULL, 0);
+}
+
+static void close_fds(int *fds)
+{
+	for (int i = 0; i < PEAL_FDS; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+static int count_fds(const int *fds)
+{
+	int n = 0;
+
+	while (n < PEAL_FDS && fds[n] >= 0)
+		n++;
+	return n;
+}
+
+/* Move the fds of one ring away, so that those left over are known. */
+static void take(int *to, int *fds, int n)
+{
+	for (int i = 0; i < n; i++) {
+		to[i] = fds[i];
+		fds[i] = -1;
+	}
+}
+
+static int open_out(struct peal_parts *parts, const struct peal_hello *hello,
+		    const struct peal_wire_ring *ring, const int *fds,
+		    int socket, char *text)
+{
+	struct peal_geometry wanted;
+	int ret;
+
+	peal_hello_geometry(&wanted, hello, false);
+	ret = peal_leg_open(&parts->out, ring, &wanted, fds, socket, text);
+	if (ret == 0)
+		ret = peal_sender_attach(&parts->sender, &parts->out.ring,
+					 &parts->out.data, &parts->out.space);
+	return ret;
+}
+
+static int open_in(struct peal_parts *parts, const struct peal_hello *hello,
+		   const struct peal_wire_ring *ring, const int *fds,
+		   int socket, char *text)
+{
+	struct peal_geometry wanted;
+	int ret;
+
+	peal_hello_geometry(&wanted, hello, true);
+	ret = peal_leg_open(&parts->in, ring, &wanted, fds, socket, text);
+	if (ret == 0)
+		ret = peal_receiver_attach(&parts->receiver, &parts->in.ring,
+					   &parts->in.data, &parts->in.space);
+	return ret;
+}
+
+static int open_rings(struct peal_parts *parts, const struct peal_hello *hello,
+		      const struct peal_wire_answer *answer, int *fds,
+		      char *text)
+{
+	int socket = answer->bells == PEAL_BELLS_SOCKET ? parts->fd : -1;
+	int each = socket < 0 ? 3 : 1, next = 0, ret = 0;
+	int expected = hello->role == PEAL_BOTH ? 2 * each : each;
+	int of_ring[3];
+
+	if ((answer->bells != PEAL_BELLS_SOCKET &&
+	     answer->bells != PEAL_BELLS_EVENTFD) ||
+	    count_fds(fds) != expected) {
+		snprintf(text, PEAL_TEXT, "the server sent other fds than due");
+		return -EPROTO;
+	}
+	parts->bells = (enum peal_bells)answer->bells;
+	if (hello->role & PEAL_SENDER) {
+		take(of_ring, fds, each);
+		next = each;
+		ret = open_out(parts, hello, &answer->ring[0], of_ring, socket,
+			       text);
+	}
+	if (ret == 0 && (hello->role & PEAL_RECEIVER)) {
+		take(of_ring, fds + next, each);
+		ret = open_in(parts, hello, &answer->ring[1], of_ring, socket,
+			      text);
+	}
+	return ret;
+}
+
+/* The answer may be there. @return 0, -EAGAIN, or why not */
+static int hear_answer(struct peal_parts *parts, const struct peal_hello *hello,
+		       char *text)
+{
+	struct peal_wire_answer answer;
+	int fds[PEAL_FDS];
+	int ret = peal_socket_receive_fds(parts->fd, &answer, sizeof(answer),
+					  fds);
+
+	if (ret == -EPROTO)
+		snprintf(text, PEAL_TEXT, "not an answer to a hello");
+	if (ret < 0)
+		return ret;
+	ret = peal_wire_check(&answer.start, PEAL_WIRE_ANSWER, text);
+	if (ret < 0) {
+		close_fds(fds);
+		return ret == -EAGAIN ? -EDQUOT : ret; /* and not "wait" */
+	}
+	ret = open_rings(parts, hello, &answer, fds, text);
+	if (ret < 0) {
+		close_fds(fds);
+		say_ready(parts->fd, ret, text);
+		return ret;
+	}
+	return say_ready(parts->fd, 0, NULL);
+}
+
+/* What was asked for, and room for what is to be carried over. */
+static struct peal_hello what_to_ask(const struct peal_channel *ch)
+{
+	struct peal_hello hello = ch->hello;
+
+	if (ch->out.mem.base && hello.capacity < ch->sender.end.capacity)
+		hello.capacity = ch->sender.end.capacity;
+	return hello;
+}
+
+/* -- blocking */
+
+static uint64_t deadline_of(int timeout_ms)
+{
+	if (timeout_ms < 0)
+		return UINT64_MAX;
+	return peal_time_add(peal_now(), (uint64_t)timeout_ms * MS);
+}
+
+static int shake_hands(struct peal_channel *ch, int fd, uint64_t deadline)
+{
+	struct peal_hello hello = what_to_ask(ch);
+	struct peal_parts parts = { .fd = fd };
+	int ret = say_hello(fd, &hello);
+
+	peal_socket_peer(fd, &parts.peer);
+	if (parts.peer.pidfd >= 0)
+		close(parts.peer.pidfd);
+	parts.peer.pidfd = -1;
+	while (ret == 0) {
+		ret = peal_socket_wait(fd, deadline);
+		if (ret == 0)
+			ret = hear_answer(&parts, &hello, ch->text);
+		if (ret != -EAGAIN)
+			break;
+		ret = 0;
+	}
+	if (ret == 0)
+		ret = peal_channel_assemble(ch, &parts);
+	if (ret < 0)
+		peal_parts_finish(&parts);
+	return ret == -EDQUOT ? -EAGAIN : ret;
+}
+
+static void doze(unsigned ms, uint64_t deadline)
+{
+	uint64_t now = peal_now(), ns = ms * MS;
+	struct timespec ts = { 0 };
+
+	if (deadline > now && deadline - now < ns)
+		ns = deadline - now;
+	ts.tv_nsec = (long)ns;
+	nanosleep(&ts, NULL);
+}
+
+/* A server that is busy, or had to let go of us, is asked again. */
+static int connect_until(struct peal_channel *ch, uint64_t deadline)
+{
+	unsigned delay = 1;
+	int hangups = 0;
+
+	for (;;) {
+		int ret = peal_socket_connect(ch->address);
+
+		if (ret >= 0)
+			ret = shake_hands(ch, ret, deadline);
+		else if (ret == -EAGAIN) /* its queue is full */
+			ret = -EBUSY;
+		if (ret != -EBUSY && (ret != -EPIPE || ++hangups > HANGUPS))
+			return ret;
+		if (peal_now() >= deadline)
+			return -ETIMEDOUT;
+		doze(delay, deadline);
+		if (delay < LAST_DELAY_MS)
+			delay *= 2;
+	}
+}
+
+/* All zero, but for the text. */
+static int reset(struct peal_channel *ch, int ret)
+{
+	char text[PEAL_TEXT];
+
+	memcpy(text, ch->text, sizeof(text));
+	memset(ch, 0, sizeof(*ch));
+	memcpy(ch->text, text, sizeof(text));
+	return ret;
+}
+
+static int begin(struct peal_channel *ch, const char *address,
+		 const struct peal_hello *hello)
+{
+	struct sockaddr_un to;
+	socklen_t size;
+	int ret;
+
+	memset(ch, 0, sizeof(*ch));
+	ch->fd = ch->peer.pidfd = -1;
+	ret = peal_hello_check(hello, ch->text);
+	if (ret == 0 && address)
+		ret = peal_socket_address(&to, &size, address);
+	if (ret < 0)
+		return reset(ch, ret);
+	ch->hello = *hello;
+	if (address)
+		strcpy(ch->address, address);
+	ch->state = PEAL_CHANNEL_PENDING;
+	return 0;
+}
+
+int peal_connect(struct peal_channel *ch, const char *address,
+		 const struct peal_hello *hello, int timeout_ms)
+{
+	int ret = begin(ch, address, hello);
+
+	if (ret < 0)
+		return ret;
+	ret = connect_until(ch, deadline_of(timeout_ms));
+	return ret < 0 ? reset(ch, ret) : 0;
+}
+
+int peal_connect_fd(struct peal_channel *ch, int fd,
+		    const struct peal_hello *hello, int timeout_ms)
+{
+	int ret = begin(ch, NULL, hello), copy;
+
+	if (ret < 0)
+		return ret;
+	copy = peal_socket_adopt(fd);
+	if (copy < 0)
+		return reset(ch, copy);
+	ret = shake_hands(ch, copy, deadline_of(timeout_ms));
+	return ret < 0 ? reset(ch, ret) : 0;
+}
+
+int peal_reconnect(struct peal_channel *ch, int timeout_ms)
+{
+	if (ch->loop || !ch->address[0] ||
+	    (ch->state != PEAL_CHANNEL_OPEN &&
+	     ch->state != PEAL_CHANNEL_ABSENT))
+		return -EINVAL;
+	if (ch->out.mem.base && ch->sender.end.error == -EPROTO)
+		return -EPROTO;
+	if (ch->state == PEAL_CHANNEL_OPEN) {
+		close(ch->fd);
+		ch->fd = -1;
+		peal_channel_maroon(ch);
+		ch->state = PEAL_CHANNEL_ABSENT;
+	}
+	return connect_until(ch, deadline_of(timeout_ms));
+}
+
+/* -- on a reactor */
+
+static void connect_later(struct peal_channel *ch, uint64_t delay)
+{
+	ch->state = PEAL_CHANNEL_ABSENT;
+	peal_reactor_set_timer(ch->loop, &ch->timer, delay ? delay : 1, 0, 0);
+}
+
+/* Some wait for it to be mended; the others would hear the same again. */
+static bool is_final(int reason)
+{
+	return reason == 0 || reason == -EPERM || reason == -EPROTO ||
+	       reason == -EPROTOTYPE || reason == -EPROTONOSUPPORT ||
+	       reason == -EINVAL || reason == -ERANGE;
+}
+
+bool peal_client_retry(struct peal_channel *ch, int reason)
+{
+	uint64_t delay;
+
+	if (is_final(reason) || ch->sender.end.error == -EPROTO)
+		return false;
+	peal_channel_unwatch(ch);
+	if (ch->fd >= 0)
+		close(ch->fd);
+	ch->fd = -1;
+	if (ch->out.mem.base)
+		peal_channel_maroon(ch);
+	else
+		peal_leg_finish(&ch->in);
+	delay = ch->delay_ms ? ch->delay_ms : FIRST_DELAY_MS;
+	if (delay > ch->retry_ms)
+		delay = ch->retry_ms;
+	ch->delay_ms = (unsigned)delay * 2;
+	/* Not all clients of a server at the same moment. */
+	connect_later(ch, delay * MS + peal_now() % (delay * MS / 4 + 1));
+	return true;
+}
+
+static void answered(struct peal_channel *ch, int ret)
+{
+	if (ret < 0) {
+		peal_channel_closed(ch, ret == -EDQUOT ? -EAGAIN : ret);
+		return;
+	}
+	peal_reactor_cancel_timer(ch->loop, &ch->timer);
+	ch->delay_ms = 0;
+	ret = peal_channel_start(ch);
+	if (ret < 0)
+		peal_channel_closed(ch, ret);
+}
+
+void peal_client_answered(struct peal_channel *ch)
+{
+	struct peal_hello hello = what_to_ask(ch);
+	struct peal_parts parts = { .fd = ch->fd, .peer = ch->peer };
+	int ret = hear_answer(&parts, &hello, ch->text);
+
+	if (ret == -EAGAIN)
+		return;
+	if (ret == 0)
+		ret = peal_channel_assemble(ch, &parts);
+	if (ret < 0) {
+		parts.fd = -1; /* the channel closes it */
+		peal_parts_finish(&parts);
+	}
+	answered(ch, ret);
+}
+
+static int try_connect(struct peal_channel *ch)
+{
+	struct peal_hello hello = what_to_ask(ch);
+	int ret = peal_socket_connect(ch->address);
+
+	if (ret < 0)
+		return ret == -EAGAIN ? -EBUSY : ret;
+	ch->fd = ret;
+	peal_socket_peer(ch->fd, &ch->peer);
+	if (ch->peer.pidfd >= 0)
+		close(ch->peer.pidfd); /* the socket says enough of a server */
+	ch->peer.pidfd = -1;
+	ret = peal_channel_watch(ch);
+	if (ret == 0)
+		ret = say_hello(ch->fd, &hello);
+	return ret;
+}
+
+static void on_timer(struct peal_source *source, uint64_t expirations,
+		     void *user)
+{
+	struct peal_channel *ch = user;
+	int ret;
+
+	(void)source;
+	(void)expirations;
+	if (ch->state == PEAL_CHANNEL_PENDING) {
+		peal_channel_closed(ch, -ETIMEDOUT);
+		return;
+	}
+	if (ch->state != PEAL_CHANNEL_ABSENT)
+		return;
+	ch->state = PEAL_CHANNEL_PENDING;
+	peal_reactor_set_timer(ch->loop, &ch->timer, ANSWER_NS, 0, 0);
+	ret = try_connect(ch);
+	if (ret < 0)
+		peal_channel_closed(ch, ret);
+}
+
+int peal_connect_on(struct peal_channel *ch, struct peal_reactor *loop,
+		    const char *address, const struct peal_hello *hello,
+		    const struct peal_channel_callbacks *callbacks,
+		    unsigned retry_ms)
+{
+	int ret;
+
+	if (ch->state != PEAL_CHANNEL_UNUSED)
+		return -EBUSY;
+	if (((unsigned)hello->role & PEAL_RECEIVER) && !callbacks->on_readable)
+		return -EINVAL;
+	ret = begin(ch, address, hello);
+	if (ret < 0)
+		return ret;
+	ch->loop = loop;
+	ch->callbacks = *callbacks;
+	ch->user = callbacks->user;
+	ch->retry_ms = retry_ms;
+	ret = peal_reactor_add_timer(loop, &ch->timer, on_timer, ch);
+	if (ret < 0)
+		return reset(ch, ret);
+	connect_later(ch, 0);
+	return 0;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The server's side of a handshake. The client is nobody's friend: no fd is
+ * received from it, and once it holds the memory nothing is called here that
+ * it could hold up, until the memory is sealed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+/* For clients that leave the capacity to us. */
+#define DEFAULT_BYTES 65536u
+#define MAX_BYTES (UINT64_C(64) << 20)
+
+static int say(struct peal_handshake *shake, int error, const char *why)
+{
+	snprintf(shake->text, sizeof(shake->text), "%s", why);
+	return error;
+}
+
+static uint64_t at_least(uint64_t n, uint64_t least)
+{
+	return n > least ? n : least;
+}
+
+/* Of the ring to the server, or of the one back to the client. */
+static void plan(struct peal_geometry *g, const struct peal_handshake *shake,
+		 const struct peal_service *service, bool back)
+{
+	const struct peal_channel *ch = shake->channel;
+	struct peal_geometry usual;
+
+	peal_hello_geometry(g, &shake->hello, back);
+	if (g->capacity == 0) {
+		struct peal_hello accept = service->accept;
+
+		accept.role = shake->hello.role;
+		peal_hello_geometry(&usual, &accept, back);
+		g->capacity = usual.capacity;
+	}
+	if (g->capacity == 0)
+		g->capacity = at_least(DEFAULT_BYTES / g->item_size, 2);
+	/* What is carried over has to fit in. */
+	if (back && ch && ch->out.mem.base)
+		g->capacity = at_least(g->capacity, ch->sender.end.capacity);
+}
+
+static unsigned mem_flags(const struct peal_handshake *shake,
+			  const struct peal_service *service)
+{
+	/* Holes in huge pages are SIGBUS, and locked memory is ours to pay. */
+	return shake->parts.peer.trusted ? service->mem : 0;
+}
+
+uint64_t peal_handshake_bytes(const struct peal_handshake *shake,
+			      const struct peal_service *service)
+{
+	size_t page = peal_mem_page(mem_flags(shake, service));
+	uint64_t bytes = 0;
+
+	for (int back = 0; back < 2; back++) {
+		struct peal_geometry g;
+
+		if (!(shake->hello.role & (back ? PEAL_RECEIVER : PEAL_SENDER)))
+			continue;
+		plan(&g, shake, service, back);
+		if (peal_geometry_fit(&g, page) < 0 ||
+		    __builtin_add_overflow(
+			    bytes, g.head + peal_geometry_body(&g), &bytes))
+			return UINT64_MAX;
+	}
+	return bytes;
+}
+
+static int check_size(struct peal_handshake *shake,
+		      const struct peal_service *service)
+{
+	uint64_t most = service->max_bytes ? service->max_bytes : MAX_BYTES;
+	uint64_t bytes = peal_handshake_bytes(shake, service);
+
+	if (bytes == UINT64_MAX)
+		return say(shake, -EINVAL, "rings beyond any memory");
+	if (bytes <= most)
+		return 0;
+	snprintf(shake->text, sizeof(shake->text),
+		 "rings of %llu bytes, the server allows %llu",
+		 (unsigned long long)bytes, (unsigned long long)most);
+	return -EPERM;
+}
+
+int peal_handshake_hello(struct peal_handshake *shake,
+			 const struct peal_service *service)
+{
+	struct peal_wire_hello wire;
+	int ret = peal_socket_receive(shake->parts.fd, &wire, sizeof(wire));
+
+	if (ret == -EPROTO)
+		say(shake, ret, "not a hello");
+	if (ret == 0)
+		ret = peal_wire_get_hello(&shake->hello, &wire, shake->text);
+	if (ret == 0)
+		ret = peal_hello_match(&shake->hello, &service->accept,
+				       shake->text);
+	if (ret == 0)
+		ret = check_size(shake, service);
+	return ret;
+}
+
+static enum peal_bells choose_bells(const struct peal_handshake *shake,
+				    const struct peal_service *service)
+{
+	enum peal_bells wanted = shake->hello.bells;
+
+	if (wanted == PEAL_BELLS_SOCKET)
+		return wanted;
+	if (service->accept.bells != PEAL_BELLS_BY_TRUST)
+		return service->accept.bells;
+	return shake->parts.peer.trusted ? PEAL_BELLS_EVENTFD
+					 : PEAL_BELLS_SOCKET;
+}
+
+/* The own ends are attached before anybody else can write a word. */
+static int make_rings(struct peal_handshake *shake,
+		      const struct peal_service *service)
+{
+	struct peal_parts *parts = &shake->parts;
+	unsigned mem = mem_flags(shake, service);
+	int socket = parts->bells == PEAL_BELLS_SOCKET ? parts->fd : -1;
+	struct peal_geometry g;
+	int ret = 0;
+
+	if (shake->hello.role & PEAL_SENDER) {
+		plan(&g, shake, service, false);
+		ret = peal_leg_make(&parts->in, &g, mem, socket);
+		if (ret == 0)
+			ret = peal_receiver_attach(
+				&parts->receiver, &parts->in.ring,
+				&parts->in.data, &parts->in.space);
+	}
+	if (ret == 0 && (shake->hello.role & PEAL_RECEIVER)) {
+		plan(&g, shake, service, true);
+		ret = peal_leg_make(&parts->out, &g, mem, socket);
+		if (ret == 0)
+			ret = peal_sender_attach(
+				&parts->sender, &parts->out.ring,
+				&parts->out.data, &parts->out.space);
+	}
+	return ret;
+}
+
+static int send_answer(struct peal_handshake *shake)
+{
+	struct peal_parts *parts = &shake->parts;
+	struct peal_wire_answer answer = { .bells = parts->bells };
+	int fds[PEAL_FDS];
+	size_t n = 0;
+
+	peal_wire_begin(&answer.start, PEAL_WIRE_ANSWER, 0, NULL);
+	if (parts->in.mem.base)
+		n += peal_leg_tell(&parts->in, &answer.ring[0], fds);
+	if (parts->out.mem.base)
+		n += peal_leg_tell(&parts->out, &answer.ring[1], fds + n);
+	return peal_socket_send(parts->fd, &answer, sizeof(answer), fds, n);
+}
+
+int peal_handshake_offer(struct peal_handshake *shake,
+			 const struct peal_service *service)
+{
+	int ret;
+
+	shake->parts.bells = choose_bells(shake, service);
+	ret = make_rings(shake, service);
+	if (ret < 0)
+		return say(shake, ret, "the server lacks memory or fds");
+	ret = send_answer(shake);
+	if (ret == -EAGAIN || ret == -ETOOMANYREFS)
+		return say(shake, -EBUSY, "the server cannot hand over");
+	return ret;
+}
+
+int peal_handshake_ready(struct peal_handshake *shake)
+{
+	struct peal_parts *parts = &shake->parts;
+	struct peal_wire_ready wire;
+	int ret = peal_socket_receive(parts->fd, &wire, sizeof(wire));
+
+	if (ret == -EPROTO)
+		say(shake, ret, "not the packet that says ready");
+	if (ret == 0)
+		ret = peal_wire_check(&wire.start, PEAL_WIRE_READY,
+				      shake->text);
+	if (ret < 0)
+		return ret;
+	if (parts->in.mem.base)
+		ret = peal_leg_sealed(&parts->in);
+	if (ret == 0 && parts->out.mem.base)
+		ret = peal_leg_sealed(&parts->out);
+	if (ret == -EPROTO)
+		say(shake, ret, "the client has not sealed the memory");
+	return ret;
+}
+
+void peal_handshake_refuse(struct peal_handshake *shake, int error)
+{
+	struct peal_wire_answer answer = { .bells = 0 };
+
+	peal_wire_begin(&answer.start, PEAL_WIRE_ANSWER, error, shake->text);
+	peal_socket_send(shake->parts.fd, &answer, sizeof(answer), NULL, 0);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../mem/memfd.h"
+#include "../ring/endpoint.h"
+#include "leg.h"
+#include "socket.h"
+
+#define MEM_FLAGS (PEAL_MEM_HUGE_2M | PEAL_MEM_LOCK)
+
+static int make_bells(struct peal_leg *leg, int socket)
+{
+	unsigned lazy;
+	int ret;
+
+	if (socket < 0) {
+		ret = peal_doorbell_init(&leg->data, PEAL_DOORBELL_EVENTFD);
+		if (ret == 0)
+			ret = peal_doorbell_init(&leg->space,
+						 PEAL_DOORBELL_EVENTFD);
+		return ret;
+	}
+	ret = peal_doorbell_borrow(&leg->data, PEAL_DOORBELL_SOCKET, socket,
+				   socket);
+	if (ret < 0)
+		return ret;
+	lazy = peal_socket_lazy(socket, 2);
+	leg->data.lazy = lazy;
+	leg->space = leg->data;
+	return 0;
+}
+
+int peal_leg_make(struct peal_leg *leg, const struct peal_geometry *geometry,
+		  unsigned mem, int socket)
+{
+	const unsigned flags = PEAL_MEM_TWICE | PEAL_MEM_PREFAULT | mem;
+	struct peal_geometry g = *geometry;
+	struct peal_leg l = { 0 };
+	int ret = peal_geometry_fit(&g, peal_mem_page(flags));
+
+	if (ret == 0)
+		ret = peal_mem_create(&l.mem, g.name, g.head,
+				      peal_geometry_body(&g), flags);
+	if (ret == 0)
+		ret = peal_ring_format(&l.ring, &g, l.mem.base,
+				       l.mem.head + l.mem.body);
+	if (ret == 0)
+		ret = make_bells(&l, socket);
+	if (ret < 0) {
+		peal_leg_finish(&l);
+		return ret;
+	}
+	*leg = l;
+	return 0;
+}
+
+size_t peal_leg_tell(const struct peal_leg *leg, struct peal_wire_ring *ring,
+		     int *fds)
+{
+	const struct peal_geometry *g = &leg->ring.geometry;
+
+	*ring = (struct peal_wire_ring){
+		.capacity = g->capacity,
+		.item_size = g->item_size,
+		.head = g->head,
+		.flags = g->flags,
+		.mem = leg->mem.flags & MEM_FLAGS,
+	};
+	memcpy(ring->tag, g->tag, sizeof(ring->tag));
+	fds[0] = leg->mem.fd;
+	if (leg->data.kind == PEAL_DOORBELL_SOCKET)
+		return 1;
+	fds[1] = leg->data.wait_fd;
+	fds[2] = leg->space.wait_fd;
+	return 3;
+}
+
+int peal_leg_sealed(struct peal_leg *leg)
+{
+	off_t size;
+
+	/* Sealed, nothing can hold up these; before, anything might. */
+	if (peal_memfd_verify(leg->mem.fd, PEAL_SEALS_FROZEN,
+			      peal_mem_page(leg->mem.flags), &size) < 0 ||
+	    (uint64_t)size < peal_leg_bytes(leg))
+		return -EPROTO;
+	/* Holes that were punched before are filled now, not when touched. */
+	return peal_mem_settle(&leg->mem);
+}
+
+/* -- the client */
+
+static int refuse(char *text, const char *what)
+{
+	snprintf(text, PEAL_TEXT, "the server made %s", what);
+	return -EPROTO;
+}
+
+/* The ring that was asked for, but for a larger capacity. */
+static int check_ring(const struct peal_wire_ring *ring,
+		      const struct peal_geometry *wanted,
+		      struct peal_geometry *g, char *text)
+{
+	if (ring->mem & ~MEM_FLAGS)
+		return refuse(text, "memory of an unknown kind");
+	if (ring->item_size != wanted->item_size)
+		return refuse(text, "items of another size");
+	if (ring->capacity < wanted->capacity)
+		return refuse(text, "a smaller ring than was asked for");
+	if (memchr(ring->tag, '\0', sizeof(ring->tag)) == NULL ||
+	    strcmp(ring->tag, wanted->tag) != 0)
+		return refuse(text, "items with another tag");
+	*g = *wanted;
+	g->capacity = ring->capacity;
+	if (peal_geometry_fit(g, peal_mem_page(ring->mem)) < 0 ||
+	    g->capacity != ring->capacity || g->head != ring->head ||
+	    g->flags != ring->flags)
+		return refuse(text, "a ring of an impossible shape");
+	return 0;
+}
+
+static int open_memory(struct peal_leg *leg, const struct peal_wire_ring *ring,
+		       const struct peal_geometry *g, int fd, char *text)
+{
+	int ret = peal_mem_open(&leg->mem, fd, g->head, peal_geometry_body(g),
+				PEAL_MEM_TWICE | PEAL_MEM_PREFAULT | ring->mem);
+
+	if (ret == -EBADMSG || ret == -EPERM || ret == -ERANGE || ret == -EBADF)
+		return refuse(text, "memory that is not what it says");
+	if (ret < 0)
+		return ret;
+	if (peal_mem_seal(&leg->mem) < 0)
+		return refuse(text, "memory that cannot be sealed");
+	ret = peal_ring_open(&leg->ring, g, leg->mem.base,
+			     leg->mem.head + leg->mem.body);
+	return ret < 0 ? refuse(text, "a ring that is none") : 0;
+}
+
+static int take_bells(struct peal_leg *leg, const int *fds, int socket,
+		      char *text)
+{
+	if (socket >= 0)
+		return make_bells(leg, socket);
+	if (peal_doorbell_borrow(&leg->data, PEAL_DOORBELL_EVENTFD, fds[1],
+				 fds[1]) < 0 ||
+	    peal_doorbell_borrow(&leg->space, PEAL_DOORBELL_EVENTFD, fds[2],
+				 fds[2]) < 0)
+		return refuse(text, "doorbells that are no eventfds");
+	return 0;
+}
+
+int peal_leg_open(struct peal_leg *leg, const struct peal_wire_ring *ring,
+		  const struct peal_geometry *wanted, const int *fds,
+		  int socket, char *text)
+{
+	int count = socket < 0 ? 3 : 1;
+	struct peal_leg l = { 0 };
+	struct peal_geometry g;
+	int ret = check_ring(ring, wanted, &g, text);
+
+	if (ret == 0)
+		ret = open_memory(&l, ring, &g, fds[0], text);
+	if (ret == 0)
+		ret = take_bells(&l, fds, socket, text);
+	if (ret == 0) {
+		if (socket < 0)
+			l.data.owned = l.space.owned = 1;
+		close(fds[0]);
+		l.mem.fd = -1;
+		*leg = l;
+		return 0;
+	}
+	peal_leg_finish(&l);
+	for (int i = 0; i < count; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return ret;
+}
+
+/* -- both */
+
+void peal_leg_finish(struct peal_leg *leg)
+{
+	peal_doorbell_finish(&leg->data);
+	peal_doorbell_finish(&leg->space);
+	peal_mem_finish(&leg->mem);
+	memset(leg, 0, sizeof(*leg));
+}
+
+int peal_leg_carry_over(struct peal_sender *to, const struct peal_sender *from)
+{
+	struct peal_end old = from->end;
+	uint64_t released = __atomic_load_n(old.peer_position,
+					    __ATOMIC_ACQUIRE);
+	uint64_t left = old.here - released;
+	void *room = NULL;
+
+	if (from->end.error == -EPROTO || left > old.capacity ||
+	    released + old.capacity - old.limit > old.capacity)
+		return -EPROTO;
+	if (left > 0 && old.item_size != to->end.item_size)
+		return -ERANGE;
+	if ((peal_sender_reserve)(to, 1, &room) < (ssize_t)left)
+		return -ERANGE;
+	memcpy(room, old.items + (released & old.mask) * old.item_size,
+	       left * old.item_size);
+	peal_sender_commit(to, left);
+	if (old.error == -EPIPE)
+		peal_sender_finish(to); /* as the old one was */
+	return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_CHANNEL_LEG_H
+#define PEAL_CHANNEL_LEG_H
+/*
+ * One ring of a channel with its memory and its doorbells: made by the server,
+ * opened and sealed by the client, checked by the server.
+ */
+#include <peal/channel.h>
+
+#include "wire.h"
+
+/*
+ * Server: make a ring that nobody else holds yet.
+ * @param geometry  as wanted; a capacity of 0 is not
+ * @param mem       PEAL_MEM_HUGE_2M, _LOCK
+ * @param socket    -1: make eventfds; otherwise the doorbell of both ends
+ * @return          0, or the errors of peal_geometry_fit(), peal_mem_create()
+ *                  and peal_doorbell_init(); and then nothing is left
+ */
+int peal_leg_make(struct peal_leg *leg, const struct peal_geometry *geometry,
+		  unsigned mem, int socket);
+/* What to tell the client. @return how many fds */
+size_t peal_leg_tell(const struct peal_leg *leg, struct peal_wire_ring *ring,
+		     int *fds);
+/*
+ * Server: is it sealed as the client says? Then the fd is closed, for good.
+ * @return 0, -EPROTO it is not, -ENOMEM it has holes that cannot be filled
+ */
+int peal_leg_sealed(struct peal_leg *leg);
+/*
+ * Client: verify what the server made, map and seal it. The memory's fd is
+ * closed; the bells' become the leg's. On failure all fds are closed.
+ * @param fds  those of this ring, as peal_leg_tell() put them
+ * @return     0, -EPROTO and a text, -ENOMEM, ...
+ */
+int peal_leg_open(struct peal_leg *leg, const struct peal_wire_ring *ring,
+		  const struct peal_geometry *wanted, const int *fds,
+		  int socket, char *text);
+void peal_leg_finish(struct peal_leg *leg);
+/* Bytes of memory. */
+static inline uint64_t peal_leg_bytes(const struct peal_leg *leg)
+{
+	return leg->mem.head + leg->mem.body;
+}
+
+/*
+ * Publish in a new ring what the old one's receiver has not released: copied
+ * first, then published at once. Until then the old ring is the truth.
+ * @return 0, -EPROTO the old receiver's position is impossible, -ERANGE it
+ *         does not fit
+ */
+int peal_leg_carry_over(struct peal_sender *to, const struct peal_sender *from);
+
+#endif

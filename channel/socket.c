@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../reactor/internal.h"
+#include "socket.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+/* Packets of one byte that may wait in a socket; the kernel may grant less. */
+#define BUFFER (256 << 10)
+/* What such a packet takes of it, with room to spare. */
+#define PACKET 1280
+#define LAZY_MOST 32u
+
+int peal_socket_address(struct sockaddr_un *to, socklen_t *size,
+			const char *address)
+{
+	size_t length = strlen(address);
+
+	if (length == 0 || (address[0] == '@' && length == 1))
+		return -EINVAL;
+	if (length >= sizeof(to->sun_path))
+		return -ENAMETOOLONG;
+	memset(to, 0, sizeof(*to));
+	to->sun_family = AF_UNIX;
+	memcpy(to->sun_path, address, length);
+	*size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+	if (address[0] == '@')
+		to->sun_path[0] = '\0';
+	else
+		*size += 1;
+	return 0;
+}
+
+/* Bells that find it full count as rung, so it has to hold some. */
+static void enlarge(int fd)
+{
+	const int size = BUFFER;
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
+unsigned peal_socket_lazy(int fd, unsigned ends)
+{
+	int size = 0;
+	socklen_t length = sizeof(size);
+	unsigned holds, lazy;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0)
+		return 0;
+	/* An arm brings two bells at most; and there are two late ones. */
+	holds = (unsigned)size / PACKET;
+	lazy = holds > 4 * ends ? (holds - 4 * ends) / (2 * ends) : 1;
+	return (lazy < LAZY_MOST ? lazy : LAZY_MOST) - 1;
+}
+
+int peal_socket_make(void)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			0);
+
+	if (fd < 0)
+		return -errno;
+	enlarge(fd);
+	return fd;
+}
+
+int peal_socket_adopt(int fd)
+{
+	int domain = 0, type = 0, copy;
+	socklen_t size = sizeof(int);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+		return -errno;
+	if (domain != AF_UNIX || type != SOCK_SEQPACKET)
+		return -EPROTOTYPE;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return -errno;
+	enlarge(copy);
+	return copy;
+}
+
+int peal_socket_connect(const char *address)
+{
+	struct sockaddr_un to;
+	socklen_t size;
+	int ret = peal_socket_address(&to, &size, address);
+	int fd = ret < 0 ? ret : peal_socket_make();
+
+	if (fd < 0)
+		return fd;
+	while ((ret = connect(fd, (struct sockaddr *)&to, size)) < 0 &&
+	       errno == EINTR)
+		;
+	if (ret < 0) {
+		ret = -errno;
+		close(fd);
+		return ret;
+	}
+	return fd;
+}
+
+void peal_socket_peer(int fd, struct peal_peer *peer)
+{
+	struct ucred cred;
+	socklen_t size = sizeof(cred);
+
+	*peer = (struct peal_peer){
+		.pid = -1, .uid = (uid_t)-1, .gid = (gid_t)-1, .pidfd = -1
+	};
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
+		return;
+	peer->known = true;
+	peer->pid = cred.pid;
+	peer->uid = cred.uid;
+	peer->gid = cred.gid;
+	peer->trusted = cred.uid == geteuid();
+	size = sizeof(int);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &peer->pidfd, &size) < 0)
+		peer->pidfd = -1;
+}
+
+/* -- packets */
+
+union control {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(PEAL_FDS * sizeof(int))];
+};
+
+int peal_socket_send(int fd, const void *packet, size_t size, const int *fds,
+		     size_t n_fds)
+{
+	struct iovec iov = { (void *)packet, size };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+	union control control = { 0 };
+	ssize_t ret;
+
+	if (n_fds > 0) {
+		struct cmsghdr *header = &control.align;
+
+		message.msg_control = &control;
+		message.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+		memcpy(CMSG_DATA(header), fds, n_fds * sizeof(int));
+	}
+	do
+		ret = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : 0;
+}
+
+bool peal_socket_hung_up(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&pfd, 1, 0) != 0;
+}
+
+/* A packet longer than the buffer is cut off and flagged as such. */
+static int receive(int fd, struct msghdr *message, size_t size)
+{
+	ssize_t ret;
+
+	/* Reset means that the other side left something of ours unread; what
+	 * it sent before is still there to be read. */
+	do
+		ret = recvmsg(fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (ret < 0 && (errno == EINTR || errno == ECONNRESET));
+	if (ret < 0)
+		return -errno;
+	if (ret == 0 && peal_socket_hung_up(fd)) /* and no empty packet */
+		return -EPIPE;
+	if ((size_t)ret != size ||
+	    (message->msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+		return -EPROTO;
+	return 0;
+}
+
+int peal_socket_receive(int fd, void *packet, size_t size)
+{
+	struct iovec iov = { packet, size };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	/* No room for fds: the kernel drops them, and says so. */
+	return receive(fd, &message, size);
+}
+
+/* Take what was installed, however much, or close it. */
+static void take_fds(struct msghdr *message, int *fds, bool wanted)
+{
+	struct cmsghdr *header = CMSG_FIRSTHDR(message);
+	size_t n = 0;
+
+	for (; header; header = CMSG_NXTHDR(message, header)) {
+		size_t bytes = header->cmsg_len - CMSG_LEN(0);
+
+		if (header->cmsg_level != SOL_SOCKET ||
+		    header->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < bytes / sizeof(int); i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(header) + i * sizeof(fd),
+			       sizeof(fd));
+			if (wanted && n < PEAL_FDS)
+				fds[n++] = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+int peal_socket_receive_fds(int fd, void *packet, size_t size, int *fds)
+{
+	struct iovec iov = { packet, size };
+	union control control;
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	int ret = receive(fd, &message, size);
+
+	for (int i = 0; i < PEAL_FDS; i++)
+		fds[i] = -1;
+	if (ret != -EAGAIN)
+		take_fds(&message, fds, ret == 0);
+	/* With RLIMIT_NOFILE reached the kernel drops fds and says no more. */
+	if (ret == -EPROTO && (message.msg_flags & MSG_CTRUNC) &&
+	    !(message.msg_flags & MSG_TRUNC))
+		return -EMFILE;
+	return ret;
+}
+
+int peal_socket_wait(int fd, uint64_t deadline)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	for (;;) {
+		uint64_t now = peal_now();
+		uint64_t left = deadline > now ? deadline - now : 0;
+		struct timespec ts = { (time_t)(left / 1000000000),
+				       (long)(left % 1000000000) };
+		int ret = ppoll(&pfd, 1, deadline == UINT64_MAX ? NULL : &ts,
+				NULL);
+
+		if (ret > 0)
+			return 0;
+		if (ret == 0)
+			return -ETIMEDOUT;
+		if (errno != EINTR)
+			return -errno;
+	}
+}

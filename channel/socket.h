@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_CHANNEL_SOCKET_H
+#define PEAL_CHANNEL_SOCKET_H
+/*
+ * Unix sockets of packets, as channels use them. Nothing here ever blocks but
+ * peal_socket_wait().
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <peal/channel.h>
+
+/* Fds in one packet at most: a memfd and two eventfds for each of two rings. */
+#define PEAL_FDS 6
+
+/* @return 0, -EINVAL, -ENAMETOOLONG */
+int peal_socket_address(struct sockaddr_un *to, socklen_t *size,
+			const char *address);
+int peal_socket_make(void);
+/* A duplicate of a foreign one, made fit. @return it, -ENOTSOCK, -EPROTOTYPE */
+int peal_socket_adopt(int fd);
+/* @return the fd, -EAGAIN the server is busy, or an error of connect(2) */
+int peal_socket_connect(const char *address);
+/* Who connected, as the kernel says; for sockets of accept(2) alone. */
+void peal_socket_peer(int fd, struct peal_peer *peer);
+/* Arms of an end for which the socket holds the bells, for `ends` of them. */
+unsigned peal_socket_lazy(int fd, unsigned ends);
+
+/* @return 0, -EAGAIN, -EPIPE, ... */
+int peal_socket_send(int fd, const void *packet, size_t size, const int *fds,
+		     size_t n_fds);
+/*
+ * Receive a packet of exactly that size that brings no fds.
+ * @return 0, -EAGAIN, -EPIPE it is the end, -EPROTO it is anything else
+ */
+int peal_socket_receive(int fd, void *packet, size_t size);
+/* The same with fds, PEAL_FDS at most; -1 in those that did not come. */
+int peal_socket_receive_fds(int fd, void *packet, size_t size, int *fds);
+
+/* @return 0, -ETIMEDOUT once peal_now() is past the deadline */
+int peal_socket_wait(int fd, uint64_t deadline);
+bool peal_socket_hung_up(int fd);
+
+#endif
