@@ -20,20 +20,8 @@
 
 #include "internal.h"
 
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83
-#endif
-
 #define BACKLOG 4096 /* the kernel cuts it down to net.core.somaxconn */
 #define LOCK_TRIES 50
-
-/* Connections inherit it: the kernel refuses fds that a client sends. */
-static void refuse_fds(int fd)
-{
-	const int off = 0;
-
-	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
-}
 
 /* -- paths */
 
@@ -131,7 +119,7 @@ int peal_address_listen(struct peal_server *server, const char *address)
 		return ret;
 	server->fd = ret;
 	server->owned = true;
-	refuse_fds(server->fd);
+	peal_socket_refuse_fds(server->fd);
 	if (abstract) {
 		ret = bind(server->fd, (struct sockaddr *)&at, size);
 		if (ret == 0)
@@ -179,7 +167,7 @@ int peal_address_adopt(struct peal_server *server, int fd)
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
-	refuse_fds(fd);
+	peal_socket_refuse_fds(fd);
 	server->fd = fd;
 	return 0;
 }

@@ -96,10 +96,12 @@ void peal_channel_maroon(struct peal_channel *ch)
 {
 	struct peal_end *end = &ch->sender.end;
 
-	peal_doorbell_finish(&ch->out.data);
-	peal_doorbell_finish(&ch->out.space);
 	peal_leg_finish(&ch->in);
 	memset(&ch->receiver, 0, sizeof(ch->receiver));
+	if (!ch->out.mem.base)
+		return;
+	peal_doorbell_finish(&ch->out.data);
+	peal_doorbell_finish(&ch->out.space);
 	memset(&end->rings, 0, sizeof(end->rings));
 	memset(&end->waits_on, 0, sizeof(end->waits_on));
 	end->lifeline = -1;
@@ -229,7 +231,8 @@ static void bell(struct peal_channel *ch)
 	int ret = 0;
 
 	if (peal_level(ch->loop) || (!rx && !tx))
-		ret = peal_doorbell_clear(rx ? &ch->in.data : &ch->out.space);
+		ret = peal_end_clear(ch->in.mem.base ? &ch->receiver.end
+						     : &ch->sender.end);
 	if (ret == -EPROTO)
 		peal_channel_die(ch, ret);
 	else if (rx)
@@ -344,6 +347,8 @@ void peal_channel_drop(struct peal_channel *ch)
 		forget(ch);
 	if (here && ch->server)
 		peal_server_lost(ch);
+	if (!here && ch->state == PEAL_CHANNEL_PENDING && ch->server)
+		ch->fd = ch->peer.pidfd = -1; /* they are the handshake's */
 	hang_up(ch);
 	peal_leg_finish(&ch->out);
 	peal_leg_finish(&ch->in);

@@ -83,7 +83,7 @@ enum peal_role {
 
 /** What a channel's doorbells are. */
 enum peal_bells {
-	/** Eventfds if the other side is trusted, the socket otherwise. */
+	/** Eventfds if both trust each other, the socket otherwise. */
 	PEAL_BELLS_BY_TRUST,
 	/** The fastest; a hostile peer can make ringing block. */
 	PEAL_BELLS_EVENTFD,
@@ -212,8 +212,11 @@ int peal_connect(struct peal_channel *ch, const char *address,
 /** Connect through a socket that is connected: one that was inherited, or one
  * end of a socketpair(2) of SOCK_SEQPACKET, at whose other end is a
  * peal_channel_accept() or peal_server_add().
- * @param fd  yours; the channel has a duplicate
- * @return    as peal_connect(), -ENOTSOCK, -EPROTOTYPE another kind of socket
+ * @param fd     yours; the channel has a duplicate
+ * @param hello  the kernel does not say who is there: with PEAL_BELLS_EVENTFD
+ *               you trust it, otherwise the doorbell is the socket
+ * @return       as peal_connect(), -ENOTSOCK, -EPROTOTYPE another kind of
+ * socket
  */
 int peal_connect_fd(struct peal_channel *ch, int fd,
 		    const struct peal_hello *hello, int timeout_ms);
@@ -321,6 +324,7 @@ struct peal_handshake {
 	struct peal_hello hello;
 	struct peal_parts parts;
 	uint64_t began;
+	bool unread; /* it came to nothing, but its answer is out there */
 	char text[PEAL_TEXT];
 };
 

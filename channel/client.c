@@ -104,9 +104,15 @@ static int open_rings(struct peal_parts *parts, const struct peal_hello *hello,
 	int of_ring[3];
 
 	if ((answer->bells != PEAL_BELLS_SOCKET &&
-	     answer->bells != PEAL_BELLS_EVENTFD) ||
+	     (answer->bells != PEAL_BELLS_EVENTFD ||
+	      hello->bells == PEAL_BELLS_SOCKET)) ||
 	    count_fds(fds) != expected) {
 		snprintf(text, PEAL_TEXT, "the server sent other fds than due");
+		return -EPROTO;
+	}
+	if ((answer->ring[0].mem || answer->ring[1].mem) &&
+	    !parts->peer.trusted) {
+		snprintf(text, PEAL_TEXT, "huge pages of a stranger");
 		return -EPROTO;
 	}
 	parts->bells = (enum peal_bells)answer->bells;
@@ -134,7 +140,8 @@ static int hear_answer(struct peal_parts *parts, const struct peal_hello *hello,
 					  fds);
 
 	if (ret == -EPROTO)
-		snprintf(text, PEAL_TEXT, "not an answer to a hello");
+		ret = peal_wire_misfit(&answer.start, PEAL_WIRE_ANSWER,
+				       "not an answer to a hello", text);
 	if (ret < 0)
 		return ret;
 	ret = peal_wire_check(&answer.start, PEAL_WIRE_ANSWER, text);
@@ -151,11 +158,17 @@ static int hear_answer(struct peal_parts *parts, const struct peal_hello *hello,
 	return say_ready(parts->fd, 0, NULL);
 }
 
-/* What was asked for, and room for what is to be carried over. */
-static struct peal_hello what_to_ask(const struct peal_channel *ch)
+/*
+ * What was asked for, and room for what is to be carried over. Eventfds of a
+ * server that is not trusted could block us.
+ */
+static struct peal_hello what_to_ask(const struct peal_channel *ch,
+				     const struct peal_peer *server)
 {
 	struct peal_hello hello = ch->hello;
 
+	if (hello.bells == PEAL_BELLS_BY_TRUST && !server->trusted)
+		hello.bells = PEAL_BELLS_SOCKET;
 	if (ch->out.mem.base && hello.capacity < ch->sender.end.capacity)
 		hello.capacity = ch->sender.end.capacity;
 	return hello;
@@ -170,16 +183,35 @@ static uint64_t deadline_of(int timeout_ms)
 	return peal_time_add(peal_now(), (uint64_t)timeout_ms * MS);
 }
 
+/* Who listens. Its socket says enough of its life. */
+static void who_serves(const struct peal_channel *ch, int fd,
+		       struct peal_peer *server)
+{
+	peal_socket_peer(fd, server);
+	if (server->pidfd >= 0)
+		close(server->pidfd);
+	server->pidfd = -1;
+	if (ch->address[0])
+		return;
+	/* Of an fd that came from elsewhere it says who made it. */
+	*server = (struct peal_peer){
+		.trusted = ch->hello.bells == PEAL_BELLS_EVENTFD,
+		.pid = -1,
+		.uid = (uid_t)-1,
+		.gid = (gid_t)-1,
+		.pidfd = -1,
+	};
+}
+
 static int shake_hands(struct peal_channel *ch, int fd, uint64_t deadline)
 {
-	struct peal_hello hello = what_to_ask(ch);
 	struct peal_parts parts = { .fd = fd };
-	int ret = say_hello(fd, &hello);
+	struct peal_hello hello;
+	int ret;
 
-	peal_socket_peer(fd, &parts.peer);
-	if (parts.peer.pidfd >= 0)
-		close(parts.peer.pidfd);
-	parts.peer.pidfd = -1;
+	who_serves(ch, fd, &parts.peer);
+	hello = what_to_ask(ch, &parts.peer);
+	ret = say_hello(fd, &hello);
 	while (ret == 0) {
 		ret = peal_socket_wait(fd, deadline);
 		if (ret == 0)
@@ -329,10 +361,7 @@ bool peal_client_retry(struct peal_channel *ch, int reason)
 	if (ch->fd >= 0)
 		close(ch->fd);
 	ch->fd = -1;
-	if (ch->out.mem.base)
-		peal_channel_maroon(ch);
-	else
-		peal_leg_finish(&ch->in);
+	peal_channel_maroon(ch);
 	delay = ch->delay_ms ? ch->delay_ms : FIRST_DELAY_MS;
 	if (delay > ch->retry_ms)
 		delay = ch->retry_ms;
@@ -357,7 +386,7 @@ static void answered(struct peal_channel *ch, int ret)
 
 void peal_client_answered(struct peal_channel *ch)
 {
-	struct peal_hello hello = what_to_ask(ch);
+	struct peal_hello hello = what_to_ask(ch, &ch->peer);
 	struct peal_parts parts = { .fd = ch->fd, .peer = ch->peer };
 	int ret = hear_answer(&parts, &hello, ch->text);
 
@@ -374,16 +403,14 @@ void peal_client_answered(struct peal_channel *ch)
 
 static int try_connect(struct peal_channel *ch)
 {
-	struct peal_hello hello = what_to_ask(ch);
+	struct peal_hello hello;
 	int ret = peal_socket_connect(ch->address);
 
 	if (ret < 0)
 		return ret == -EAGAIN ? -EBUSY : ret;
 	ch->fd = ret;
-	peal_socket_peer(ch->fd, &ch->peer);
-	if (ch->peer.pidfd >= 0)
-		close(ch->peer.pidfd); /* the socket says enough of a server */
-	ch->peer.pidfd = -1;
+	who_serves(ch, ch->fd, &ch->peer);
+	hello = what_to_ask(ch, &ch->peer);
 	ret = peal_channel_watch(ch);
 	if (ret == 0)
 		ret = say_hello(ch->fd, &hello);

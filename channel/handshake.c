@@ -97,7 +97,8 @@ int peal_handshake_hello(struct peal_handshake *shake,
 	int ret = peal_socket_receive(shake->parts.fd, &wire, sizeof(wire));
 
 	if (ret == -EPROTO)
-		say(shake, ret, "not a hello");
+		ret = peal_wire_misfit(&wire.start, PEAL_WIRE_HELLO,
+				       "not a hello", shake->text);
 	if (ret == 0)
 		ret = peal_wire_get_hello(&shake->hello, &wire, shake->text);
 	if (ret == 0)
@@ -187,7 +188,9 @@ int peal_handshake_ready(struct peal_handshake *shake)
 	int ret = peal_socket_receive(parts->fd, &wire, sizeof(wire));
 
 	if (ret == -EPROTO)
-		say(shake, ret, "not the packet that says ready");
+		ret = peal_wire_misfit(&wire.start, PEAL_WIRE_READY,
+				       "not the packet that says ready",
+				       shake->text);
 	if (ret == 0)
 		ret = peal_wire_check(&wire.start, PEAL_WIRE_READY,
 				      shake->text);

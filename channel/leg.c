@@ -37,7 +37,8 @@ static int make_bells(struct peal_leg *leg, int socket)
 int peal_leg_make(struct peal_leg *leg, const struct peal_geometry *geometry,
 		  unsigned mem, int socket)
 {
-	const unsigned flags = PEAL_MEM_TWICE | PEAL_MEM_PREFAULT | mem;
+	/* Not faulted in before the client has shown that it is in earnest. */
+	const unsigned flags = PEAL_MEM_TWICE | mem;
 	struct peal_geometry g = *geometry;
 	struct peal_leg l = { 0 };
 	int ret = peal_geometry_fit(&g, peal_mem_page(flags));
@@ -88,7 +89,8 @@ int peal_leg_sealed(struct peal_leg *leg)
 			      peal_mem_page(leg->mem.flags), &size) < 0 ||
 	    (uint64_t)size < peal_leg_bytes(leg))
 		return -EPROTO;
-	/* Holes that were punched before are filled now, not when touched. */
+	/* From now on there can be no holes: a lack of memory is an error here,
+	 * not SIGBUS later. */
 	return peal_mem_settle(&leg->mem);
 }
 
@@ -127,7 +129,7 @@ static int open_memory(struct peal_leg *leg, const struct peal_wire_ring *ring,
 		       const struct peal_geometry *g, int fd, char *text)
 {
 	int ret = peal_mem_open(&leg->mem, fd, g->head, peal_geometry_body(g),
-				PEAL_MEM_TWICE | PEAL_MEM_PREFAULT | ring->mem);
+				PEAL_MEM_TWICE | ring->mem);
 
 	if (ret == -EBADMSG || ret == -EPERM || ret == -ERANGE || ret == -EBADF)
 		return refuse(text, "memory that is not what it says");
@@ -135,6 +137,9 @@ static int open_memory(struct peal_leg *leg, const struct peal_wire_ring *ring,
 		return ret;
 	if (peal_mem_seal(&leg->mem) < 0)
 		return refuse(text, "memory that cannot be sealed");
+	ret = peal_mem_settle(&leg->mem);
+	if (ret < 0)
+		return ret;
 	ret = peal_ring_open(&leg->ring, g, leg->mem.base,
 			     leg->mem.head + leg->mem.body);
 	return ret < 0 ? refuse(text, "a ring that is none") : 0;
@@ -170,7 +175,6 @@ int peal_leg_open(struct peal_leg *leg, const struct peal_wire_ring *ring,
 		if (socket < 0)
 			l.data.owned = l.space.owned = 1;
 		close(fds[0]);
-		l.mem.fd = -1;
 		*leg = l;
 		return 0;
 	}

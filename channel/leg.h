@@ -24,7 +24,7 @@ size_t peal_leg_tell(const struct peal_leg *leg, struct peal_wire_ring *ring,
 		     int *fds);
 /*
  * Server: is it sealed as the client says? Then the fd is closed, for good.
- * @return 0, -EPROTO it is not, -ENOMEM it has holes that cannot be filled
+ * @return 0, -EPROTO it is not, -ENOMEM it cannot be faulted in
  */
 int peal_leg_sealed(struct peal_leg *leg);
 /*

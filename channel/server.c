@@ -46,7 +46,7 @@ static void set_timer(struct peal_server *server)
 		const struct peal_handshake *shake = &server->handshakes[i];
 		uint64_t end = shake->began + handshake_ns(server);
 
-		if (shake->server && end < first)
+		if (shake->server && !shake->unread && end < first)
 			first = end;
 	}
 	if (server->paused && peal_now() + PAUSE_NS < first)
@@ -72,6 +72,20 @@ static void release(struct peal_handshake *shake)
 	set_timer(server);
 }
 
+/*
+ * The fds of an answer that nobody reads count against our RLIMIT_NOFILE as
+ * long as the client has its socket, whatever we do. So the connection stays
+ * among those that its user has under way, until it hangs up.
+ */
+static void set_aside(struct peal_handshake *shake)
+{
+	peal_leg_finish(&shake->parts.in);
+	peal_leg_finish(&shake->parts.out);
+	shake->channel = NULL;
+	shake->unread = true;
+	set_timer(shake->server);
+}
+
 static void count_failure(struct peal_server *server, int error)
 {
 	if (error == -EPIPE || error == -EPROTO || error == -ETIMEDOUT)
@@ -90,7 +104,10 @@ static void fail(struct peal_handshake *shake, int error)
 
 	memcpy(text, shake->text, sizeof(text));
 	count_failure(server, error);
-	release(shake);
+	if (ch && !peal_socket_was_read(shake->parts.fd))
+		set_aside(shake);
+	else
+		release(shake);
 	peer.pidfd = -1;
 	if (ch) {
 		memcpy(ch->text, text, sizeof(text));
@@ -297,6 +314,10 @@ static void progress(struct peal_handshake *shake)
 	const struct peal_service *service = &shake->server->service;
 	int ret;
 
+	if (shake->unread) {
+		release(shake); /* it has hung up, or read it at last */
+		return;
+	}
 	if (!shake->channel) {
 		ret = peal_handshake_hello(shake, service);
 		if (ret == -EAGAIN)
@@ -327,7 +348,14 @@ static void on_shake(struct peal_source *source, int fd, uint32_t events,
 
 /* -- connections */
 
-/* The one to make way: silent first, then one that was answered long ago. */
+/* First those that are silent, then those that were answered long ago, and at
+ * last those whose answer nobody reads. */
+static int rank(const struct peal_handshake *shake)
+{
+	return shake->unread ? 2 : shake->channel ? 1 : 0;
+}
+
+/* The one to make way. */
 static struct peal_handshake *oldest(struct peal_server *server, bool any,
 				     uid_t uid)
 {
@@ -337,21 +365,23 @@ static struct peal_handshake *oldest(struct peal_server *server, bool any,
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
 		struct peal_handshake *shake = &server->handshakes[i];
 
-		if (!shake->server || (!any && shake->parts.peer.uid != uid) ||
+		/* Its own unread answers do not make way for a user. */
+		if (!shake->server ||
+		    (!any && (shake->parts.peer.uid != uid || shake->unread)) ||
 		    (shake->channel && now - shake->began < PATIENCE_NS))
 			continue;
-		if (!found || (found->channel && !shake->channel) ||
-		    (!found->channel == !shake->channel &&
-		     shake->began < found->began))
+		if (!found || rank(shake) < rank(found) ||
+		    (rank(shake) == rank(found) && shake->began < found->began))
 			found = shake;
 	}
 	return found;
 }
 
-/* @return one that is free now, or NULL */
-static struct peal_handshake *make_room(struct peal_server *server, uid_t uid)
+/* @return one that is free, if this user may have another, or NULL */
+static struct peal_handshake *find_room(struct peal_server *server, uid_t uid,
+					bool *its_share)
 {
-	struct peal_handshake *unused = NULL, *old;
+	struct peal_handshake *unused = NULL;
 	int of_uid = 0;
 
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
@@ -362,15 +392,34 @@ static struct peal_handshake *make_room(struct peal_server *server, uid_t uid)
 		else if (shake->parts.peer.uid == uid)
 			of_uid++;
 	}
-	if (unused && of_uid < PEAL_HANDSHAKES_PER_UID)
+	*its_share = of_uid >= PEAL_HANDSHAKES_PER_UID;
+	return *its_share ? NULL : unused;
+}
+
+/* Let one make way for another, whose callback may take its place again. */
+static struct peal_handshake *make_room(struct peal_server *server, uid_t uid)
+{
+	struct peal_reactor *loop = server->loop;
+	uint64_t token = peal_source_token(&server->listener);
+	bool its_share;
+	struct peal_handshake *unused = find_room(server, uid, &its_share);
+	struct peal_handshake *old;
+
+	if (unused)
 		return unused;
-	old = oldest(server, of_uid < PEAL_HANDSHAKES_PER_UID, uid);
-	if (old) {
-		snprintf(old->text, sizeof(old->text),
-			 "it made way for another connection");
+	old = oldest(server, !its_share, uid);
+	if (!old)
+		return NULL;
+	snprintf(old->text, sizeof(old->text),
+		 "it made way for another connection");
+	if (old->unread)
+		release(old);
+	else
 		fail(old, -ETIMEDOUT);
-	}
-	return old;
+	if (!peal_reactor_here(loop) ||
+	    peal_source_find(loop, token) != &server->listener)
+		return NULL;
+	return find_room(server, uid, &its_share);
 }
 
 /* The fd is the server's now, and closed on failure. */
@@ -439,6 +488,7 @@ static void on_connection(struct peal_source *source, int fd, uint32_t events,
 		if (ret < 0)
 			return;
 		server->stats.connections++;
+		peal_socket_enlarge(ret);
 		peal_socket_peer(ret, &peer);
 		meet(server, ret, &peer);
 		if (!peal_reactor_here(loop) ||
@@ -463,7 +513,8 @@ static void on_timer(struct peal_source *source, uint64_t expirations,
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
 		struct peal_handshake *shake = &server->handshakes[i];
 
-		if (!shake->server || now - shake->began < handshake_ns(server))
+		if (!shake->server || shake->unread ||
+		    now - shake->began < handshake_ns(server))
 			continue;
 		snprintf(shake->text, sizeof(shake->text),
 			 "the handshake took too long");
@@ -505,14 +556,12 @@ int peal_server_listen(struct peal_server *server, struct peal_reactor *loop,
 {
 	int ret = check_service(service);
 
-	if (ret < 0)
-		return ret;
 	memset(server, 0, sizeof(*server));
 	server->service = *service;
-	ret = peal_address_listen(server, address);
-	if (ret < 0)
-		return ret;
-	ret = start(server, loop);
+	if (ret == 0)
+		ret = peal_address_listen(server, address);
+	if (ret == 0)
+		ret = start(server, loop);
 	if (ret < 0) {
 		peal_address_remove(server);
 		memset(server, 0, sizeof(*server));
@@ -525,11 +574,10 @@ int peal_server_adopt(struct peal_server *server, struct peal_reactor *loop,
 {
 	int ret = check_service(service);
 
-	if (ret < 0)
-		return ret;
 	memset(server, 0, sizeof(*server));
 	server->service = *service;
-	ret = peal_address_adopt(server, fd);
+	if (ret == 0)
+		ret = peal_address_adopt(server, fd);
 	if (ret == 0)
 		ret = start(server, loop);
 	if (ret < 0)
@@ -548,6 +596,7 @@ int peal_server_add(struct peal_server *server, int fd, bool trusted)
 
 	if (copy < 0)
 		return copy;
+	peal_socket_refuse_fds(copy);
 	server->stats.connections++;
 	return meet(server, copy, &peer);
 }
@@ -558,12 +607,41 @@ void peal_server_stats(const struct peal_server *server,
 	*stats = server->stats;
 }
 
+/* In a forked child: close its copies, and change nothing of the parent's. */
+static void abandon(struct peal_server *server)
+{
+	struct peal_link *link = server->channels.next;
+
+	while (link != &server->channels) {
+		struct peal_channel *ch = link_channel(link);
+
+		link = link->next;
+		peal_channel_drop(ch);
+	}
+	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
+		struct peal_handshake *shake = &server->handshakes[i];
+
+		if (!shake->server)
+			continue;
+		if (shake->channel)
+			peal_channel_drop(shake->channel);
+		peal_parts_finish(&shake->parts);
+	}
+	server->path[0] = '\0';
+	peal_address_remove(server);
+	memset(server, 0, sizeof(*server));
+}
+
 void peal_server_finish(struct peal_server *server)
 {
 	struct peal_reactor *loop = server->loop;
 
 	if (!loop)
 		return;
+	if (!peal_reactor_here(loop)) {
+		abandon(server);
+		return;
+	}
 	while (!peal_link_empty(&server->channels))
 		peal_channel_drop(link_channel(server->channels.next));
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {

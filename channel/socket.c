@@ -2,8 +2,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "../reactor/internal.h"
@@ -11,6 +13,9 @@
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
 #endif
 
 /* Packets of one byte that may wait in a socket; the kernel may grant less. */
@@ -39,8 +44,14 @@ int peal_socket_address(struct sockaddr_un *to, socklen_t *size,
 	return 0;
 }
 
-/* Bells that find it full count as rung, so it has to hold some. */
-static void enlarge(int fd)
+void peal_socket_refuse_fds(int fd)
+{
+	const int off = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+}
+
+void peal_socket_enlarge(int fd)
 {
 	const int size = BUFFER;
 
@@ -68,7 +79,7 @@ int peal_socket_make(void)
 
 	if (fd < 0)
 		return -errno;
-	enlarge(fd);
+	peal_socket_enlarge(fd);
 	return fd;
 }
 
@@ -85,7 +96,7 @@ int peal_socket_adopt(int fd)
 	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (copy < 0)
 		return -errno;
-	enlarge(copy);
+	peal_socket_enlarge(copy);
 	return copy;
 }
 
@@ -167,11 +178,19 @@ bool peal_socket_hung_up(int fd)
 	return poll(&pfd, 1, 0) != 0;
 }
 
+bool peal_socket_was_read(int fd)
+{
+	int queued = 0;
+
+	return ioctl(fd, SIOCOUTQ, &queued) < 0 || queued == 0;
+}
+
 /* A packet longer than the buffer is cut off and flagged as such. */
 static int receive(int fd, struct msghdr *message, size_t size)
 {
 	ssize_t ret;
 
+	memset(message->msg_iov->iov_base, 0, size);
 	/* Reset means that the other side left something of ours unread; what
 	 * it sent before is still there to be read. */
 	do

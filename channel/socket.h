@@ -21,6 +21,10 @@ int peal_socket_address(struct sockaddr_un *to, socklen_t *size,
 int peal_socket_make(void);
 /* A duplicate of a foreign one, made fit. @return it, -ENOTSOCK, -EPROTOTYPE */
 int peal_socket_adopt(int fd);
+/* Bells that find it full count as rung, so it has to hold some. */
+void peal_socket_enlarge(int fd);
+/* Where the kernel can: it lets nobody send us fds. Connections inherit it. */
+void peal_socket_refuse_fds(int fd);
 /* @return the fd, -EAGAIN the server is busy, or an error of connect(2) */
 int peal_socket_connect(const char *address);
 /* Who connected, as the kernel says; for sockets of accept(2) alone. */
@@ -33,14 +37,18 @@ int peal_socket_send(int fd, const void *packet, size_t size, const int *fds,
 		     size_t n_fds);
 /*
  * Receive a packet of exactly that size that brings no fds.
- * @return 0, -EAGAIN, -EPIPE it is the end, -EPROTO it is anything else
+ * @return 0, -EAGAIN, -EPIPE it is the end, -EPROTO it is anything else: as
+ * much of it as fits in is there, and the rest is zero
  */
 int peal_socket_receive(int fd, void *packet, size_t size);
-/* The same with fds, PEAL_FDS at most; -1 in those that did not come. */
+/* The same with fds, PEAL_FDS at most; -1 in those that did not come. On error
+ * there are none. */
 int peal_socket_receive_fds(int fd, void *packet, size_t size, int *fds);
 
 /* @return 0, -ETIMEDOUT once peal_now() is past the deadline */
 int peal_socket_wait(int fd, uint64_t deadline);
 bool peal_socket_hung_up(int fd);
+/* Has the other side read all that was sent? */
+bool peal_socket_was_read(int fd);
 
 #endif

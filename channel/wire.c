@@ -66,6 +66,16 @@ int peal_wire_check(const struct peal_wire_start *start, uint64_t magic,
 	return -EPROTONOSUPPORT;
 }
 
+int peal_wire_misfit(const struct peal_wire_start *start, uint64_t magic,
+		     const char *what, char *text)
+{
+	int ret = peal_wire_check(start, magic, text);
+
+	if (ret == -EPROTONOSUPPORT)
+		return ret;
+	return say(text, -EPROTO, what);
+}
+
 /* -- hellos */
 
 void peal_wire_put_hello(struct peal_wire_hello *wire,

@@ -72,6 +72,13 @@ void peal_wire_begin(struct peal_wire_start *start, uint64_t magic, int status,
 int peal_wire_check(const struct peal_wire_start *start, uint64_t magic,
 		    char *text);
 
+/*
+ * It has not the size that it should have; that of another version may have
+ * another one. @return -EPROTONOSUPPORT, or -EPROTO with this text
+ */
+int peal_wire_misfit(const struct peal_wire_start *start, uint64_t magic,
+		     const char *what, char *text);
+
 void peal_wire_put_hello(struct peal_wire_hello *wire,
 			 const struct peal_hello *hello);
 /* @return 0, -EPROTO, -EPROTONOSUPPORT, -EINVAL; the text says why */

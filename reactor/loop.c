@@ -44,7 +44,7 @@ static void bell_arrived(struct peal_reactor *loop, struct peal_source *source)
 
 	/* To be cleared, or the host would see it for ever. */
 	if (peal_level(loop))
-		rung = peal_doorbell_clear(&source->end->waits_on);
+		rung = peal_end_clear(source->end);
 	if (rung > 0)
 		peal_ring_rung(source);
 	if (rung >= 0)

@@ -173,6 +173,8 @@ ssize_t peal_end_refresh(struct peal_end *end, uint64_t want)
 {
 	if (end->error)
 		return end->error;
+	if (!end->position) /* all zero: never attached, or closed */
+		return -EPIPE;
 	if (!end->ended) {
 		if (!advance(end))
 			return broken(end);
@@ -221,6 +223,24 @@ void peal_end_aim(struct peal_end *end, uint64_t want, bool beyond)
 	end->waiting = true;
 }
 
+/* What wakes the peer's epoll sets costs, be it a ring or a read. */
+int peal_end_clear(struct peal_end *end)
+{
+	clockid_t clock;
+	uint64_t began;
+	int ret;
+
+	if (end->waits_on.kind != PEAL_DOORBELL_SOCKET)
+		return peal_doorbell_clear(&end->waits_on);
+	clock = end->suspect ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
+	began = now_ns(clock);
+	ret = peal_doorbell_clear(&end->waits_on);
+	if (ret == -EPROTO && !end->error)
+		broken(end);
+	judge_price(end, now_ns(clock) - began);
+	return ret;
+}
+
 /*
  * An eventfd that is watched edge-triggered needs no clearing, one that is
  * waited on is cleared after the wait. The others fill up, and a ring that
@@ -235,8 +255,7 @@ static void drain(struct peal_end *end)
 	if (bell->kind <= PEAL_DOORBELL_EVENTFD)
 		return;
 	if (end->flooded || ++end->undrained > bell->lazy) {
-		if (peal_doorbell_clear(bell) == -EPROTO && !end->error)
-			broken(end);
+		peal_end_clear(end);
 		end->undrained = 0;
 	}
 	end->flooded = !end->sender && !peal_end_reached(end) &&
@@ -351,10 +370,12 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 	bool waiting = end->waiting;
 	ssize_t ret;
 
+	ret = peal_end_refresh(end, n);
+	if (ret < 0)
+		return ret;
 	if (n == 0 || n > end->capacity)
 		return -EINVAL;
-	ret = peal_end_refresh(end, n);
-	if (ret < 0 || (uint64_t)ret >= n)
+	if ((uint64_t)ret >= n)
 		return ret;
 	if (waiting && !peal_end_reached(end) && end->armed == end->target &&
 	    end->target - (end->here - end->bias) <= want) {
@@ -407,10 +428,12 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 	uint64_t deadline = 0;
 	ssize_t ret;
 
+	ret = peal_end_refresh(end, n);
+	if (ret < 0)
+		return ret;
 	if (n == 0 || n > end->capacity)
 		return -EINVAL;
-	ret = peal_end_refresh(end, n);
-	if (ret < 0 || (uint64_t)ret >= n || end->ended)
+	if ((uint64_t)ret >= n || end->ended)
 		return ret;
 	if (timeout_ms > 0)
 		deadline = now_ns(CLOCK_MONOTONIC) +
@@ -425,7 +448,7 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 			return timed_out(end, n);
 		if (rung == PEAL_HEARD_HANGUP)
 			peal_end_hangup(end, -EPIPE);
-		rung = peal_doorbell_clear(&end->waits_on);
+		rung = peal_end_clear(end);
 		found = peal_end_check(end);
 		if (found != PEAL_FOUND_SHORT) {
 			peal_end_settle(end, found);

@@ -125,10 +125,11 @@ static inline int peal_end_publish(struct peal_end *end, uint64_t n)
 {
 	uint64_t here = end->here + n, wake;
 
-	if (__builtin_expect(n > end->limit - end->here, 0)) {
-		ssize_t ret = peal_end_refresh(end, 0);
+	/* More than there is, or nothing at all. */
+	if (__builtin_expect(n - 1 >= end->limit - end->here, 0)) {
+		ssize_t ret = n == 0 ? 0 : peal_end_refresh(end, 0);
 
-		return ret < 0 ? (int)ret : -EINVAL;
+		return n == 0 || ret < 0 ? (int)ret : -EINVAL;
 	}
 	end->here = here;
 	end->publishes++;

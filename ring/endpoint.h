@@ -33,6 +33,8 @@ int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 		    const struct peal_doorbell *waits_on);
 void peal_end_finish(struct peal_end *end);
 void peal_end_hangup(struct peal_end *end, int reason);
+/* As peal_doorbell_clear(), and what it costs is judged. */
+int peal_end_clear(struct peal_end *end);
 int peal_end_set_watermark(struct peal_end *end, size_t n);
 
 /* Items available as far as is known, without looking. */
