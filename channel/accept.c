@@ -63,7 +63,7 @@ int peal_channel_accept(struct peal_channel *ch, int fd,
 	memset(ch, 0, sizeof(*ch));
 	if (ret < 0)
 		return ret;
-	peal_socket_refuse_fds(ret);
+	peal_socket_refuse(ret);
 	shake.parts.fd = ret;
 	if (timeout_ms >= 0)
 		deadline = peal_time_add(peal_now(), (uint64_t)timeout_ms * MS);

@@ -119,7 +119,7 @@ int peal_address_listen(struct peal_server *server, const char *address)
 		return ret;
 	server->fd = ret;
 	server->owned = true;
-	peal_socket_refuse_fds(server->fd);
+	peal_socket_refuse(server->fd);
 	if (abstract) {
 		ret = bind(server->fd, (struct sockaddr *)&at, size);
 		if (ret == 0)
@@ -167,7 +167,7 @@ int peal_address_adopt(struct peal_server *server, int fd)
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
-	peal_socket_refuse_fds(fd);
+	peal_socket_refuse(fd);
 	server->fd = fd;
 	return 0;
 }

@@ -14,6 +14,9 @@
 #include "../ring/endpoint.h"
 #include "internal.h"
 
+/* Bells that nobody is owed, while no ring is served: then it is enough. */
+#define UNOWED 64u
+
 void peal_parts_finish(struct peal_parts *parts)
 {
 	if (parts->peer.pidfd >= 0)
@@ -46,6 +49,7 @@ int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
 	ch->sender.end.lifeline = ch->receiver.end.lifeline = ch->fd;
 	ch->state = PEAL_CHANNEL_OPEN;
 	ch->reason = 0;
+	ch->unowed = 0;
 	ch->text[0] = '\0';
 	ch->connects++;
 	return 0;
@@ -141,7 +145,7 @@ void peal_channel_closed(struct peal_channel *ch, int reason)
 		memset(&ch->receiver, 0, sizeof(ch->receiver));
 		ch->state = PEAL_CHANNEL_UNUSED;
 	}
-	if (ch->server)
+	if (ch->server && ch->state != PEAL_CHANNEL_KEPT)
 		peal_server_lost(ch);
 	if (callbacks.on_closed)
 		callbacks.on_closed(ch, reason, user);
@@ -173,8 +177,11 @@ void peal_channel_die(struct peal_channel *ch, int reason)
 		peal_reactor_hangup(ch->loop, &ch->rx, reason);
 	if (ch->tx.reactor)
 		peal_reactor_hangup(ch->loop, &ch->tx, reason);
-	if (!served)
-		all_closed(ch);
+	if (served)
+		return;
+	if (!ch->reason && reason != -EPIPE)
+		ch->reason = reason;
+	all_closed(ch);
 }
 
 static void ring_closed(struct peal_channel *ch, int reason, bool received)
@@ -183,12 +190,19 @@ static void ring_closed(struct peal_channel *ch, int reason, bool received)
 		ch->reason = reason;
 	if (!ch->rx.reactor && !ch->tx.reactor) {
 		all_closed(ch);
-	} else if (reason < 0) {
-		peal_channel_die(ch, reason);
-	} else if (received && ch->state == PEAL_CHANNEL_OPEN &&
-		   ch->callbacks.on_ended) {
-		ch->callbacks.on_ended(ch, ch->user);
+		return;
 	}
+	if (reason < 0) {
+		peal_channel_die(ch, reason);
+		return;
+	}
+	/* It may have been in quarantine, and nothing else would end that. */
+	if (ch->line.reactor)
+		peal_reactor_set_events(ch->loop, &ch->line,
+					ch->line.events | EPOLLIN);
+	if (received && ch->receiver.end.error == 0 &&
+	    ch->state == PEAL_CHANNEL_OPEN && ch->callbacks.on_ended)
+		ch->callbacks.on_ended(ch, ch->user);
 }
 
 static void rx_closed(struct peal_receiver *rx, int reason, void *user)
@@ -233,6 +247,8 @@ static void bell(struct peal_channel *ch)
 	if (peal_level(ch->loop) || (!rx && !tx))
 		ret = peal_end_clear(ch->in.mem.base ? &ch->receiver.end
 						     : &ch->sender.end);
+	if (!rx && !tx && ++ch->unowed > UNOWED)
+		ret = -EPROTO;
 	if (ret == -EPROTO)
 		peal_channel_die(ch, ret);
 	else if (rx)

@@ -63,6 +63,8 @@
  * - In a child after fork(2) use a channel that is not on a reactor, or none;
  *   the socket that the child holds hides your death from the other side, but
  *   not from a server, where the kernel has SO_PEERPIDFD (6.5).
+ * - On a reactor a channel whose own sender has finished stays open until the
+ *   other side has taken all of it and hangs up: so on_closed says how it went.
  * - Where a channel is on a reactor do not hold a reservation while you return
  *   to the loop: a reconnect changes the ring.
  */
@@ -140,6 +142,7 @@ struct peal_channel_callbacks {
 	 *	-EPIPE       it died, or closed the channel without finishing
 	 *	-EPROTO      it broke the protocol
 	 *	-ETIMEDOUT   the handshake took too long
+	 *	-ECONNABORTED  the client did not like what the server made
 	 *	-ECONNREFUSED, -EACCES, ...  a client's errors of peal_connect()
 	 *	-EINVAL      a callback's verdict was no such thing
 	 * and ch->text may say more.
@@ -173,7 +176,7 @@ struct peal_channel {
 	struct peal_reactor *loop;
 	struct peal_channel_callbacks callbacks;
 	struct peal_source line, pid, rx, tx, timer;
-	unsigned retry_ms, delay_ms;
+	unsigned retry_ms, delay_ms, unowed;
 	char address[108];
 };
 
@@ -303,6 +306,7 @@ struct peal_server_stats {
 	uint64_t refused;  /**< by admit, by a limit, or for what they asked */
 	uint64_t failed;   /**< that hung up, took too long, or were hostile */
 	uint64_t channels; /**< open now */
+	uint64_t kept;	   /**< to be resumed */
 	uint64_t handshakes; /**< pending now */
 };
 

@@ -194,6 +194,9 @@ int peal_handshake_ready(struct peal_handshake *shake)
 	if (ret == 0)
 		ret = peal_wire_check(&wire.start, PEAL_WIRE_READY,
 				      shake->text);
+	/* Its own words, but not its choice of what our owner is told. */
+	if (ret < 0 && wire.start.status < 0)
+		return -ECONNABORTED;
 	if (ret < 0)
 		return ret;
 	if (parts->in.mem.base)

@@ -125,7 +125,6 @@ void peal_server_lost(struct peal_channel *ch)
 	if (ch->link.next) {
 		peal_link_remove(&ch->link);
 		ch->link.next = NULL;
-		server->stats.channels--;
 	}
 	for (int i = 0; i < PEAL_HANDSHAKES; i++)
 		if (server->handshakes[i].server &&
@@ -142,23 +141,32 @@ static struct peal_channel *link_channel(struct peal_link *link)
 				       offsetof(struct peal_channel, link));
 }
 
+static bool is_open(const struct peal_channel *ch)
+{
+	return ch->state == PEAL_CHANNEL_OPEN ||
+	       ch->state == PEAL_CHANNEL_CLOSING;
+}
+
 struct usage {
 	uint64_t channels, of_uid, bytes_of_uid;
 };
 
-/* Of channels that are open, and of those that are about to be. */
+/* Of channels that are open, and of those that are about to be. What is kept
+ * counts with its bytes: its client may come back at any time. */
 static void measure(struct peal_server *server, uid_t uid, struct usage *usage)
 {
 	struct peal_link *link;
 
-	*usage = (struct usage){ .channels = server->stats.channels };
+	*usage = (struct usage){ 0 };
 	for (link = server->channels.next; link != &server->channels;
 	     link = link->next) {
 		const struct peal_channel *ch = link_channel(link);
+		bool open = is_open(ch);
 
+		usage->channels += open;
 		if (ch->peer.uid != uid)
 			continue;
-		usage->of_uid++;
+		usage->of_uid += open;
 		usage->bytes_of_uid += peal_leg_bytes(&ch->out) +
 				       peal_leg_bytes(&ch->in);
 	}
@@ -228,6 +236,24 @@ static void adopt(struct peal_handshake *shake, struct peal_channel *ch)
 	shake->channel = ch;
 }
 
+/* Can what was kept go on in the ring that the client asks for? */
+static bool continues(struct peal_handshake *shake,
+		      const struct peal_channel *ch)
+{
+	const struct peal_geometry *old = &ch->out.ring.geometry;
+	struct peal_geometry asked;
+
+	peal_hello_geometry(&asked, &shake->hello, true);
+	if ((shake->hello.role & PEAL_RECEIVER) &&
+	    asked.item_size == old->item_size && !strcmp(asked.tag, old->tag))
+		return true;
+	snprintf(
+		shake->text, sizeof(shake->text),
+		"the server keeps items of %llu bytes and tag \"%.64s\" for it",
+		(unsigned long long)old->item_size, old->tag);
+	return false;
+}
+
 /* @return 0, an error, or 1: the server itself was finished meanwhile */
 static int admit(struct peal_handshake *shake)
 {
@@ -258,6 +284,8 @@ static int admit(struct peal_handshake *shake)
 			 "its channel is still in use");
 		return -EAGAIN;
 	}
+	if (ch->state == PEAL_CHANNEL_KEPT && !continues(shake, ch))
+		return -EPROTOTYPE;
 	adopt(shake, ch);
 	return 0;
 }
@@ -294,8 +322,8 @@ static void opened(struct peal_handshake *shake)
 	shake->parts.fd = shake->parts.peer.pidfd = -1;
 	shake->channel = NULL;
 	release(shake);
-	peal_link_append(&server->channels, &ch->link);
-	server->stats.channels++;
+	if (!ch->link.next)
+		peal_link_append(&server->channels, &ch->link);
 	server->stats.opened++;
 	ret = peal_channel_start(ch);
 	if (ret < 0)
@@ -596,7 +624,7 @@ int peal_server_add(struct peal_server *server, int fd, bool trusted)
 
 	if (copy < 0)
 		return copy;
-	peal_socket_refuse_fds(copy);
+	peal_socket_refuse(copy);
 	server->stats.connections++;
 	return meet(server, copy, &peer);
 }
@@ -604,7 +632,16 @@ int peal_server_add(struct peal_server *server, int fd, bool trusted)
 void peal_server_stats(const struct peal_server *server,
 		       struct peal_server_stats *stats)
 {
+	struct peal_link *link;
+
 	*stats = server->stats;
+	for (link = server->channels.next; link != &server->channels;
+	     link = link->next) {
+		const struct peal_channel *ch = link_channel(link);
+
+		stats->channels += is_open(ch);
+		stats->kept += ch->state == PEAL_CHANNEL_KEPT;
+	}
 }
 
 /* In a forked child: close its copies, and change nothing of the parent's. */

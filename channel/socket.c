@@ -14,6 +14,9 @@
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
 #endif
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83
 #endif
@@ -44,11 +47,14 @@ int peal_socket_address(struct sockaddr_un *to, socklen_t *size,
 	return 0;
 }
 
-void peal_socket_refuse_fds(int fd)
+void peal_socket_refuse(int fd)
 {
+	static const int options[] = { SO_PASSRIGHTS, SO_PASSCRED, SO_PASSSEC,
+				       SO_PASSPIDFD };
 	const int off = 0;
 
-	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
+		setsockopt(fd, SOL_SOCKET, options[i], &off, sizeof(off));
 }
 
 void peal_socket_enlarge(int fd)
@@ -167,7 +173,7 @@ int peal_socket_send(int fd, const void *packet, size_t size, const int *fds,
 	}
 	do
 		ret = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (ret < 0 && errno == EINTR);
+	while (ret < 0 && (errno == EINTR || errno == ECONNRESET));
 	return ret < 0 ? -errno : 0;
 }
 
@@ -175,7 +181,7 @@ bool peal_socket_hung_up(int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
 
-	return poll(&pfd, 1, 0) != 0;
+	return poll(&pfd, 1, 0) > 0;
 }
 
 bool peal_socket_was_read(int fd)
@@ -196,8 +202,10 @@ static int receive(int fd, struct msghdr *message, size_t size)
 	do
 		ret = recvmsg(fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (ret < 0 && (errno == EINTR || errno == ECONNRESET));
-	if (ret < 0)
+	if (ret < 0) {
+		message->msg_controllen = 0; /* nothing has come */
 		return -errno;
+	}
 	if (ret == 0 && peal_socket_hung_up(fd)) /* and no empty packet */
 		return -EPIPE;
 	if ((size_t)ret != size ||
@@ -254,8 +262,7 @@ int peal_socket_receive_fds(int fd, void *packet, size_t size, int *fds)
 
 	for (int i = 0; i < PEAL_FDS; i++)
 		fds[i] = -1;
-	if (ret != -EAGAIN)
-		take_fds(&message, fds, ret == 0);
+	take_fds(&message, fds, ret == 0);
 	/* With RLIMIT_NOFILE reached the kernel drops fds and says no more. */
 	if (ret == -EPROTO && (message.msg_flags & MSG_CTRUNC) &&
 	    !(message.msg_flags & MSG_TRUNC))

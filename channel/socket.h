@@ -23,8 +23,9 @@ int peal_socket_make(void);
 int peal_socket_adopt(int fd);
 /* Bells that find it full count as rung, so it has to hold some. */
 void peal_socket_enlarge(int fd);
-/* Where the kernel can: it lets nobody send us fds. Connections inherit it. */
-void peal_socket_refuse_fds(int fd);
+/* Packets alone: no credentials, and where the kernel can no fds. What is
+ * accepted inherits it. */
+void peal_socket_refuse(int fd);
 /* @return the fd, -EAGAIN the server is busy, or an error of connect(2) */
 int peal_socket_connect(const char *address);
 /* Who connected, as the kernel says; for sockets of accept(2) alone. */

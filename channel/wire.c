@@ -100,6 +100,8 @@ int peal_wire_get_hello(struct peal_hello *hello,
 	struct peal_hello h = { 0 };
 	int ret = peal_wire_check(&wire->start, PEAL_WIRE_HELLO, text);
 
+	if (wire->start.status != 0)
+		return say(text, -EPROTO, "a hello with a status");
 	if (ret < 0)
 		return ret;
 	if (wire->role < PEAL_SENDER || wire->role > PEAL_BOTH)

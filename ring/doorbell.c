@@ -165,7 +165,8 @@ int peal_doorbell_ring(const struct peal_doorbell *bell)
 			ret = send(bell->ring_fd, "", 1,
 				   MSG_DONTWAIT | MSG_NOSIGNAL);
 		}
-	} while (ret < 0 && errno == EINTR);
+		/* Reset is told once, and after it the truth. */
+	} while (ret < 0 && (errno == EINTR || errno == ECONNRESET));
 	/* Full: it was rung, and nobody has looked since. */
 	if (ret < 0 && errno != EAGAIN && errno != ENOBUFS)
 		return -errno;
@@ -177,7 +178,7 @@ static bool hung_up(int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
 
-	return poll(&pfd, 1, 0) != 0;
+	return poll(&pfd, 1, 0) > 0;
 }
 
 /*

@@ -458,6 +458,9 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 			return rung;
 		if (timeout_ms > 0)
 			timeout_ms = left_ms(deadline);
+		/* However often it rings. */
+		if (timeout_ms == 0)
+			return timed_out(end, n);
 	}
 	return peal_end_refresh(end, 0);
 }
