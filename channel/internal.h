@@ -9,7 +9,9 @@
  *	leg.c	     a ring with its memory and doorbells: made, opened, sealed
  *	handshake.c  the server's side of a handshake
  *	client.c     the client's side, blocking and on a reactor
- *	server.c     listening, admitting, limits
+ *	server.c     connections, and the steps of their handshakes
+ *	pending.c    handshakes under way: caps, deadlines, the end
+ *	admit.c	     what a server allows, and whom it admits
  *	address.c    the path or the fd to listen at
  *	channel.c    an open channel: lifeline, closing, resuming
  *
@@ -28,6 +30,19 @@ enum peal_channel_state {
 	PEAL_CHANNEL_ABSENT,
 	PEAL_CHANNEL_KEPT,
 };
+
+/* Of a server's list. */
+static inline struct peal_channel *peal_link_channel(struct peal_link *link)
+{
+	return (struct peal_channel *)((char *)link -
+				       offsetof(struct peal_channel, link));
+}
+
+static inline bool peal_channel_is_open(const struct peal_channel *ch)
+{
+	return ch->state == PEAL_CHANNEL_OPEN ||
+	       ch->state == PEAL_CHANNEL_CLOSING;
+}
 
 /* -- channel.c */
 
@@ -80,9 +95,29 @@ void peal_client_answered(struct peal_channel *ch);
 /* The connection is gone. @return true: it will connect again, later */
 bool peal_client_retry(struct peal_channel *ch, int reason);
 
-/* -- server.c */
+/* -- pending.c */
+
+/* A free place for a handshake of this user; another may make way. The server
+ * may be finished then, by a callback. */
+struct peal_handshake *peal_pending_room(struct peal_server *server, uid_t uid);
+/* It is over, and nobody has to be told. */
+void peal_pending_release(struct peal_handshake *shake);
+/* It has come to nothing. Whoever knows of it is told. */
+void peal_pending_fail(struct peal_handshake *shake, int error);
+void peal_pending_count(struct peal_server *server, int error);
+/* End those that have taken too long; set the clock for the next. */
+void peal_pending_expire(struct peal_server *server);
+void peal_pending_clock(struct peal_server *server);
 /* A channel is closed or finished, or its handshake has come to nothing. */
 void peal_server_lost(struct peal_channel *ch);
+
+/* -- admit.c */
+
+/*
+ * Does the server want it? Then its channel is PENDING.
+ * @return 0, an error and a text, or 1: the server was finished by a callback
+ */
+int peal_server_judge(struct peal_handshake *shake);
 
 /* -- address.c: the fd and the path of a server */
 int peal_address_listen(struct peal_server *server, const char *address);

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What a server allows, and whom it admits. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../reactor/internal.h"
+#include "internal.h"
+
+#define MAX_BYTES_PER_UID (UINT64_C(1) << 30)
+
+/* -- limits */
+
+struct usage {
+	uint64_t channels, of_uid, bytes_of_uid;
+};
+
+/* Of channels that are open, and of those that are about to be. What is kept
+ * counts with its bytes: its client may come back at any time. */
+static void measure(struct peal_server *server, uid_t uid, struct usage *usage)
+{
+	struct peal_link *link;
+
+	*usage = (struct usage){ 0 };
+	for (link = server->channels.next; link != &server->channels;
+	     link = link->next) {
+		const struct peal_channel *ch = peal_link_channel(link);
+		bool open = peal_channel_is_open(ch);
+
+		usage->channels += open;
+		if (ch->peer.uid != uid)
+			continue;
+		usage->of_uid += open;
+		usage->bytes_of_uid += peal_leg_bytes(&ch->out) +
+				       peal_leg_bytes(&ch->in);
+	}
+	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
+		const struct peal_handshake *shake = &server->handshakes[i];
+
+		if (!shake->server || !shake->channel)
+			continue;
+		usage->channels++;
+		if (shake->parts.peer.uid != uid)
+			continue;
+		usage->of_uid++;
+		usage->bytes_of_uid += peal_leg_bytes(&shake->parts.out) +
+				       peal_leg_bytes(&shake->parts.in);
+	}
+}
+
+static int too_much(struct peal_handshake *shake, const char *what,
+		    uint64_t limit)
+{
+	snprintf(shake->text, sizeof(shake->text),
+		 "the server allows %llu %s, and all are in use",
+		 (unsigned long long)limit, what);
+	return -EAGAIN;
+}
+
+static int check_limits(struct peal_handshake *shake)
+{
+	struct peal_server *server = shake->server;
+	const struct peal_service *s = &server->service;
+	uint64_t bytes = s->max_bytes_per_uid ? s->max_bytes_per_uid
+					      : MAX_BYTES_PER_UID;
+	struct usage usage;
+
+	measure(server, shake->parts.peer.uid, &usage);
+	if (s->max_channels && usage.channels >= s->max_channels)
+		return too_much(shake, "channels", s->max_channels);
+	if (s->max_per_uid && usage.of_uid >= s->max_per_uid)
+		return too_much(shake, "channels for each user",
+				s->max_per_uid);
+	if (usage.bytes_of_uid + peal_handshake_bytes(shake, s) > bytes)
+		return too_much(shake, "bytes for each user", bytes);
+	return 0;
+}
+
+/* -- admitting */
+
+static void adopt(struct peal_handshake *shake, struct peal_channel *ch)
+{
+	struct peal_server *server = shake->server;
+	void *user = ch->user;
+
+	if (ch->state == PEAL_CHANNEL_UNUSED) {
+		memset(ch, 0, sizeof(*ch));
+		ch->fd = -1;
+	}
+	ch->user = user && server->service.admit
+			   ? user
+			   : server->service.callbacks.user;
+	ch->state = PEAL_CHANNEL_PENDING;
+	ch->hello = shake->hello;
+	ch->peer = shake->parts.peer;
+	ch->peer.pidfd = -1;
+	ch->server = server;
+	ch->loop = server->loop;
+	ch->callbacks = server->service.callbacks;
+	shake->channel = ch;
+}
+
+/* Can what was kept go on in the ring that the client asks for? */
+static bool continues(struct peal_handshake *shake,
+		      const struct peal_channel *ch)
+{
+	const struct peal_geometry *old = &ch->out.ring.geometry;
+	struct peal_geometry asked;
+
+	peal_hello_geometry(&asked, &shake->hello, true);
+	if ((shake->hello.role & PEAL_RECEIVER) &&
+	    asked.item_size == old->item_size && !strcmp(asked.tag, old->tag))
+		return true;
+	snprintf(
+		shake->text, sizeof(shake->text),
+		"the server keeps items of %llu bytes and tag \"%.64s\" for it",
+		(unsigned long long)old->item_size, old->tag);
+	return false;
+}
+
+/* @return 0, an error, or 1: the server itself was finished meanwhile */
+static int admit(struct peal_handshake *shake)
+{
+	struct peal_reactor *loop = shake->server->loop;
+	const struct peal_service *s = &shake->server->service;
+	uint64_t token = peal_source_token(&shake->source);
+	const char *why = "the server does not admit it";
+	struct peal_channel *ch;
+
+	if (s->admit) {
+		ch = s->admit(&shake->hello, &shake->parts.peer, &why,
+			      s->callbacks.user);
+		if (!peal_reactor_here(loop) ||
+		    peal_source_find(loop, token) != &shake->source)
+			return 1;
+		if (!ch) {
+			snprintf(shake->text, sizeof(shake->text), "%s", why);
+			return -EPERM;
+		}
+	} else {
+		ch = peal_channel_unused(s->channels, s->n_channels);
+		if (!ch)
+			return too_much(shake, "channels", s->n_channels);
+	}
+	if (ch->state != PEAL_CHANNEL_UNUSED &&
+	    ch->state != PEAL_CHANNEL_KEPT) {
+		snprintf(shake->text, sizeof(shake->text),
+			 "its channel is still in use");
+		return -EAGAIN;
+	}
+	if (ch->state == PEAL_CHANNEL_KEPT && !continues(shake, ch))
+		return -EPROTOTYPE;
+	adopt(shake, ch);
+	return 0;
+}
+
+int peal_server_judge(struct peal_handshake *shake)
+{
+	const struct peal_service *s = &shake->server->service;
+	int ret;
+
+	if ((shake->hello.role & PEAL_SENDER) && !s->callbacks.on_readable) {
+		snprintf(shake->text, sizeof(shake->text),
+			 "role: the server receives nothing");
+		return -EPROTOTYPE;
+	}
+	ret = check_limits(shake);
+	return ret < 0 ? ret : admit(shake);
+}
