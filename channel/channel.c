@@ -47,6 +47,10 @@ int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
 	ch->peer = parts->peer;
 	ch->fd = parts->fd;
 	ch->sender.end.lifeline = ch->receiver.end.lifeline = ch->fd;
+	if (ch->bells == PEAL_BELLS_SOCKET && ch->hello.role == PEAL_BOTH) {
+		ch->sender.end.sibling = &ch->receiver.end;
+		ch->receiver.end.sibling = &ch->sender.end;
+	}
 	ch->state = PEAL_CHANNEL_OPEN;
 	ch->reason = 0;
 	ch->unowed = 0;
@@ -108,6 +112,7 @@ void peal_channel_maroon(struct peal_channel *ch)
 	peal_doorbell_finish(&ch->out.space);
 	memset(&end->rings, 0, sizeof(end->rings));
 	memset(&end->waits_on, 0, sizeof(end->waits_on));
+	end->sibling = NULL;
 	end->lifeline = -1;
 	end->waiting = false;
 	if (end->error)

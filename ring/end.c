@@ -257,6 +257,9 @@ static void drain(struct peal_end *end)
 	if (end->flooded || ++end->undrained > bell->lazy) {
 		peal_end_clear(end);
 		end->undrained = 0;
+		/* Its bell may have been among them. */
+		if (end->sibling && end->sibling->stir)
+			end->sibling->stir(end->sibling->waiter);
 	}
 	end->flooded = !end->sender && !peal_end_reached(end) &&
 		       end->target - end->limit > 1;

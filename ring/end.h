@@ -84,6 +84,7 @@ struct peal_end {
 	/* Has whoever waits for this end look at it, or NULL. */
 	void (*stir)(void *waiter);
 	void *waiter;
+	struct peal_end *sibling; /* that waits on the same bell, or NULL */
 	struct peal_ring_stats stats;
 };
 
