@@ -43,7 +43,10 @@ static int shake_hands(struct peal_handshake *shake,
 			peal_handshake_refuse(shake, ret);
 		return ret;
 	}
-	return wait_and(ready, shake, service, deadline);
+	ret = wait_and(ready, shake, service, deadline);
+	while (ret == 0)
+		ret = peal_handshake_fill(shake, SIZE_MAX);
+	return ret < 0 ? ret : 0;
 }
 
 int peal_channel_accept(struct peal_channel *ch, int fd,

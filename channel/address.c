@@ -88,7 +88,8 @@ static int set_owner(struct peal_server *server)
 
 	if (s->chown && lchown(server->path, s->uid, s->gid) < 0)
 		return -errno;
-	if (chmod(server->path, s->mode ? s->mode : 0600) < 0)
+	if (fchmodat(AT_FDCWD, server->path, s->mode ? s->mode : 0600,
+		     AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	return 0;
 }

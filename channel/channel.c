@@ -113,6 +113,7 @@ void peal_channel_maroon(struct peal_channel *ch)
 	memset(&end->rings, 0, sizeof(end->rings));
 	memset(&end->waits_on, 0, sizeof(end->waits_on));
 	end->sibling = NULL;
+	end->marooned = true;
 	end->lifeline = -1;
 	end->waiting = false;
 	if (end->error)
@@ -388,15 +389,20 @@ void peal_channel_finish(struct peal_channel *ch)
 
 int peal_channel_check(struct peal_channel *ch)
 {
+	struct peal_end *ends[] = { &ch->sender.end, &ch->receiver.end };
+	bool died = false;
+
 	if (ch->state != PEAL_CHANNEL_OPEN)
 		return -EPIPE;
 	if (!peal_socket_hung_up(ch->fd))
 		return 0;
-	if (ch->out.mem.base)
-		peal_end_hangup(&ch->sender.end, -EPIPE);
-	if (ch->in.mem.base)
-		peal_end_hangup(&ch->receiver.end, -EPIPE);
-	return -EPIPE;
+	for (int i = 0; i < 2; i++) {
+		if (!ends[i]->position)
+			continue;
+		peal_end_hangup(ends[i], -EPIPE);
+		died |= ends[i]->end_reason != 0;
+	}
+	return died || undelivered(ch) ? -EPIPE : 1;
 }
 
 int peal_channel_fd(const struct peal_channel *ch)

@@ -51,13 +51,14 @@
  * - A sender whose receiver died keeps what was published and not released, and
  *   carries it over when it connects again: at least once, never not at all.
  *
- * Addresses: a path with a '/' in it, or "@name" in Linux's abstract namespace,
- * which has no owner and no mode: anybody may take the name, or connect.
+ * Addresses: "@name" in Linux's abstract namespace, which has no owner and no
+ * mode: anybody may take the name, or connect; anything else is a path.
  *
  * Caveats
  * - A channel, its reactor and its server are for one thread; the ends of one
  *   that is not on a reactor may be used in two, but if its doorbell is the
- *   socket (see peal_channel_bells()), in one.
+ *   socket (see peal_channel_bells()), in one; and a loop of yours that arms
+ *   the ends then arms both, until both say that it may sleep.
  * - A process other than the one that connected is not seen as the client: do
  *   not connect before you daemonize.
  * - In a child after fork(2) use a channel that is not on a reactor, or none;
@@ -153,6 +154,7 @@ struct peal_channel_callbacks {
 
 /** The memory and the doorbells of one ring of a channel. Private. */
 struct peal_leg {
+	size_t filled; /* bytes of it that are faulted in */
 	struct peal_mem mem;
 	struct peal_ring ring;
 	struct peal_doorbell data, space;
@@ -247,9 +249,10 @@ int peal_connect_on(struct peal_channel *ch, struct peal_reactor *loop,
  * Connect again, to the same address, after the server is gone. A sender
  * carries over what it had published and nobody has released; drain a receiver
  * first, since its ring goes. Not for channels on a reactor.
- * @return  as peal_connect(), -EPROTO the old server had broken the protocol,
- *          -ERANGE the new ring is smaller than what it has to take up; on
- *          failure the old ring is still there, with all that is in it
+ * @return  as peal_connect(), -EINVAL on a reactor, or connected by fd, or not
+ *          at all, -EPROTO the old server had broken the protocol, -ERANGE the
+ * new ring is smaller than what it has to take up; on failure the old ring is
+ * still there, with all that is in it
  */
 int peal_reconnect(struct peal_channel *ch, int timeout_ms);
 
@@ -258,9 +261,10 @@ int peal_reconnect(struct peal_channel *ch, int timeout_ms);
 /** What a server serves. Copied; 0 or NULL says: as usual. */
 struct peal_service {
 	/**
-	 * What clients must ask for: a role, an item size, a tag, bells;
-	 * whatever is 0 or "" may be anything. Others are refused in words. The
-	 * capacity is for those who leave it to the server (64 KiB).
+	 * What clients must ask for: a role, an item size, a tag; whatever is 0
+	 * or "" may be anything. Others are refused in words. The capacity is
+	 * for those who leave it to the server (64 KiB). Bells other than
+	 * _BY_TRUST are what clients get, but those that ask for the socket.
 	 */
 	struct peal_hello accept;
 	/**
@@ -328,6 +332,7 @@ struct peal_handshake {
 	struct peal_hello hello;
 	struct peal_parts parts;
 	uint64_t began;
+	bool sealed; /* all that is left is to fault it in */
 	bool unread; /* it came to nothing, but its answer is out there */
 	char text[PEAL_TEXT];
 };
@@ -349,6 +354,7 @@ struct peal_server {
 	struct peal_server_stats stats;
 	int fd;
 	bool owned, paused;
+	uint64_t look_at; /* when to look at what has no event, or 0 */
 	dev_t dev;
 	ino_t ino;
 	char path[108];
@@ -391,7 +397,8 @@ int peal_listen_fd(const char *name);
  * @param fd       yours; the server has a duplicate
  * @param trusted  the kernel does not say who is there, so you do
  * @return         0, -EAGAIN too many handshakes are under way, -ENOTSOCK,
- *                 -EPROTOTYPE another kind of socket, -ENOSPC no slot is free
+ *                 -EPROTOTYPE another kind of socket, -ENOSPC no slot is free,
+ *                 -EPIPE the server was finished by a callback, -EMFILE
  */
 int peal_server_add(struct peal_server *server, int fd, bool trusted);
 
@@ -414,8 +421,9 @@ void peal_server_stats(const struct peal_server *server,
 /**
  * Listen no more, and close all channels without their callbacks. Their clients
  * see it as a death: those that reconnect keep what was not released. The path
- * is removed if it is still this server's. May be called twice, and with a
- * server that is all zero.
+ * is removed if it is still this server's. Before peal_reactor_finish(). May be
+ * called twice, and with a server that is all zero; in a forked child it closes
+ * the child's copies alone.
  */
 void peal_server_finish(struct peal_server *server);
 
@@ -429,9 +437,10 @@ void peal_server_finish(struct peal_server *server);
 void peal_channel_finish(struct peal_channel *ch);
 
 /**
- * For those who poll: is the other side still there? If it is not, the ends are
- * told: what was published is the last.
- * @return  0, -EPIPE
+ * For those who poll, and for those whose wait has ended: is the other side
+ * still there? If it is not, the ends are told: what was published is the last.
+ * @return  0 it is, 1 it has finished and closed, -EPIPE it died, or closed
+ *          without finishing; or the channel is not open
  */
 int peal_channel_check(struct peal_channel *ch);
 

@@ -205,7 +205,26 @@ int peal_handshake_ready(struct peal_handshake *shake)
 		ret = peal_leg_sealed(&parts->out);
 	if (ret == -EPROTO)
 		say(shake, ret, "the client has not sealed the memory");
+	shake->sealed = ret == 0;
 	return ret;
+}
+
+int peal_handshake_fill(struct peal_handshake *shake, size_t most)
+{
+	struct peal_leg *legs[] = { &shake->parts.in, &shake->parts.out };
+
+	for (int i = 0; i < 2; i++) {
+		int ret;
+
+		if (!legs[i]->mem.base || legs[i]->mem.fd < 0)
+			continue;
+		ret = peal_leg_fill(legs[i], most);
+		if (ret < 0)
+			return say(shake, ret, "the server lacks memory");
+		if (ret == 0)
+			return 0;
+	}
+	return 1;
 }
 
 void peal_handshake_refuse(struct peal_handshake *shake, int error)

@@ -82,6 +82,8 @@ int peal_handshake_hello(struct peal_handshake *shake,
 int peal_handshake_offer(struct peal_handshake *shake,
 			 const struct peal_service *service);
 int peal_handshake_ready(struct peal_handshake *shake);
+/* The last step. @return 1 all is done, 0 there is more, -ENOMEM */
+int peal_handshake_fill(struct peal_handshake *shake, size_t most);
 /* Bytes that its rings will take; UINT64_MAX: they cannot be. */
 uint64_t peal_handshake_bytes(const struct peal_handshake *shake,
 			      const struct peal_service *service);

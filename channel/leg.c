@@ -80,7 +80,7 @@ size_t peal_leg_tell(const struct peal_leg *leg, struct peal_wire_ring *ring,
 	return 3;
 }
 
-int peal_leg_sealed(struct peal_leg *leg)
+int peal_leg_sealed(const struct peal_leg *leg)
 {
 	off_t size;
 
@@ -89,9 +89,12 @@ int peal_leg_sealed(struct peal_leg *leg)
 			      peal_mem_page(leg->mem.flags), &size) < 0 ||
 	    (uint64_t)size < peal_leg_bytes(leg))
 		return -EPROTO;
-	/* From now on there can be no holes: a lack of memory is an error here,
-	 * not SIGBUS later. */
-	return peal_mem_settle(&leg->mem);
+	return 0;
+}
+
+int peal_leg_fill(struct peal_leg *leg, size_t most)
+{
+	return peal_mem_fill(&leg->mem, &leg->filled, most);
 }
 
 /* -- the client */
@@ -137,7 +140,7 @@ static int open_memory(struct peal_leg *leg, const struct peal_wire_ring *ring,
 		return ret;
 	if (peal_mem_seal(&leg->mem) < 0)
 		return refuse(text, "memory that cannot be sealed");
-	ret = peal_mem_settle(&leg->mem);
+	ret = peal_leg_fill(leg, SIZE_MAX);
 	if (ret < 0)
 		return ret;
 	ret = peal_ring_open(&leg->ring, g, leg->mem.base,

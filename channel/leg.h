@@ -22,11 +22,15 @@ int peal_leg_make(struct peal_leg *leg, const struct peal_geometry *geometry,
 /* What to tell the client. @return how many fds */
 size_t peal_leg_tell(const struct peal_leg *leg, struct peal_wire_ring *ring,
 		     int *fds);
+/* Server: is it sealed as the client says? @return 0, -EPROTO */
+int peal_leg_sealed(const struct peal_leg *leg);
 /*
- * Server: is it sealed as the client says? Then the fd is closed, for good.
- * @return 0, -EPROTO it is not, -ENOMEM it cannot be faulted in
+ * Fault it in, when there can be no more holes: a lack of memory is an error
+ * here, not SIGBUS later. Then the memory's fd is closed.
+ * @param most  bytes to be done now
+ * @return      1 all is done, 0 there is more, -ENOMEM
  */
-int peal_leg_sealed(struct peal_leg *leg);
+int peal_leg_fill(struct peal_leg *leg, size_t most);
 /*
  * Client: verify what the server made, map and seal it. The memory's fd is
  * closed; the bells' become the leg's. On failure all fds are closed.

@@ -30,7 +30,7 @@ static uint64_t handshake_ns(const struct peal_server *server)
 
 void peal_pending_clock(struct peal_server *server)
 {
-	uint64_t first = UINT64_MAX, soon = peal_now() + PAUSE_NS;
+	uint64_t first = UINT64_MAX;
 	bool look = server->paused;
 
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
@@ -43,8 +43,10 @@ void peal_pending_clock(struct peal_server *server)
 		if (!shake->unread && end < first)
 			first = end;
 	}
-	if (look && soon < first)
-		first = soon;
+	if (look && !server->look_at)
+		server->look_at = peal_now() + PAUSE_NS;
+	if (look && server->look_at < first)
+		first = server->look_at;
 	if (first == UINT64_MAX)
 		peal_reactor_cancel_timer(server->loop, &server->timer);
 	else
@@ -137,6 +139,8 @@ static bool expire_one(struct peal_handshake *shake)
 
 void peal_pending_expire(struct peal_server *server)
 {
+	if (server->look_at <= peal_now())
+		server->look_at = 0;
 	for (int i = 0; i < PEAL_HANDSHAKES; i++)
 		if (server->handshakes[i].server &&
 		    !expire_one(&server->handshakes[i]))
@@ -179,7 +183,7 @@ static struct peal_handshake *oldest(struct peal_server *server, bool any,
 		struct peal_handshake *shake = &server->handshakes[i];
 
 		/* Its own unread answers do not make way for a user. */
-		if (!shake->server ||
+		if (!shake->server || shake->sealed ||
 		    (!any && (shake->parts.peer.uid != uid || shake->unread)) ||
 		    (shake->channel && now - shake->began < PATIENCE_NS))
 			continue;

@@ -11,7 +11,8 @@
 #include "../reactor/internal.h"
 #include "internal.h"
 
-#define ACCEPTS 16 /* in one turn */
+#define ACCEPTS 16	       /* in one turn */
+#define FILL ((size_t)1 << 20) /* bytes to be faulted in, in one turn */
 
 static uint32_t edge(const struct peal_server *server)
 {
@@ -51,6 +52,14 @@ static void refuse(struct peal_handshake *shake, int error)
 	peal_pending_fail(shake, error);
 }
 
+/* Another turn, after the others. */
+static void again(struct peal_handshake *shake)
+{
+	shake->source.revents |= EPOLLIN;
+	peal_source_ready(&shake->source);
+	peal_reactor_nudge(shake->server->loop);
+}
+
 static void progress(struct peal_handshake *shake)
 {
 	const struct peal_service *service = &shake->server->service;
@@ -68,11 +77,17 @@ static void progress(struct peal_handshake *shake)
 			refuse(shake, ret);
 		return; /* the client has to answer before anything else */
 	}
-	ret = peal_handshake_ready(shake);
+	ret = shake->sealed ? 0 : peal_handshake_ready(shake);
+	if (ret == -EAGAIN)
+		return;
 	if (ret == 0)
-		opened(shake);
-	else if (ret != -EAGAIN)
+		ret = peal_handshake_fill(shake, FILL);
+	if (ret < 0)
 		peal_pending_fail(shake, ret);
+	else if (ret > 0)
+		opened(shake);
+	else
+		again(shake);
 }
 
 static void on_shake(struct peal_source *source, int fd, uint32_t events,
@@ -168,7 +183,7 @@ static void on_timer(struct peal_source *source, uint64_t expirations,
 
 	(void)source;
 	(void)expirations;
-	if (server->paused) {
+	if (server->paused && server->look_at <= peal_now()) {
 		server->paused = false;
 		peal_reactor_set_events(server->loop, &server->listener,
 					EPOLLIN);
@@ -257,6 +272,8 @@ void peal_server_stats(const struct peal_server *server,
 	struct peal_link *link;
 
 	*stats = server->stats;
+	if (!server->loop)
+		return;
 	for (link = server->channels.next; link != &server->channels;
 	     link = link->next) {
 		const struct peal_channel *ch = peal_link_channel(link);

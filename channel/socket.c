@@ -26,6 +26,8 @@
 /* What such a packet takes of it, with room to spare. */
 #define PACKET 1280
 #define LAZY_MOST 32u
+/* In a user namespace: everybody who has no uid there. */
+#define OVERFLOW_UID 65534u
 
 int peal_socket_address(struct sockaddr_un *to, socklen_t *size,
 			const char *address)
@@ -140,7 +142,7 @@ void peal_socket_peer(int fd, struct peal_peer *peer)
 	peer->pid = cred.pid;
 	peer->uid = cred.uid;
 	peer->gid = cred.gid;
-	peer->trusted = cred.uid == geteuid();
+	peer->trusted = cred.uid == geteuid() && cred.uid != OVERFLOW_UID;
 	size = sizeof(int);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &peer->pidfd, &size) < 0)
 		peer->pidfd = -1;

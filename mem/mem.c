@@ -133,12 +133,12 @@ static int map_twice(struct peal_mem *mem, char *once)
 	return error;
 }
 
-static int populate(const struct peal_mem *mem)
+static int populate(const struct peal_mem *mem, size_t from, size_t size)
 {
 	int advice = mem->flags & PEAL_MEM_READONLY ? MADV_POPULATE_READ
 						    : MADV_POPULATE_WRITE;
 
-	while (madvise(mem->base, mem->mapped, advice) < 0) {
+	while (madvise((char *)mem->base + from, size, advice) < 0) {
 		if (errno == EINTR || errno == EAGAIN)
 			continue;
 		if (errno == EINVAL)
@@ -163,7 +163,7 @@ static int map_all(struct peal_mem *mem)
 	if (ret < 0)
 		return ret;
 	if (mem->flags & PEAL_MEM_PREFAULT)
-		ret = populate(mem);
+		ret = populate(mem, 0, mem->mapped);
 	if (ret == 0 && (mem->flags & PEAL_MEM_LOCK) &&
 	    mlock(mem->base, mem->mapped) < 0)
 		ret = error_of_map();
@@ -234,17 +234,24 @@ int peal_mem_open(struct peal_mem *mem, int fd, size_t head, size_t body,
 	return 0;
 }
 
-int peal_mem_settle(struct peal_mem *mem)
+int peal_mem_fill(struct peal_mem *mem, size_t *filled, size_t most)
 {
-	int ret = populate(mem);
+	size_t page = peal_mem_page(mem->flags), left = mem->mapped - *filled;
+	size_t now = left <= most  ? left
+		     : most < page ? page
+				   : most - most % page;
+	int ret = populate(mem, *filled, now);
 
 	if (ret < 0)
 		return ret;
+	*filled += now;
+	if (now < left)
+		return 0;
 	if (mem->flags & OWNED)
 		close(mem->fd);
 	mem->flags &= ~OWNED;
 	mem->fd = -1;
-	return 0;
+	return 1;
 }
 
 void peal_mem_finish(struct peal_mem *mem)

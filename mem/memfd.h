@@ -39,9 +39,12 @@ int peal_memfd_verify(int fd, enum peal_seals seals, size_t page, off_t *size);
 
 struct peal_mem;
 /*
- * Memory that is frozen: fill the holes that were punched before, and close the
- * fd, for which there is no more use. @return 0, -ENOMEM
+ * Memory that is frozen: fault it in, step by step, with the holes that were
+ * punched before; at the end close the fd, for which there is no more use.
+ * @param filled  bytes that are done, 0 at first
+ * @param most    bytes to be done now
+ * @return        1 all is done, 0 there is more, -ENOMEM
  */
-int peal_mem_settle(struct peal_mem *mem);
+int peal_mem_fill(struct peal_mem *mem, size_t *filled, size_t most);
 
 #endif

@@ -211,7 +211,8 @@ static ssize_t take(const struct peal_doorbell *bell, void *buffer, size_t size)
 		/* Pipes learned RWF_NOWAIT later; ours are O_NONBLOCK. */
 		if (ret < 0 && errno == EOPNOTSUPP)
 			ret = read(bell->wait_fd, buffer, size);
-	} while (ret < 0 && errno == EINTR);
+		/* Reset is told once, before what is there to be read. */
+	} while (ret < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (ret == 0)
 		return -EPIPE;
 	if (ret < 0)

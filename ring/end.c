@@ -241,6 +241,17 @@ int peal_end_clear(struct peal_end *end)
 	return ret;
 }
 
+/* The bells that were read may have been for the end that shares them. */
+static void wake_sibling(struct peal_end *end)
+{
+	if (!end->sibling)
+		return;
+	if (end->sibling->stir)
+		end->sibling->stir(end->sibling->waiter);
+	else
+		end->swallowed = end->sibling->waiting;
+}
+
 /*
  * An eventfd that is watched edge-triggered needs no clearing, one that is
  * waited on is cleared after the wait. The others fill up, and a ring that
@@ -257,9 +268,7 @@ static void drain(struct peal_end *end)
 	if (end->flooded || ++end->undrained > bell->lazy) {
 		peal_end_clear(end);
 		end->undrained = 0;
-		/* Its bell may have been among them. */
-		if (end->sibling && end->sibling->stir)
-			end->sibling->stir(end->sibling->waiter);
+		wake_sibling(end);
 	}
 	end->flooded = !end->sender && !peal_end_reached(end) &&
 		       end->target - end->limit > 1;
@@ -345,6 +354,7 @@ bool peal_end_arm(struct peal_end *end, uint64_t want)
 	if (end->error)
 		return false;
 	peal_end_aim(end, want, false);
+	end->swallowed = false;
 	peal_end_store(end);
 	if (!end->sender) /* what was refused may be offered again */
 		end->offered_here = end->here - 1;
@@ -446,12 +456,15 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 						timeout_ms);
 
 		if (rung < 0)
-			return rung;
+			return end->marooned ? -EPIPE : rung;
 		if (rung == PEAL_HEARD_NOTHING)
 			return timed_out(end, n);
 		if (rung == PEAL_HEARD_HANGUP)
+			rung = -EPIPE;
+		else
+			rung = peal_end_clear(end);
+		if (rung == -EPIPE && end->lifeline >= 0)
 			peal_end_hangup(end, -EPIPE);
-		rung = peal_end_clear(end);
 		found = peal_end_check(end);
 		if (found != PEAL_FOUND_SHORT) {
 			peal_end_settle(end, found);

@@ -74,9 +74,11 @@ struct peal_end {
 	int suspect;	/* rings yet to be measured by the time of the thread */
 	int dear;	/* of those measured, how many were */
 	bool sender;
-	bool waiting; /* armed, and not yet found satisfied */
-	bool ended;   /* the peer moves no more, limit is the last one */
-	bool flooded; /* the last arm may have brought bells without end */
+	bool waiting;	/* armed, and not yet found satisfied */
+	bool ended;	/* the peer moves no more, limit is the last one */
+	bool flooded;	/* the last arm may have brought bells without end */
+	bool swallowed; /* bells that may have been for the sibling */
+	bool marooned;	/* between two peers */
 	unsigned undrained; /* arms since the bell was cleared */
 	int lifeline;	    /* an fd that hangs up with the peer, or -1 */
 	struct peal_doorbell rings;    /* the peer */

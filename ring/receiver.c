@@ -82,7 +82,8 @@ bool peal_receiver_ended(struct peal_receiver *rx)
 
 bool peal_receiver_arm(struct peal_receiver *rx)
 {
-	return peal_end_arm(&rx->end, rx->end.watermark);
+	/* What was read away may have been the other end's: look again. */
+	return peal_end_arm(&rx->end, rx->end.watermark) && !rx->end.swallowed;
 }
 
 int peal_receiver_clear(struct peal_receiver *rx)

@@ -76,7 +76,8 @@ ssize_t peal_sender_each(struct peal_sender *tx, size_t n,
 
 bool peal_sender_arm(struct peal_sender *tx)
 {
-	return peal_end_arm(&tx->end, tx->end.watermark);
+	/* What was read away may have been the other end's: look again. */
+	return peal_end_arm(&tx->end, tx->end.watermark) && !tx->end.swallowed;
 }
 
 int peal_sender_clear(struct peal_sender *tx)
