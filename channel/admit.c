@@ -143,7 +143,7 @@ static int admit(struct peal_handshake *shake)
 			return too_much(shake, "channels", s->n_channels);
 	}
 	if (ch->state != PEAL_CHANNEL_UNUSED &&
-	    ch->state != PEAL_CHANNEL_KEPT) {
+	    (ch->state != PEAL_CHANNEL_KEPT || ch->server != shake->server)) {
 		snprintf(shake->text, sizeof(shake->text),
 			 "its channel is still in use");
 		return -EAGAIN;

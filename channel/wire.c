@@ -78,6 +78,12 @@ int peal_wire_misfit(const struct peal_wire_start *start, uint64_t magic,
 
 /* -- hellos */
 
+/* And nothing of what may lie behind it. */
+static void put_text(char to[64], const char from[64])
+{
+	memcpy(to, from, strnlen(from, 63));
+}
+
 void peal_wire_put_hello(struct peal_wire_hello *wire,
 			 const struct peal_hello *hello)
 {
@@ -89,9 +95,9 @@ void peal_wire_put_hello(struct peal_wire_hello *wire,
 	wire->capacity = hello->capacity;
 	wire->back_item_size = hello->back_item_size;
 	wire->back_capacity = hello->back_capacity;
-	memcpy(wire->tag, hello->tag, sizeof(wire->tag));
-	memcpy(wire->back_tag, hello->back_tag, sizeof(wire->back_tag));
-	memcpy(wire->name, hello->name, sizeof(wire->name));
+	put_text(wire->tag, hello->tag);
+	put_text(wire->back_tag, hello->back_tag);
+	put_text(wire->name, hello->name);
 }
 
 int peal_wire_get_hello(struct peal_hello *hello,

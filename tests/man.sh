@@ -157,4 +157,5 @@ for path in "$man"/*.[1-9]; do
 	done
 done
 documents peal_reactor.3 reactor.h sources.h
+documents peal_channel.3 channel.h local.h
 finish
