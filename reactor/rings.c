@@ -182,11 +182,16 @@ void peal_rings_arm(struct peal_reactor *loop)
 	struct peal_link batch;
 
 	do {
-		for (struct peal_link *link = loop->drained.next;
-		     link != &loop->drained; link = link->next)
-			store(peal_link_source(link));
 		peal_link_init(&batch);
-		peal_link_splice(&batch, &loop->drained);
+		/* One by one: a store may find this or another ring in need of
+		 * a turn instead, and take it out of either list. */
+		while (!peal_link_empty(&loop->drained)) {
+			struct peal_source *source =
+				peal_link_take(&loop->drained);
+
+			peal_link_append(&batch, &source->link);
+			store(source);
+		}
 		/* One for all. Pairs with the fences in peal_end_publish() and
 		 * peal_reactor_defer(). */
 		peal_end_fence();
