@@ -106,6 +106,57 @@ readme() {
 		cat "$program/said" && [ "$(cat "$program/said")" = 499999500000 ]
 }
 
+# block NAME: the block of C after the line that names it, as a program.
+block() {
+	awk -v line="<!-- $1.c -->" '$0 == line { found = 1 }
+		/^```$/ { if (on) exit }
+		on
+		/^```c$/ { on = found }' \
+		"$top_srcdir/README.md" >"$program/program.c"
+	[ -s "$program/program.c" ] || {
+		echo "README.md has no block after <!-- $1.c -->"
+		return 1
+	}
+	compile && mv "$program/program" "$program/$1"
+}
+
+both_blocks() {
+	block server && block client
+}
+
+# within CONDITION...: it comes true, in ten seconds at the most.
+within() {
+	for _ in $(seq 100); do
+		"$@" && return 0
+		sleep 0.1
+	done
+	echo "not within ten seconds: $*"
+	return 1
+}
+
+server_says() {
+	[ "$(tr '\n' ' ' <"$program/said")" = "$1" ]
+}
+
+# Three clients, the first of which comes before there is a server.
+talk() {
+	fails ./client 1 || return 1
+	./server >said 2>&1 &
+	server=$!
+	within [ -S sum ] && ./client 1 2 3 && within server_says 'me: 1 me: 3 me: 6 ' &&
+		./client 0.5 && within server_says 'me: 1 me: 3 me: 6 me: 6.5 '
+	talked=$?
+	cat said
+	kill "$server"
+	wait "$server"
+	return $talked
+}
+
+server_and_client() {
+	(cd "$program" && [ -x server ] && [ -x client ] &&
+		export LD_LIBRARY_PATH="$path" && talk)
+}
+
 check 'make install works' install
 check 'every public header is installed as it stands in the tree' every_header
 check 'pkg-config finds it' flags --exists --print-errors
@@ -113,4 +164,6 @@ check 'a program compiles by what pkg-config says, and without warnings' \
 	compile
 check 'the program runs' run
 check "the README's smallest program compiles and prints what it says" readme
+check "the README's server and client compile" both_blocks
+check 'they talk to each other' server_and_client
 finish
