@@ -189,7 +189,8 @@ struct peal_channel {
 
 /**
  * Connect to a server.
- * @param ch          filled in on success; otherwise all zero but for `text`
+ * @param ch          filled in on success; otherwise all zero but for `text`,
+ *                    which says why
  * @param address     see above; at most 107 bytes
  * @param hello       role and item_size set, the rest if wanted
  * @param timeout_ms  milliseconds, -1 for ever
@@ -207,9 +208,9 @@ struct peal_channel {
  *	-ETIMEDOUT
  *	-EMFILE, -ENOMEM, ...  what it takes is lacking here
  * Use ch->sender and ch->receiver then, in any way that ring.h knows: their
- * blocking calls end with -EPIPE, or, after all was received, with 0, when the
- * server is gone. A server of another user may close the channel at any time,
- * but cannot make you block or crash.
+ * blocking calls end with -EPIPE when the server is gone, a receiver's after
+ *all was received; with 0 if it had finished. A server of another user may
+ *close the channel at any time, but cannot make you block or crash.
  */
 int peal_connect(struct peal_channel *ch, const char *address,
 		 const struct peal_hello *hello, int timeout_ms);
@@ -278,7 +279,8 @@ struct peal_service {
 	struct peal_channel *(*admit)(const struct peal_hello *hello,
 				      const struct peal_peer *peer,
 				      const char **why, void *user);
-	/** Without admit: channels to be used, zeroed at first. */
+	/** Without admit: channels to be used, zeroed at first. Then there has
+	 * to be an accept.item_size. */
 	struct peal_channel *channels;
 	size_t n_channels;
 	struct peal_channel_callbacks callbacks;
@@ -344,6 +346,9 @@ struct peal_handshake {
 /** Slots of a reactor that a server takes, besides those of its channels. */
 #define PEAL_SERVER_SLOTS (PEAL_HANDSHAKES + 2)
 
+/** Slots of a reactor for a server and n channels. */
+#define PEAL_SLOTS(n) (PEAL_SERVER_SLOTS + PEAL_CHANNEL_SLOTS * (n))
+
 /** A server. Every field is private. */
 struct peal_server {
 	struct peal_reactor *loop;
@@ -363,13 +368,13 @@ struct peal_server {
 /**
  * Listen at an address.
  * @param server   filled in on success, all zero on failure; it must not move
- * @param loop     with PEAL_SERVER_SLOTS slots, and PEAL_CHANNEL_SLOTS for each
- *                 channel
+ * @param loop     with PEAL_SLOTS() slots for so many channels
  * @param address  a path or "@name". The socket of a server that is dead is
- *                 replaced; nothing else ever is.
- * @return         0, -EINVAL neither admit nor channels, -EADDRINUSE somebody
- *                 listens there, -EEXIST the path is no socket, -ENAMETOOLONG,
- *                 -ENOSPC no slot is free, or an error of bind(2), chmod(2)
+ *                 replaced; nothing else ever is. NULL: nowhere, there is only
+ *                 peal_server_add().
+ * @return         0, -EINVAL neither admit nor channels with an item size,
+ * -EADDRINUSE somebody listens there, -EEXIST the path is no socket,
+ * -ENAMETOOLONG, -ENOSPC no slot is free, or an error of bind(2), chmod(2)
  */
 int peal_server_listen(struct peal_server *server, struct peal_reactor *loop,
 		       const char *address, const struct peal_service *service);

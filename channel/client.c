@@ -266,7 +266,11 @@ static int reset(struct peal_channel *ch, int ret)
 {
 	char text[PEAL_TEXT];
 
-	memcpy(text, ch->text, sizeof(text));
+	if (ch->text[0])
+		memcpy(text, ch->text, sizeof(text));
+	else
+		snprintf(text, sizeof(text), "%s%s%s", ch->address,
+			 ch->address[0] ? ": " : "", strerror(-ret));
 	memset(ch, 0, sizeof(*ch));
 	memcpy(ch->text, text, sizeof(text));
 	return ret;

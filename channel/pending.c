@@ -121,7 +121,7 @@ static bool expire_one(struct peal_handshake *shake)
 {
 	struct peal_server *server = shake->server;
 	struct peal_reactor *loop = server->loop;
-	uint64_t token = peal_source_token(&server->listener);
+	uint64_t token = peal_source_token(&server->timer);
 
 	if (shake->unread) {
 		if (peal_socket_was_read(shake->parts.fd))
@@ -134,7 +134,7 @@ static bool expire_one(struct peal_handshake *shake)
 		 "the handshake took too long");
 	peal_pending_fail(shake, -ETIMEDOUT);
 	return peal_reactor_here(loop) &&
-	       peal_source_find(loop, token) == &server->listener;
+	       peal_source_find(loop, token) == &server->timer;
 }
 
 void peal_pending_expire(struct peal_server *server)
@@ -217,7 +217,7 @@ static struct peal_handshake *find_room(struct peal_server *server, uid_t uid,
 struct peal_handshake *peal_pending_room(struct peal_server *server, uid_t uid)
 {
 	struct peal_reactor *loop = server->loop;
-	uint64_t token = peal_source_token(&server->listener);
+	uint64_t token = peal_source_token(&server->timer);
 	bool its_share;
 	struct peal_handshake *unused = find_room(server, uid, &its_share);
 	struct peal_handshake *old;
@@ -234,7 +234,7 @@ struct peal_handshake *peal_pending_room(struct peal_server *server, uid_t uid)
 	else
 		peal_pending_fail(old, -ETIMEDOUT);
 	if (!peal_reactor_here(loop) ||
-	    peal_source_find(loop, token) != &server->listener)
+	    peal_source_find(loop, token) != &server->timer)
 		return NULL;
 	return find_room(server, uid, &its_share);
 }

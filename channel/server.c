@@ -107,11 +107,11 @@ static int meet(struct peal_server *server, int fd,
 {
 	struct peal_handshake crowded = { .parts.fd = fd, .parts.peer = *peer };
 	struct peal_reactor *loop = server->loop;
-	uint64_t token = peal_source_token(&server->listener);
+	uint64_t token = peal_source_token(&server->timer);
 	struct peal_handshake *shake = peal_pending_room(server, peer->uid);
 	int ret;
 
-	if (peal_source_find(loop, token) != &server->listener) {
+	if (peal_source_find(loop, token) != &server->timer) {
 		peal_parts_finish(&crowded.parts); /* by a callback */
 		return -EPIPE;
 	}
@@ -202,6 +202,8 @@ static int start(struct peal_server *server, struct peal_reactor *loop)
 	ret = peal_reactor_add_timer(loop, &server->timer, on_timer, server);
 	if (ret < 0)
 		return ret;
+	if (server->fd < 0)
+		return 0;
 	ret = peal_reactor_add_fd(loop, &server->listener, server->fd, EPOLLIN,
 				  on_connection, server);
 	if (ret < 0)
@@ -211,7 +213,9 @@ static int start(struct peal_server *server, struct peal_reactor *loop)
 
 static int check_service(const struct peal_service *service)
 {
-	if (!service->admit && (!service->channels || !service->n_channels))
+	/* Without admit nobody would look at the size of what comes. */
+	if (!service->admit && (!service->channels || !service->n_channels ||
+				!service->accept.item_size))
 		return -EINVAL;
 	return 0;
 }
@@ -222,8 +226,9 @@ int peal_server_listen(struct peal_server *server, struct peal_reactor *loop,
 	int ret = check_service(service);
 
 	memset(server, 0, sizeof(*server));
+	server->fd = -1;
 	server->service = *service;
-	if (ret == 0)
+	if (ret == 0 && address)
 		ret = peal_address_listen(server, address);
 	if (ret == 0)
 		ret = start(server, loop);

@@ -424,13 +424,22 @@ static int left_ms(uint64_t deadline)
 	return now < deadline ? (int)((deadline - now + 999999) / 1000000) : 0;
 }
 
+/* A death is not an end of the stream; but first comes what was published. */
+static ssize_t what_came(struct peal_end *end)
+{
+	ssize_t ret = peal_end_refresh(end, 0);
+
+	return ret == 0 && end->ended && end->end_reason ? end->end_reason
+							 : ret;
+}
+
 /* Nothing has come in time; or it has, at the last moment. */
 static ssize_t timed_out(struct peal_end *end, uint64_t n)
 {
 	ssize_t ret = peal_end_refresh(end, n);
 
 	if (ret < 0 || (uint64_t)ret >= n || end->ended)
-		return ret;
+		return what_came(end);
 	return -ETIMEDOUT;
 }
 
@@ -447,7 +456,7 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 	if (n == 0 || n > end->capacity)
 		return -EINVAL;
 	if ((uint64_t)ret >= n || end->ended)
-		return ret;
+		return what_came(end);
 	if (timeout_ms > 0)
 		deadline = now_ns(CLOCK_MONOTONIC) +
 			   (uint64_t)timeout_ms * 1000000;
@@ -478,7 +487,7 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 		if (timeout_ms == 0)
 			return timed_out(end, n);
 	}
-	return peal_end_refresh(end, 0);
+	return what_came(end);
 }
 
 ssize_t peal_end_walk(struct peal_end *end, size_t n,

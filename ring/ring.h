@@ -291,6 +291,18 @@ static inline ssize_t peal_sender_free(struct peal_sender *tx)
 	return peal_end_refresh(&tx->end, UINT64_MAX); /* the end, too */
 }
 
+/** @return how many items the ring can hold */
+static inline size_t peal_sender_capacity(const struct peal_sender *tx)
+{
+	return (size_t)tx->end.capacity;
+}
+
+/**
+ * Sleep until the receiver has released all that was published.
+ * @return  0, or the errors of peal_sender_wait()
+ */
+int peal_sender_drain(struct peal_sender *tx, int timeout_ms);
+
 /**
  * For loops that are not ours: ask to be woken, and look once more.
  * @return  true: sleep, the space bell will ring; false: there is room (as
@@ -376,7 +388,8 @@ static inline ssize_t peal_receiver_peek(struct peal_receiver *rx, void *items)
  * @param items       address of a pointer: the first of them
  * @return            how many there are in one span; fewer than n if the stream
  *                    ended, or if the sender waits for more room than there is;
- *                    0 it ended and all was released; -ETIMEDOUT, -EINVAL, the
+ *                    0 the sender finished, and all was released; -EPIPE it
+ *                    died, and all was released; -ETIMEDOUT, -EINVAL, the
  *                    errors of peal_receiver_peek() or peal_doorbell_wait()
  * Signals do not end it.
  */
@@ -417,6 +430,12 @@ ssize_t peal_receiver_each(struct peal_receiver *rx, size_t n,
 static inline ssize_t peal_receiver_used(struct peal_receiver *rx)
 {
 	return peal_end_refresh(&rx->end, 0);
+}
+
+/** @return how many items the ring can hold */
+static inline size_t peal_receiver_capacity(const struct peal_receiver *rx)
+{
+	return (size_t)rx->end.capacity;
 }
 
 /** @return true once the stream has ended and every item was released */

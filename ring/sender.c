@@ -74,6 +74,18 @@ ssize_t peal_sender_each(struct peal_sender *tx, size_t n,
 	return peal_end_walk(&tx->end, n, fill, &f);
 }
 
+int peal_sender_drain(struct peal_sender *tx, int timeout_ms)
+{
+	const struct peal_end *end = &tx->end;
+	ssize_t ret = peal_end_wait(&tx->end, end->capacity, timeout_ms);
+
+	/* It may have taken the last one, and be gone. */
+	if (ret == -EPIPE && !end->error && end->position &&
+	    __atomic_load_n(end->peer_position, __ATOMIC_ACQUIRE) == end->here)
+		return 0;
+	return ret < 0 ? (int)ret : 0;
+}
+
 bool peal_sender_arm(struct peal_sender *tx)
 {
 	/* What was read away may have been the other end's: look again. */
