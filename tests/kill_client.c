@@ -154,7 +154,7 @@ static void receive_until_lost(void)
 		if (kill_receive(&sink, &ch.receiver) > 0)
 			continue;
 		n = peal_receiver_wait(&ch.receiver, 1, LOOK_MS, &items);
-		if (n == 0)
+		if (n == 0 || n == -EPIPE)
 			return;
 		if (n < 0)
 			CHECK_EQ(n, -ETIMEDOUT);
