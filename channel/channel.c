@@ -17,14 +17,20 @@
 /* Bells that nobody is owed, while no ring is served: then it is enough. */
 #define UNOWED 64u
 
-void peal_parts_finish(struct peal_parts *parts)
+void peal_parts_keep_fd(struct peal_parts *parts)
 {
 	if (parts->peer.pidfd >= 0)
 		close(parts->peer.pidfd);
-	if (parts->fd >= 0)
-		close(parts->fd);
+	parts->peer.pidfd = -1;
 	peal_leg_finish(&parts->out);
 	peal_leg_finish(&parts->in);
+}
+
+void peal_parts_finish(struct peal_parts *parts)
+{
+	peal_parts_keep_fd(parts);
+	if (parts->fd >= 0)
+		close(parts->fd);
 	memset(parts, 0, sizeof(*parts));
 	parts->fd = parts->peer.pidfd = -1;
 }
@@ -94,7 +100,10 @@ static void hang_up(struct peal_channel *ch)
 {
 	if (ch->peer.pidfd >= 0)
 		close(ch->peer.pidfd);
-	if (ch->fd >= 0)
+	if (ch->fd >= 0 && ch->server && peal_reactor_here(ch->loop) &&
+	    !peal_socket_leave(ch->fd))
+		peal_pending_bury(ch->server, ch->fd, ch->peer.uid);
+	else if (ch->fd >= 0)
 		close(ch->fd);
 	ch->peer.pidfd = ch->fd = -1;
 }
@@ -367,11 +376,11 @@ void peal_channel_drop(struct peal_channel *ch)
 		return;
 	if (here)
 		forget(ch);
-	if (here && ch->server)
-		peal_server_lost(ch);
 	if (!here && ch->state == PEAL_CHANNEL_PENDING && ch->server)
 		ch->fd = ch->peer.pidfd = -1; /* they are the handshake's */
 	hang_up(ch);
+	if (here && ch->server)
+		peal_server_lost(ch);
 	peal_leg_finish(&ch->out);
 	peal_leg_finish(&ch->in);
 	memset(ch, 0, sizeof(*ch));

@@ -334,8 +334,9 @@ struct peal_handshake {
 	struct peal_hello hello;
 	struct peal_parts parts;
 	uint64_t began;
-	bool sealed; /* all that is left is to fault it in */
-	bool unread; /* it came to nothing, but its answer is out there */
+	bool sealed;  /* all that is left is to fault it in */
+	bool unread;  /* it came to nothing, but its answer is out there */
+	bool leaving; /* it is over, but for what lies in the socket */
 	char text[PEAL_TEXT];
 };
 

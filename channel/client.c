@@ -371,7 +371,7 @@ bool peal_client_retry(struct peal_channel *ch, int reason)
 		delay = ch->retry_ms;
 	ch->delay_ms = (unsigned)delay * 2;
 	/* Not all clients of a server at the same moment. */
-	connect_later(ch, delay * MS + peal_now() % (delay * MS / 4 + 1));
+	connect_later(ch, delay * MS - peal_now() % (delay * MS / 4 + 1));
 	return true;
 }
 

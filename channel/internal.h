@@ -70,6 +70,8 @@ void peal_channel_drop(struct peal_channel *ch);
  * published. */
 void peal_channel_maroon(struct peal_channel *ch);
 void peal_parts_finish(struct peal_parts *parts);
+/* All but the socket. */
+void peal_parts_keep_fd(struct peal_parts *parts);
 
 /* -- handshake.c */
 
@@ -104,6 +106,8 @@ bool peal_client_retry(struct peal_channel *ch, int reason);
 struct peal_handshake *peal_pending_room(struct peal_server *server, uid_t uid);
 /* It is over, and nobody has to be told. */
 void peal_pending_release(struct peal_handshake *shake);
+/* A socket of this user that cannot be left at once, and its end. */
+void peal_pending_bury(struct peal_server *server, int fd, uid_t uid);
 /* It has come to nothing. Whoever knows of it is told. */
 void peal_pending_fail(struct peal_handshake *shake, int error);
 void peal_pending_count(struct peal_server *server, int error);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../reactor/internal.h"
 #include "internal.h"
@@ -37,7 +38,7 @@ void peal_pending_clock(struct peal_server *server)
 		const struct peal_handshake *shake = &server->handshakes[i];
 		uint64_t end = shake->began + handshake_ns(server);
 
-		if (!shake->server)
+		if (!shake->server || shake->leaving)
 			continue;
 		look |= shake->unread;
 		if (!shake->unread && end < first)
@@ -56,12 +57,63 @@ void peal_pending_clock(struct peal_server *server)
 
 /* -- handshakes: the end */
 
+static void on_leaving(struct peal_source *source, int fd, uint32_t events,
+		       void *user)
+{
+	struct peal_handshake *shake = user;
+
+	(void)events;
+	if (peal_socket_leave(fd))
+		peal_pending_release(shake);
+	else
+		peal_source_again(source);
+}
+
+/* Step by step, between the turns of others, at the expense of its user. */
+static bool leave_slowly(struct peal_handshake *shake)
+{
+	struct peal_reactor *loop = shake->server->loop;
+	int fd = shake->parts.fd;
+
+	peal_parts_keep_fd(&shake->parts);
+	shake->channel = NULL;
+	shake->unread = false;
+	shake->leaving = true;
+	if (peal_reactor_add_fd(loop, &shake->source, fd, 0, on_leaving,
+				shake) < 0)
+		return false;
+	peal_source_again(&shake->source);
+	return true;
+}
+
+void peal_pending_bury(struct peal_server *server, int fd, uid_t uid)
+{
+	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
+		struct peal_handshake *shake = &server->handshakes[i];
+
+		if (shake->server)
+			continue;
+		shake->server = server;
+		shake->parts.fd = fd;
+		shake->parts.peer.uid = uid;
+		shake->parts.peer.pidfd = -1;
+		server->stats.handshakes++;
+		if (!leave_slowly(shake))
+			peal_pending_release(shake);
+		return;
+	}
+	close(fd);
+}
+
 void peal_pending_release(struct peal_handshake *shake)
 {
 	struct peal_server *server = shake->server;
 
 	if (shake->source.reactor)
 		peal_reactor_remove(server->loop, &shake->source);
+	if (!shake->leaving && shake->parts.fd >= 0 &&
+	    !peal_socket_leave(shake->parts.fd) && leave_slowly(shake))
+		return;
 	peal_parts_finish(&shake->parts);
 	memset(shake, 0, sizeof(*shake));
 	server->stats.handshakes--;
@@ -123,6 +175,8 @@ static bool expire_one(struct peal_handshake *shake)
 	struct peal_reactor *loop = server->loop;
 	uint64_t token = peal_source_token(&server->timer);
 
+	if (shake->leaving)
+		return true;
 	if (shake->unread) {
 		if (peal_socket_was_read(shake->parts.fd))
 			peal_pending_release(shake);
@@ -183,7 +237,7 @@ static struct peal_handshake *oldest(struct peal_server *server, bool any,
 		struct peal_handshake *shake = &server->handshakes[i];
 
 		/* Its own unread answers do not make way for a user. */
-		if (!shake->server || shake->sealed ||
+		if (!shake->server || shake->sealed || shake->leaving ||
 		    (!any && (shake->parts.peer.uid != uid || shake->unread)) ||
 		    (shake->channel && now - shake->began < PATIENCE_NS))
 			continue;

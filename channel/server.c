@@ -52,14 +52,6 @@ static void refuse(struct peal_handshake *shake, int error)
 	peal_pending_fail(shake, error);
 }
 
-/* Another turn, after the others. */
-static void again(struct peal_handshake *shake)
-{
-	shake->source.revents |= EPOLLIN;
-	peal_source_ready(&shake->source);
-	peal_reactor_nudge(shake->server->loop);
-}
-
 static void progress(struct peal_handshake *shake)
 {
 	const struct peal_service *service = &shake->server->service;
@@ -87,7 +79,7 @@ static void progress(struct peal_handshake *shake)
 	else if (ret > 0)
 		opened(shake);
 	else
-		again(shake);
+		peal_source_again(&shake->source);
 }
 
 static void on_shake(struct peal_source *source, int fd, uint32_t events,

@@ -186,6 +186,18 @@ bool peal_socket_hung_up(int fd)
 	return poll(&pfd, 1, 0) > 0;
 }
 
+bool peal_socket_leave(int fd)
+{
+	const struct peal_doorbell bell = { .wait_fd = fd,
+					    .ring_fd = -1,
+					    .kind = PEAL_DOORBELL_SOCKET };
+
+	shutdown(fd, SHUT_RDWR);
+	/* The second tells an end from a pause. */
+	return peal_doorbell_clear(&bell) <= 0 ||
+	       peal_doorbell_clear(&bell) <= 0;
+}
+
 bool peal_socket_was_read(int fd)
 {
 	int queued = 0;

@@ -49,6 +49,13 @@ int peal_socket_receive_fds(int fd, void *packet, size_t size, int *fds);
 /* @return 0, -ETIMEDOUT once peal_now() is past the deadline */
 int peal_socket_wait(int fd, uint64_t deadline);
 bool peal_socket_hung_up(int fd);
+/*
+ * Take leave: the other side can send no more. What it has sent is dropped, for
+ * about a millisecond: where it has thousands of epoll sets on its end, each
+ * packet that is freed walks them, also in close(2).
+ * @return true: nothing is left, close it; false: again, later
+ */
+bool peal_socket_leave(int fd);
 /* Has the other side read all that was sent? */
 bool peal_socket_was_read(int fd);
 

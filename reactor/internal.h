@@ -158,6 +158,8 @@ int peal_source_watch(struct peal_source *source, int fd, uint32_t events);
 int peal_source_rewatch(struct peal_source *source, uint32_t events);
 int peal_source_unwatch(struct peal_source *source);
 void peal_fd_turn(struct peal_source *source);
+/* Have an fd's source called back again, after the others. */
+void peal_source_again(struct peal_source *source);
 /* Events have to be cleared, for they come again and again. */
 static inline bool peal_level(const struct peal_reactor *loop)
 {

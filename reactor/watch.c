@@ -149,6 +149,13 @@ int peal_reactor_set_events(struct peal_reactor *loop,
 	return peal_source_rewatch(source, edge_or_once(events));
 }
 
+void peal_source_again(struct peal_source *source)
+{
+	source->revents |= EPOLLIN;
+	peal_source_ready(source);
+	peal_reactor_nudge(source->reactor);
+}
+
 void peal_fd_turn(struct peal_source *source)
 {
 	struct peal_reactor *loop = source->reactor;
