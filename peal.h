@@ -3,14 +3,16 @@
 #define PEAL_H
 /**
  * @file
- * All of peal. Reading order: ring.h, doorbell.h, local.h, reactor.h,
- * sources.h, mem.h.
+ * All of peal. Reading order: ring.h, message.h, typed.h, doorbell.h, local.h,
+ * channel.h, reactor.h, sources.h, mem.h.
  */
 #include <peal/channel.h>
 #include <peal/doorbell.h>
 #include <peal/local.h>
 #include <peal/mem.h>
+#include <peal/message.h>
 #include <peal/reactor.h>
 #include <peal/ring.h>
 #include <peal/sources.h>
+#include <peal/typed.h>
 #endif

@@ -133,6 +133,11 @@ static int broken(struct peal_end *end)
 	return end->error;
 }
 
+int peal_end_break(struct peal_end *end)
+{
+	return end->error ? end->error : broken(end);
+}
+
 /* Take over the peer's position: loaded once, checked, then private. */
 static bool advance(struct peal_end *end)
 {
@@ -416,8 +421,13 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 	return 0;
 }
 
-/* What is left of a time, rounded up: a wait does not end before it is over. */
-static int left_ms(uint64_t deadline)
+uint64_t peal_end_deadline(int timeout_ms)
+{
+	return now_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000000;
+}
+
+/* Rounded up: a wait does not end before it is over. */
+int peal_end_left_ms(uint64_t deadline)
 {
 	uint64_t now = now_ns(CLOCK_MONOTONIC);
 
@@ -458,8 +468,7 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 	if ((uint64_t)ret >= n || end->ended)
 		return what_came(end);
 	if (timeout_ms > 0)
-		deadline = now_ns(CLOCK_MONOTONIC) +
-			   (uint64_t)timeout_ms * 1000000;
+		deadline = peal_end_deadline(timeout_ms);
 	while (peal_end_arm(end, want)) {
 		int rung = peal_doorbell_listen(&end->waits_on, end->lifeline,
 						timeout_ms);
@@ -482,7 +491,7 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 		if (rung < 0) /* nobody can ring it, and it would not sleep */
 			return rung;
 		if (timeout_ms > 0)
-			timeout_ms = left_ms(deadline);
+			timeout_ms = peal_end_left_ms(deadline);
 		/* However often it rings. */
 		if (timeout_ms == 0)
 			return timed_out(end, n);

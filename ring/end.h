@@ -53,6 +53,10 @@ struct peal_end {
 	uint64_t *position; /* own word, shared */
 	const uint64_t *peer_wake; /* the peer's word, shared */
 	uint64_t publishes;
+	/* A sender's messages, in units of 8 bytes from here on: message.h. */
+	uint64_t staged;   /* complete, and not published yet */
+	uint64_t start;	   /* where the one that is filled in begins */
+	uint64_t reserved; /* for it, its header included; 0: there is none */
 
 	/* Touched when the limit that is known falls short. */
 	const uint64_t *peer_position;
@@ -105,6 +109,22 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n);
 
 /** Ring the peer, and count it. @return 0 or the bell's error */
 int peal_end_ring(struct peal_end *end);
+
+/**
+ * A sender's of messages (message.h): reserve room for one where that takes a
+ * look at the receiver's position, or leads to the front of the memory.
+ * @return  1, 0 there is too little, or the errors of peal_message_reserve()
+ */
+int peal_end_room(struct peal_end *end, size_t size);
+
+/**
+ * A receiver's of messages: a record that is none leads to the front of the
+ * memory, or it is impossible.
+ * @param record  its header, as it was loaded once
+ * @param at      its position; then the one behind it
+ * @return        0, or -EPROTO, for good
+ */
+int peal_end_skip(struct peal_end *end, uint64_t record, uint64_t *at);
 
 /** The items from here on, as one span of at most n. @return how many */
 static inline ssize_t peal_end_span(const struct peal_end *end, uint64_t n,

@@ -35,6 +35,8 @@ void peal_end_finish(struct peal_end *end);
 void peal_end_hangup(struct peal_end *end, int reason);
 /* As peal_doorbell_clear(), and what it costs is judged. */
 int peal_end_clear(struct peal_end *end);
+/* The peer has broken the protocol: it is told, for good. @return -EPROTO */
+int peal_end_break(struct peal_end *end);
 int peal_end_set_watermark(struct peal_end *end, size_t n);
 
 /* Items available as far as is known, without looking. */
@@ -73,6 +75,10 @@ bool peal_end_arm(struct peal_end *end, uint64_t want);
 
 /* Sleep until n are available. @return how many, 0 or an error */
 ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms);
+
+/* When so many milliseconds will be over, and what is left until then. */
+uint64_t peal_end_deadline(int timeout_ms);
+int peal_end_left_ms(uint64_t deadline);
 
 /*
  * Walk over up to n of the items from here on, span by span, then publish

@@ -27,16 +27,31 @@ refused() {
 	fails "$1" "$scratch/misuse.c"
 }
 
+# untyped LANGUAGE TYPE TAG: there can be no typed ring of that.
+untyped() {
+	typed "$2" '"other/1"' && "$1" "$scratch/typed.c" &&
+		typed "$2" "$3" && fails "$1" "$scratch/typed.c"
+}
+
+typed() {
+	printf '%s\n' '#include <peal/typed.h>' \
+		'struct pair { int a, b; };' \
+		"PEAL_TYPED(other, $1, $2);" >"$scratch/typed.c"
+}
+
+long_tag=$(printf '%064d' 0)
 cat >"$scratch/use.c" <<'END'
 #include <peal/peal.h>
 struct pair {
 	int a, b;
 };
+PEAL_TYPED(pair, struct pair, "pair/1");
 int use(struct peal_sender *tx, struct peal_receiver *rx);
 int use(struct peal_sender *tx, struct peal_receiver *rx)
 {
 	struct pair *room;
 	const struct pair *data;
+	struct peal_message message;
 	int *number = 0;
 
 	(void)number;
@@ -47,7 +62,23 @@ int use(struct peal_sender *tx, struct peal_receiver *rx)
 	       peal_sender_commit(tx, 1) == 0 &&
 	       peal_receiver_peek(rx, &data) > 0 &&
 	       peal_receiver_wait(rx, 1, 0, &data) > 0 &&
-	       peal_receiver_release(rx, 1) == 0;
+	       peal_receiver_release(rx, 1) == 0 &&
+	       pair_reserve(tx, 1, &room) > 0 &&
+	       pair_try_reserve(tx, &room) > 0 &&
+	       pair_wait(tx, 1, 0, &room) > 0 &&
+	       pair_commit(tx, 1) == 0 && pair_put(tx, room, 1) > 0 &&
+	       pair_peek(rx, &data) > 0 && pair_receive(rx, 1, 0, &data) > 0 &&
+	       pair_release(rx, 1) == 0 && pair_get(rx, room, 1) > 0 &&
+	       peal_message_reserve(tx, 8, &room) > 0 &&
+	       peal_message_try_reserve(tx, 8, &room) > 0 &&
+	       peal_message_wait(tx, 8, 0, &room) > 0 &&
+	       peal_message_stage(tx, 1, 8) == 0 &&
+	       peal_message_commit(tx, 1, 8) == 0 &&
+	       peal_message_send(tx, 1, data, sizeof(*data), -1) == 0 &&
+	       peal_message_peek(rx, &message) > 0 &&
+	       peal_message_next(rx, &message) > 0 &&
+	       peal_message_receive(rx, -1, &message) > 0 &&
+	       peal_message_release(rx, &message) == 0;
 }
 END
 echo 'int main() { return 0; }' >"$scratch/empty.cc"
@@ -80,6 +111,16 @@ for language in $languages; do
 		refused $language 'peal_receiver_release(tx, 1);'
 	check "a pointer that is no pointer's address is refused in $language" \
 		refused $language 'peal_receiver_peek(rx, number);'
+	check "nor is it taken for a message's room in $language" \
+		refused $language 'peal_message_reserve(tx, 8, number);'
+	check "items of another type are refused in $language" \
+		refused $language 'return pair_peek(rx, \&number);'
+	check "items for reading alone are not for filling in, in $language" \
+		refused $language 'return pair_reserve(tx, 1, \&data);'
+	check "a tag that does not fit in is refused in $language" \
+		untyped $language 'struct pair' "\"$long_tag\""
+	check "a ring of no tag is refused in $language" \
+		untyped $language 'struct pair' '""'
 done
 [ "$languages" = c11 ] && skip 'the headers compile as C++17' "no $CXX"
 finish

@@ -43,7 +43,8 @@ explained() {
 		LC_ALL=C sort -u
 }
 
-# The synopsis as C. Arguments of .Fn are in quotes, .Fa is one to a line.
+# The synopsis as C. Arguments of .Fn are in quotes, .Fa is one to a line. Some
+# functions are macros as well, which the parentheses keep out.
 prototypes() {
 	section "$1" SYNOPSIS | awk '
 	/^\.In / { print "#include <" $2 ">" }
@@ -53,14 +54,14 @@ prototypes() {
 		list = part[2]
 		for (i = 4; i < n; i += 2)
 			list = list ", " part[i]
-		print type, $2 "(" list ");"
+		print type, "(" $2 ")(" list ");"
 	}
 	/^\.Fo / { list = ""; name = $2 }
 	/^\.Fa / {
 		gsub(/^\.Fa |"/, "")
 		list = list (list == "" ? "" : ", ") $0
 	}
-	/^\.Fc/ { print type, name "(" list ");" }'
+	/^\.Fc/ { print type, "(" name ")(" list ");" }'
 }
 
 same() {
@@ -156,6 +157,7 @@ for path in "$man"/*.[1-9]; do
 			compiles "$file"
 	done
 done
+documents peal_message.3 message.h typed.h
 documents peal_reactor.3 reactor.h sources.h
 documents peal_channel.3 channel.h local.h
 finish

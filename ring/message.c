@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Messages: what is not inline in message.h.
+ *
+ * A record is published whole, so what the receiver knows always ends behind
+ * one. In memory that is not mapped twice, a record that would not fit in
+ * before the end begins at the front, and a wrap record fills what is left:
+ *
+ *	| free |   messages   | wrap |		together, where they fit into
+ *	| the next one |  messages   | wrap |	the ring together; or else the
+ *						wrap record alone, at first
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <peal/message.h>
+
+#include "endpoint.h"
+
+#define UNIT sizeof(uint64_t)
+#define TAG "message/1"
+
+int peal_message_geometry(struct peal_geometry *geometry, size_t bytes,
+			  const char *tag)
+{
+	bool tagged = tag && tag[0] != '\0';
+
+	if (bytes == 0 ||
+	    (tagged && strlen(tag) >= sizeof(geometry->tag) - sizeof(TAG)))
+		return -EINVAL;
+	geometry->capacity = bytes / UNIT + (bytes % UNIT != 0);
+	geometry->item_size = UNIT;
+	memset(geometry->tag, 0, sizeof(geometry->tag));
+	strcpy(geometry->tag, TAG);
+	if (tagged) {
+		strcat(geometry->tag, ":");
+		strcat(geometry->tag, tag);
+	}
+	return 0;
+}
+
+/* -- sender */
+
+/* Units from here on to the end of the memory, if the next record, of so many
+ * units, does not fit in before. */
+static uint64_t gap_before(const struct peal_end *end, uint64_t units)
+{
+	uint64_t index = (end->here + end->staged) & end->mask;
+
+	return units <= end->wrap - index ? 0 : end->capacity - index;
+}
+
+static void fill_gap(struct peal_end *end, uint64_t units)
+{
+	uint64_t index = (end->here + end->staged) & end->mask;
+	uint64_t *header = (uint64_t *)(void *)(end->items + UNIT * index);
+
+	__atomic_store_n(header, units << 32 | PEAL_MESSAGE_WRAP,
+			 __ATOMIC_RELAXED);
+}
+
+/*
+ * Reserve a record of so many units if `need` units are free, as `look` finds
+ * out. A record that does not fit into the ring together with its gap needs the
+ * gap alone first, which is published: then it stands at the front.
+ */
+static int reserve(struct peal_end *end, uint64_t units, uint64_t *need,
+		   ssize_t (*look)(struct peal_end *end, uint64_t n))
+{
+	for (;;) {
+		uint64_t gap = gap_before(end, units);
+		uint64_t all = end->staged + gap + units;
+		bool alone = all > end->capacity;
+		ssize_t ret;
+
+		if (alone && end->staged > 0)
+			return -ENOBUFS;
+		*need = alone ? gap : all;
+		ret = look(end, *need);
+		if (ret < 0 || (uint64_t)ret < *need)
+			return ret < 0 ? (int)ret : 0;
+		if (gap > 0)
+			fill_gap(end, gap);
+		if (!alone) {
+			end->start = end->staged + gap;
+			end->reserved = units;
+			return 1;
+		}
+		peal_end_publish(end, gap);
+	}
+}
+
+/* @return the units of a message, or an error if it can never fit in */
+static int64_t units_of(const struct peal_end *end, size_t size)
+{
+	uint64_t units = PEAL_MESSAGE_UNITS(size);
+
+	if (end->item_size != UNIT)
+		return -EPROTOTYPE;
+	if (size > PEAL_MESSAGE_MAX || units > end->capacity)
+		return -EMSGSIZE;
+	return (int64_t)units;
+}
+
+int peal_end_room(struct peal_end *end, size_t size)
+{
+	int64_t units = units_of(end, size);
+	uint64_t need;
+
+	end->reserved = 0;
+	if (units < 0)
+		return (int)units;
+	return reserve(end, (uint64_t)units, &need, peal_end_refresh);
+}
+
+static int reserve_or_sleep(struct peal_end *end, uint64_t units,
+			    int timeout_ms)
+{
+	uint64_t deadline = 0, need;
+	int ret;
+
+	while ((ret = reserve(end, units, &need, peal_end_refresh)) == 0) {
+		ssize_t n;
+
+		if (timeout_ms > 0 && deadline == 0)
+			deadline = peal_end_deadline(timeout_ms);
+		else if (timeout_ms > 0)
+			timeout_ms = peal_end_left_ms(deadline);
+		n = peal_end_wait(end, need, timeout_ms);
+		if (n < 0)
+			return (int)n;
+	}
+	return ret;
+}
+
+int(peal_message_wait)(struct peal_sender *tx, size_t size, int timeout_ms,
+		       void *room)
+{
+	struct peal_end *end = &tx->end;
+	int64_t units = units_of(end, size);
+	uint64_t need;
+	void *data;
+	int ret;
+
+	end->reserved = 0;
+	if (units < 0)
+		return (int)units;
+	if (timeout_ms == 0)
+		ret = reserve(end, (uint64_t)units, &need, peal_end_reserve);
+	else
+		ret = reserve_or_sleep(end, (uint64_t)units, timeout_ms);
+	if (ret <= 0)
+		return ret < 0 ? ret : -ETIMEDOUT;
+	data = end->items + UNIT * ((end->here + end->start) & end->mask) +
+	       UNIT;
+	memcpy(room, &data, sizeof(data));
+	return 1;
+}
+
+/* -- receiver */
+
+/*
+ * What is no message is a wrap record: where spans end at the end of the
+ * memory, to reach it exactly, published as a whole, and not at the front,
+ * where no record can be too large for the rest.
+ */
+int peal_end_skip(struct peal_end *end, uint64_t record, uint64_t *at)
+{
+	uint64_t index = *at & end->mask, rest = end->capacity - index;
+
+	if ((uint32_t)record != PEAL_MESSAGE_WRAP || record >> 32 != rest ||
+	    index == 0 || end->wrap != end->capacity || rest > end->limit - *at)
+		return peal_end_break(end);
+	*at += rest;
+	return 0;
+}
+
+int peal_message_receive(struct peal_receiver *rx, int timeout_ms,
+			 struct peal_message *m)
+{
+	uint64_t deadline = 0;
+	int ret;
+
+	while ((ret = peal_message_peek(rx, m)) == 0) {
+		ssize_t n;
+
+		if (timeout_ms == 0)
+			return peal_receiver_ended(rx) ? 0 : -ETIMEDOUT;
+		if (timeout_ms > 0 && deadline == 0)
+			deadline = peal_end_deadline(timeout_ms);
+		else if (timeout_ms > 0)
+			timeout_ms = peal_end_left_ms(deadline);
+		n = peal_end_wait(&rx->end, 1, timeout_ms);
+		if (n <= 0)
+			return (int)n;
+	}
+	return ret;
+}
