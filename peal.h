@@ -4,10 +4,11 @@
 /**
  * @file
  * All of peal. Reading order: ring.h, message.h, typed.h, doorbell.h, local.h,
- * channel.h, reactor.h, sources.h, mem.h.
+ * channel.h, inbox.h, reactor.h, sources.h, mem.h.
  */
 #include <peal/channel.h>
 #include <peal/doorbell.h>
+#include <peal/inbox.h>
 #include <peal/local.h>
 #include <peal/mem.h>
 #include <peal/message.h>

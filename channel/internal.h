@@ -12,6 +12,7 @@
  *	server.c     connections, and the steps of their handshakes
  *	pending.c    handshakes under way: caps, deadlines, the end
  *	admit.c	     what a server allows, and whom it admits
+ *	inbox.c, outbox.c  messages from any number of senders, above all this
  *	address.c    the path or the fd to listen at
  *	channel.c    an open channel: lifeline, closing, resuming
  *

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The receiver of an inbox: a server whose channels take turns. What the
+ * reactor's callbacks do is to line up those that have messages; they are
+ * handed out, in place, by peal_inbox_receive().
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../reactor/internal.h"
+#include "../ring/endpoint.h"
+#include "inbox_wire.h"
+#include "internal.h"
+
+#define MS UINT64_C(1000000)
+/* Messages between two looks at those who were idle. */
+#define LOOK_EACH 64u
+
+static struct peal_inbox_sender *sender_of(struct peal_channel *ch)
+{
+	return (struct peal_inbox_sender *)(void *)ch; /* its first member */
+}
+
+static struct peal_inbox_sender *sender_in(struct peal_link *link)
+{
+	return (struct peal_inbox_sender
+			*)(void *)((char *)link -
+				   offsetof(struct peal_inbox_sender, link));
+}
+
+static void line_up(struct peal_inbox *inbox, struct peal_inbox_sender *s)
+{
+	if (peal_link_empty(&s->link))
+		peal_link_append(&inbox->ready, &s->link);
+}
+
+/* -- stamps */
+
+/*
+ * A sender could claim that its messages are old, and be first for ever. But a
+ * message can not be older than the moment at which we released what lay in
+ * its place before; that is known to within two laps of the ring.
+ */
+static void mark_lap(struct peal_inbox_sender *s)
+{
+	const struct peal_end *end = &s->channel.receiver.end;
+	uint64_t lap = end->here & ~end->mask;
+
+	if (s->began[1] && lap == s->lap)
+		return;
+	s->lap = lap;
+	s->began[0] = s->began[1];
+	s->began[1] = peal_now();
+}
+
+/* @return false: it has none, though it should */
+static bool read_stamp(struct peal_inbox_sender *s)
+{
+	uint64_t stamp;
+
+	if (s->next.size < sizeof(stamp))
+		return false;
+	memcpy(&stamp, s->next.data, sizeof(stamp));
+	mark_lap(s);
+	if (stamp < s->began[0])
+		stamp = s->began[0];
+	if (stamp > s->stamp)
+		s->stamp = stamp;
+	return true;
+}
+
+/* -- one sender's messages */
+
+/* Has it a message? One that breaks the rules has none, and will be closed. */
+static bool look(struct peal_inbox *inbox, struct peal_inbox_sender *s)
+{
+	if (s->found)
+		return true;
+	if (peal_message_peek(&s->channel.receiver, &s->next) <= 0)
+		return false;
+	if (inbox->options.oldest && !read_stamp(s)) {
+		peal_end_break(&s->channel.receiver.end);
+		return false;
+	}
+	s->found = true;
+	return true;
+}
+
+static int hand_out(struct peal_inbox *inbox, struct peal_inbox_sender *s,
+		    struct peal_letter *letter)
+{
+	size_t skip = inbox->options.oldest ? sizeof(s->stamp) : 0;
+
+	*letter = (struct peal_letter){
+		.data = (const char *)s->next.data + skip,
+		.size = s->next.size - skip,
+		.kind = s->next.kind,
+		.stamp = skip ? s->stamp : 0,
+		.from = &s->channel,
+	};
+	inbox->lent = s;
+	return 1;
+}
+
+/* -- whose turn it is */
+
+static struct peal_inbox_sender *next_in_line(struct peal_inbox *inbox)
+{
+	while (!peal_link_empty(&inbox->ready)) {
+		struct peal_link *link = inbox->ready.next;
+
+		peal_link_remove(link);
+		if (look(inbox, sender_in(link))) {
+			peal_link_append(&inbox->ready, link);
+			return sender_in(link);
+		}
+	}
+	return NULL;
+}
+
+/* Of all, not only of those that have rung: an older one may just have come. */
+static struct peal_inbox_sender *oldest(struct peal_inbox *inbox)
+{
+	struct peal_inbox_sender *found = NULL;
+
+	for (size_t i = 0; i < inbox->options.n_senders; i++) {
+		struct peal_inbox_sender *s = &inbox->options.senders[i];
+
+		if (s->channel.in.mem.base && s->link.next && look(inbox, s) &&
+		    (!found || s->stamp < found->stamp))
+			found = s;
+	}
+	return found;
+}
+
+static struct peal_inbox_sender *whose_turn(struct peal_inbox *inbox)
+{
+	struct peal_inbox_sender *first = inbox->first;
+
+	inbox->first = NULL;
+	if (first) /* it was too large to be read */
+		return first;
+	return inbox->options.oldest ? oldest(inbox) : next_in_line(inbox);
+}
+
+/* -- channels */
+
+static struct peal_channel *admit(const struct peal_hello *hello,
+				  const struct peal_peer *peer,
+				  const char **why, void *user)
+{
+	struct peal_inbox *inbox = user;
+	const struct peal_inbox_options *o = &inbox->options;
+
+	if (o->admit && !o->admit(hello, peer, why, o->user))
+		return NULL;
+	for (size_t i = 0; i < o->n_senders; i++)
+		if (o->senders[i].channel.state == PEAL_CHANNEL_UNUSED)
+			return &o->senders[i].channel;
+	*why = "all places of the inbox are taken";
+	return NULL;
+}
+
+static void on_open(struct peal_channel *ch, void *user)
+{
+	struct peal_inbox_sender *s = sender_of(ch);
+	struct peal_inbox *inbox = user;
+
+	s->found = false;
+	s->stamp = s->lap = s->began[0] = s->began[1] = 0;
+	peal_link_init(&s->link);
+	if (inbox->options.on_joined)
+		inbox->options.on_joined(ch, inbox->options.user);
+}
+
+/* @return false: the inbox was closed meanwhile */
+static bool tell(struct peal_inbox *inbox)
+{
+	struct peal_reactor *loop = inbox->loop;
+	struct peal_source *listener = &inbox->server.listener;
+	uint64_t token = peal_source_token(listener);
+
+	if (!inbox->options.on_messages || inbox->telling)
+		return true;
+	inbox->telling = true;
+	inbox->options.on_messages(inbox, inbox->options.user);
+	if (!peal_reactor_here(loop) ||
+	    peal_source_find(loop, token) != listener)
+		return false;
+	inbox->telling = false;
+	return true;
+}
+
+static long on_readable(struct peal_channel *ch, void *user)
+{
+	struct peal_inbox_sender *s = sender_of(ch);
+	struct peal_inbox *inbox = user;
+
+	if (!look(inbox, s))
+		return PEAL_DONE; /* taken already, or not to be had */
+	line_up(inbox, s);
+	if (!tell(inbox))
+		return PEAL_DONE;
+	/* On a loop that is not ours we ask for turns, as long as messages are
+	 * left. On our own they are in line here; but what is left at the end
+	 * of a stream would be dropped. */
+	if (inbox->options.on_messages || ch->receiver.end.ended)
+		return look(inbox, s) ? PEAL_MORE : PEAL_DONE;
+	return PEAL_DONE;
+}
+
+static void on_closed(struct peal_channel *ch, int reason, void *user)
+{
+	struct peal_inbox_sender *s = sender_of(ch);
+	struct peal_inbox *inbox = user;
+	bool joined = s->link.next;
+
+	if (joined)
+		peal_link_remove(&s->link);
+	s->link.next = NULL;
+	if (inbox->lent == s)
+		inbox->lent = NULL;
+	if (inbox->first == s)
+		inbox->first = NULL;
+	if (joined && inbox->options.on_left)
+		inbox->options.on_left(ch, reason, inbox->options.user);
+}
+
+/* -- the inbox */
+
+int peal_inbox_open(struct peal_inbox *inbox, const char *address,
+		    const struct peal_inbox_options *options)
+{
+	struct peal_service service = {
+		.accept = { .role = PEAL_SENDER, .item_size = 8 },
+		.admit = admit,
+		.callbacks = { .on_open = on_open,
+			       .on_readable = on_readable,
+			       .on_closed = on_closed,
+			       .user = inbox },
+		.mode = options->mode,
+		.max_bytes = options->max_bytes,
+		.max_channels = (unsigned)options->n_senders,
+		.max_per_uid = options->max_per_uid,
+	};
+	int ret = peal_inbox_tag(service.accept.tag, options->tag,
+				 options->oldest);
+
+	memset(inbox, 0, sizeof(*inbox));
+	if (!options->senders || !options->n_senders ||
+	    (!options->loop && !options->slots))
+		return -EINVAL;
+	if (ret < 0)
+		return ret;
+	inbox->options = *options;
+	inbox->loop = options->loop ? options->loop : &inbox->own;
+	peal_link_init(&inbox->ready);
+	memset(options->senders, 0,
+	       options->n_senders * sizeof(*options->senders));
+	if (!options->loop)
+		ret = peal_reactor_init(&inbox->own, options->slots,
+					options->n_slots);
+	if (ret == 0)
+		ret = peal_server_listen(&inbox->server, inbox->loop, address,
+					 &service);
+	if (ret < 0) {
+		peal_reactor_finish(&inbox->own);
+		memset(inbox, 0, sizeof(*inbox));
+	}
+	return ret;
+}
+
+void peal_inbox_close(struct peal_inbox *inbox)
+{
+	peal_server_finish(&inbox->server);
+	peal_reactor_finish(&inbox->own);
+	memset(inbox, 0, sizeof(*inbox));
+}
+
+/* -- receiving */
+
+static int check(const struct peal_inbox *inbox, int timeout_ms)
+{
+	if (!inbox->loop)
+		return -EBADF;
+	if (!peal_reactor_here(inbox->loop))
+		return -ECHILD;
+	if (inbox->lent)
+		return -EBUSY;
+	return inbox->options.loop && timeout_ms != 0 ? -EINVAL : 0;
+}
+
+static int left_ms(uint64_t deadline)
+{
+	uint64_t now = peal_now();
+
+	if (deadline == UINT64_MAX)
+		return -1;
+	return now < deadline ? (int)((deadline - now + MS - 1) / MS) : 0;
+}
+
+/* The reactor's turn: those who were idle may have something. */
+static int look_around(struct peal_inbox *inbox, int timeout_ms)
+{
+	if (inbox->options.loop)
+		return 0;
+	return peal_reactor_run_once(&inbox->own, timeout_ms);
+}
+
+/* For a loop that watches our fd it stays readable while there is work. */
+static void stay_readable(struct peal_inbox *inbox)
+{
+	if (!inbox->polled || peal_link_empty(&inbox->ready))
+		return;
+	/* Written anew, for those who watch edge-triggered. */
+	__atomic_store_n(&inbox->own.awoken, false, __ATOMIC_SEQ_CST);
+	peal_reactor_kick(&inbox->own);
+}
+
+int peal_inbox_receive(struct peal_inbox *inbox, int timeout_ms,
+		       struct peal_letter *letter)
+{
+	int ret = check(inbox, timeout_ms);
+	uint64_t deadline = UINT64_MAX;
+	bool last = timeout_ms == 0;
+
+	if (ret == 0 && ++inbox->taken % LOOK_EACH == 0)
+		ret = look_around(inbox, 0);
+	if (ret < 0)
+		return ret;
+	if (timeout_ms > 0)
+		deadline = peal_time_add(peal_now(), (uint64_t)timeout_ms * MS);
+	for (;;) {
+		struct peal_inbox_sender *s = whose_turn(inbox);
+
+		if (s) {
+			stay_readable(inbox);
+			return hand_out(inbox, s, letter);
+		}
+		/* What the reactor was woken for an earlier look may have
+		 * taken back. */
+		if (__atomic_load_n(&inbox->woken, __ATOMIC_SEQ_CST))
+			last = true;
+		ret = look_around(inbox, last ? 0 : left_ms(deadline));
+		if (ret < 0)
+			return ret;
+		s = whose_turn(inbox);
+		if (s) {
+			stay_readable(inbox);
+			return hand_out(inbox, s, letter);
+		}
+		if (__atomic_exchange_n(&inbox->woken, false,
+					__ATOMIC_SEQ_CST) ||
+		    last)
+			return -ETIMEDOUT;
+		last = deadline != UINT64_MAX && peal_now() >= deadline;
+	}
+}
+
+int peal_inbox_release(struct peal_inbox *inbox,
+		       const struct peal_letter *letter)
+{
+	struct peal_inbox_sender *s = inbox->lent;
+
+	if (!s || letter->from != &s->channel)
+		return -EINVAL;
+	if (!peal_reactor_here(inbox->loop))
+		return -ECHILD; /* the ring is the parent's as well */
+	inbox->lent = NULL;
+	s->found = false;
+	/* At once: what was given back does not come again, come what may. */
+	peal_message_release(&s->channel.receiver, &s->next);
+	return 0;
+}
+
+int peal_inbox_read(struct peal_inbox *inbox, int timeout_ms, void *data,
+		    size_t size, struct peal_letter *letter)
+{
+	struct peal_letter l;
+	int ret = peal_inbox_receive(inbox, timeout_ms, &l);
+
+	if (ret <= 0)
+		return ret;
+	if (l.size > size) {
+		inbox->first = inbox->lent;
+		inbox->lent = NULL;
+		letter->size = l.size;
+		return -EMSGSIZE;
+	}
+	if (l.size > 0)
+		memcpy(data, l.data, l.size);
+	peal_inbox_release(inbox, &l);
+	*letter = l;
+	letter->data = data;
+	return 1;
+}
+
+void peal_inbox_wake(struct peal_inbox *inbox)
+{
+	if (!inbox->loop)
+		return;
+	__atomic_store_n(&inbox->woken, true, __ATOMIC_SEQ_CST);
+	peal_reactor_wake(inbox->loop);
+}
+
+int peal_inbox_fd(struct peal_inbox *inbox)
+{
+	if (inbox->options.loop || !inbox->loop)
+		return -1;
+	inbox->polled = true;
+	stay_readable(inbox);
+	return peal_reactor_fd(&inbox->own);
+}
+
+void peal_inbox_stats(const struct peal_inbox *inbox,
+		      struct peal_server_stats *stats)
+{
+	memset(stats, 0, sizeof(*stats));
+	if (inbox->loop)
+		peal_server_stats(&inbox->server, stats);
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_INBOX_H
+#define PEAL_INBOX_H
+/**
+ * @file
+ * An inbox: one name, any number of processes that send messages to it, one
+ * receiver. Each sender has a ring of its own, so none can hold up or harm the
+ * others; one that dies in the midst of a message takes nothing with it.
+ *
+ *	// the receiver
+ *	static struct peal_inbox_sender senders[16];
+ *	static struct peal_slot slots[PEAL_INBOX_SLOTS(16)];
+ *	struct peal_inbox inbox;
+ *	struct peal_letter letter;
+ *
+ *	peal_inbox_open(&inbox, "/run/log", &(struct peal_inbox_options){
+ *		.senders = senders, .n_senders = 16,
+ *		.slots = slots, .n_slots = PEAL_INBOX_SLOTS(16) });
+ *	while (peal_inbox_receive(&inbox, -1, &letter) > 0) {
+ *		log_it(letter.from->hello.name, letter.data, letter.size);
+ *		peal_inbox_release(&inbox, &letter);
+ *	}
+ *
+ *	// a sender
+ *	struct peal_outbox out;
+ *
+ *	peal_outbox_open(&out, "/run/log", "cellist", NULL, 0, 1000);
+ *	peal_outbox_send(&out, 0, "hello", 5, -1);
+ *	peal_outbox_close(&out, 1000);
+ *
+ * What is promised
+ * - Messages of one sender come in order, each once; after the receiver was
+ *   killed those that it had found and not released come again.
+ * - Senders take turns, a message each; one that has been idle waits for 64
+ *   messages of others at most. Or the oldest comes first, where that is asked
+ *   for.
+ * - What a sender has published arrives, even if it was killed. A sender whose
+ *   receiver died connects again by itself, in any call that waits or sends,
+ *   and carries over what was not released.
+ * - Nobody is blocked by anybody: no lock is shared, and what a sender writes
+ *   is checked before it is used (SECURITY.md).
+ *
+ * Caveats
+ * - The receiver and each sender are for one thread at a time, and not for
+ *   children after fork(2).
+ * - A message that is sent within 100 ms of the receiver's death waits for the
+ *   next call of its sender, such as peal_outbox_close().
+ * - A message is shared with its sender until it is released: if you do not
+ *   trust it, copy before you judge.
+ * - Those in the inbox when peal_inbox_close() is called stay with their
+ *   senders, which carry them to the next receiver at this address.
+ */
+#include <peal/channel.h>
+#include <peal/message.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+struct peal_inbox;
+
+/** Storage for one sender at a time. Private; start with 0. */
+struct peal_inbox_sender {
+	struct peal_channel channel;
+	struct peal_link link;	  /* among those that have messages */
+	struct peal_message next; /* if `found`: to be handed out */
+	bool found;
+	uint64_t stamp;		/* no message from now on is older */
+	uint64_t lap, began[2]; /* times, see inbox.c */
+};
+
+/** A message in an inbox. */
+struct peal_letter {
+	const void *data; /**< aligned to 8 bytes; yours until it is released */
+	size_t size;	  /**< bytes */
+	uint32_t kind;	  /**< as its sender says */
+	uint64_t stamp;	  /**< with `oldest`: ns of CLOCK_MONOTONIC, or 0 */
+	/** Who sent it: from->peer, from->hello.name; as long as `data`. */
+	const struct peal_channel *from;
+};
+
+/** How an inbox is to be. 0 or NULL says: as usual. */
+struct peal_inbox_options {
+	struct peal_inbox_sender *senders; /**< storage, kept by you */
+	size_t n_senders;		   /**< at the same time */
+	struct peal_slot *slots; /**< without `loop`: PEAL_INBOX_SLOTS() */
+	size_t n_slots;
+	/**
+	 * A reactor of yours to serve it on, with PEAL_INBOX_SLOTS() free
+	 * slots. Then nothing waits: take what is there with a timeout of 0.
+	 */
+	struct peal_reactor *loop;
+	/**
+	 * With `loop`: there are messages. Take some or all, and release them
+	 * before you return; it is called again for those that you leave.
+	 */
+	void (*on_messages)(struct peal_inbox *inbox, void *user);
+	/** A sender has come, or gone, all of its messages having been taken;
+	 * `reason` as for a channel's on_closed. */
+	void (*on_joined)(const struct peal_channel *from, void *user);
+	void (*on_left)(const struct peal_channel *from, int reason,
+			void *user);
+	/** Decide about a sender; `why` as for a service's admit. */
+	bool (*admit)(const struct peal_hello *hello,
+		      const struct peal_peer *peer, const char **why,
+		      void *user);
+	void *user;
+	bool oldest;	  /**< the oldest first; senders stamp their messages */
+	char tag[48];	  /**< what the messages are, such as "log/1" */
+	mode_t mode;	  /**< of the path, 0600 */
+	size_t max_bytes; /**< of a sender's ring (64 MiB) */
+	unsigned max_per_uid; /**< senders of one user (no limit) */
+};
+
+/** Slots of a reactor for an inbox of n senders. */
+#define PEAL_INBOX_SLOTS(n) (PEAL_SERVER_SLOTS + PEAL_CHANNEL_SLOTS * (n))
+
+/** An inbox. Every field is private. */
+struct peal_inbox {
+	struct peal_inbox_options options;
+	struct peal_server server;
+	struct peal_reactor own, *loop;
+	struct peal_link ready;
+	struct peal_inbox_sender *lent;	 /* whose message the user has */
+	struct peal_inbox_sender *first; /* whose message was too large */
+	unsigned taken;
+	bool telling, woken, polled;
+};
+
+/**
+ * Open an inbox at an address (see channel.h).
+ * @param inbox    filled in on success, all zero on failure; must not move
+ * @param options  copied; senders, and slots or a loop, are needed
+ * @return         0, -EINVAL no storage, the errors of peal_server_listen() and
+ *                 peal_reactor_init()
+ */
+int peal_inbox_open(struct peal_inbox *inbox, const char *address,
+		    const struct peal_inbox_options *options);
+
+/**
+ * Take the next message, in place.
+ * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0 to look;
+ *                    with a loop of yours only 0
+ * @param letter      filled in if there is one
+ * @return            1, -ETIMEDOUT there is none, -EBUSY you have one that is
+ *                    not released, -EINVAL, -EBADF not open, -ECHILD, or an
+ *                    error of epoll_wait(2)
+ * It is yours until peal_inbox_release(), one at a time. A signal handler can
+ * end the wait with peal_inbox_wake().
+ */
+int peal_inbox_receive(struct peal_inbox *inbox, int timeout_ms,
+		       struct peal_letter *letter);
+
+/** Give the message back to its sender. @return 0, -EINVAL it is not yours,
+ * -ECHILD */
+int peal_inbox_release(struct peal_inbox *inbox,
+		       const struct peal_letter *letter);
+
+/**
+ * Take the next message, copied out.
+ * @param size    bytes of data
+ * @param letter  filled in, `data` being yours and `from` valid until the next
+ *                call for this inbox
+ * @return        1, the errors of peal_inbox_receive(), or -EMSGSIZE it is
+ *                larger: its size is in letter->size, and it is the next one
+ */
+int peal_inbox_read(struct peal_inbox *inbox, int timeout_ms, void *data,
+		    size_t size, struct peal_letter *letter);
+
+/** Let peal_inbox_receive() return -ETIMEDOUT. From any thread or handler. */
+void peal_inbox_wake(struct peal_inbox *inbox);
+
+/**
+ * For loops that are not ours: an fd that is readable if there is something to
+ * do; then call peal_inbox_receive() with 0 until it says -ETIMEDOUT.
+ * @return  -1 with a loop of yours
+ */
+int peal_inbox_fd(struct peal_inbox *inbox);
+
+/** Read the counts of its server: senders are its channels. */
+void peal_inbox_stats(const struct peal_inbox *inbox,
+		      struct peal_server_stats *stats);
+
+/** Close it. May be called twice, and with an inbox that is all zero. */
+void peal_inbox_close(struct peal_inbox *inbox);
+
+/* -- senders */
+
+/** A sender's side. */
+struct peal_outbox {
+	struct peal_channel
+		channel;  /**< ro: its sender is for message.h, too */
+	bool stamped;	  /* private */
+	uint64_t checked; /* private */
+};
+
+/**
+ * Connect to an inbox.
+ * @param out         filled in on success; otherwise all zero but for the text
+ *                    in out->channel.text
+ * @param name        who you are, at most 63 bytes, or NULL
+ * @param bytes       of messages on their way, at least; 0: 64 KiB. The largest
+ *                    message is 8 to 16 bytes smaller.
+ * @param tag         what the messages are, or NULL: the inbox's must be alike
+ * @param timeout_ms  milliseconds, -1 for ever
+ * @return            0, -EINVAL, -ENAMETOOLONG, or the errors of peal_connect()
+ */
+int peal_outbox_open(struct peal_outbox *out, const char *address,
+		     const char *name, const char *tag, size_t bytes,
+		     int timeout_ms);
+
+/** @return bytes of the largest message, 0 if it is closed */
+size_t peal_outbox_max(const struct peal_outbox *out);
+
+/**
+ * Find room for a message, to be filled in place.
+ * @param size        bytes
+ * @param timeout_ms  milliseconds, -1 for ever, 0 to look
+ * @param room        address of a pointer: aligned to 8 bytes
+ * @return            1, -ETIMEDOUT there is none, -EMSGSIZE larger than
+ *                    peal_outbox_max(), -EPIPE it was closed, -EPROTO, or what
+ *                    connecting again has failed with for good
+ * It is yours until peal_outbox_commit() or the next call for this outbox.
+ */
+int peal_outbox_reserve(struct peal_outbox *out, size_t size, int timeout_ms,
+			void *room);
+
+/**
+ * Send what was reserved.
+ * @param size  bytes, 0 to what was reserved
+ * @return      0, -EINVAL more than that, or nothing was reserved
+ */
+int peal_outbox_commit(struct peal_outbox *out, uint32_t kind, size_t size);
+
+/**
+ * Send a message.
+ * @return  0, or the errors of peal_outbox_reserve(): it was not sent
+ */
+int peal_outbox_send(struct peal_outbox *out, uint32_t kind, const void *data,
+		     size_t size, int timeout_ms);
+
+/**
+ * Send a message that must not queue: when the receiver has taken all others of
+ * this sender, and not before.
+ * @return  as peal_outbox_send()
+ */
+int peal_outbox_send_when_empty(struct peal_outbox *out, uint32_t kind,
+				const void *data, size_t size, int timeout_ms);
+
+/** Wait until the receiver has taken all of it. @return 0, or as above */
+int peal_outbox_flush(struct peal_outbox *out, int timeout_ms);
+
+/**
+ * Flush, and close. What was not taken in time still arrives if the receiver is
+ * there. May be called twice, and with one that is all zero.
+ * @return  0, or what peal_outbox_flush() said; it is closed all the same
+ */
+int peal_outbox_close(struct peal_outbox *out, int timeout_ms);
+
+#define peal_outbox_reserve(out, size, timeout_ms, room)                       \
+	peal_outbox_reserve(out, size, timeout_ms, PEAL_SPAN(room))
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif
