@@ -8,6 +8,8 @@
 
 /* Subcommands. Each returns an exit status. */
 int command_demo(int argc, char **argv);
+int command_recv(int argc, char **argv);
+int command_send(int argc, char **argv);
 
 /* A line to stderr: "peal: " and the text. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -16,6 +16,7 @@
 
 #include "command.h"
 #include "demo.h"
+#include "relay.h"
 
 #define SECONDS_MAX 1000000
 /* A memfd, two doorbells and a pidfd. */
@@ -101,20 +102,6 @@ enum {
 	OPTION_JSON
 };
 
-static int explain_option(int option, const char *text)
-{
-	if (option == ':')
-		complain("%s takes a value", text);
-	else if (optopt >= OPTION_SENDERS)
-		complain("%s: this option takes no value", text);
-	else if (optopt != 0)
-		complain("there is no option -%c", optopt);
-	else
-		complain("there is no option %s, or there are several", text);
-	complain("`peal demo --help` lists the options");
-	return EXIT_USAGE;
-}
-
 /* @return 0, an exit status, or -1 where help was asked for */
 static int parse(struct demo *demo, int argc, char **argv)
 {
@@ -145,7 +132,8 @@ static int parse(struct demo *demo, int argc, char **argv)
 			ret = -1;
 			break;
 		default:
-			ret = explain_option(option, argv[optind - 1]);
+			ret = explain_option("demo", option, OPTION_SENDERS,
+					     argv[optind - 1]);
 		}
 	}
 	return ret;

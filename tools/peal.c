@@ -18,6 +18,10 @@ static const struct command commands[] = {
 	{ "demo",
 	  "many processes stream files to one thread, every byte checked",
 	  command_demo },
+	{ "recv", "write what others send: lines, or a stream of bytes",
+	  command_recv },
+	{ "send", "send lines, or a stream of bytes, to `peal recv`",
+	  command_send },
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* peal recv: lines of any number of senders, or the stream of one. */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <peal/inbox.h>
+
+#include "relay.h"
+
+#define SENDERS 64u
+#define SENDERS_MAX 4096u
+/* Of a sender: its socket, its pidfd, its memory, two doorbells. */
+#define FDS_PER_SENDER 5u
+#define FDS_BESIDES 64u
+
+struct receive {
+	const char *name, *tag;
+	char address[ADDRESS_SIZE];
+	size_t bytes;
+	uint64_t senders, count; /* 0: without end */
+	int timeout_ms;
+	bool raw, from, oldest, until_gone, stats;
+
+	struct peal_inbox_sender *places;
+	struct peal_slot *slots;
+	struct peal_inbox inbox;
+	struct meter meter;
+	uint64_t deadline; /* ms, if there is a timeout */
+	uint64_t present;
+	uint32_t next; /* raw: the number of the next message */
+	bool joined;   /* there has been a sender */
+	bool ended;    /* raw: the end of the stream has come */
+	bool lost;     /* a sender died, or left in mid-stream */
+};
+
+static struct peal_inbox *volatile to_wake; /* by the signal handler */
+
+static void wake(void)
+{
+	if (to_wake)
+		peal_inbox_wake(to_wake);
+}
+
+/* -- options */
+
+static void help(void)
+{
+	puts("usage: peal recv [OPTIONS] NAME\n"
+	     "\n"
+	     "Receives what `peal send NAME` sends, and writes it to stdout: "
+	     "lines, of any\n"
+	     "number of senders, or with --raw one stream of bytes.\n"
+	     "\n"
+	     "NAME is an address if it has a `/` (a path) or begins with `@` "
+	     "(an abstract\n"
+	     "name, open to all users); otherwise a socket of that name in\n"
+	     "$XDG_RUNTIME_DIR/peal/ or /tmp/peal-UID/, for this user only.\n"
+	     "\n"
+	     "  --raw          one stream of bytes; ends with it\n"
+	     "  --from         put the sender's name before each line\n"
+	     "  --oldest       the oldest line first, of all senders\n"
+	     "  --count N      end after N lines\n"
+	     "  --one          end after one line\n"
+	     "  --until-gone   end when the senders are gone, once there was "
+	     "one\n"
+	     "  --timeout S    end when nothing has come for S seconds\n"
+	     "  --bytes N      the largest ring that a sender may have "
+	     "(64M)\n"
+	     "  --senders N    how many at the same time (64)\n"
+	     "  --tag TAG      what the messages are; senders must say the "
+	     "same\n"
+	     "  --stats        rates, to stderr\n"
+	     "\n"
+	     "Exit status: 0 done; 1 an error; 2 it was called wrongly; 3 "
+	     "nothing came in\n"
+	     "time; 5 a sender died, or a stream has no end. See peal(1).");
+}
+
+enum {
+	OPTION_RAW = 256,
+	OPTION_FROM,
+	OPTION_OLDEST,
+	OPTION_COUNT,
+	OPTION_ONE,
+	OPTION_UNTIL_GONE,
+	OPTION_TIMEOUT,
+	OPTION_BYTES,
+	OPTION_SENDERS,
+	OPTION_TAG,
+	OPTION_STATS
+};
+
+static const struct option options[] = {
+	{ "raw", no_argument, NULL, OPTION_RAW },
+	{ "from", no_argument, NULL, OPTION_FROM },
+	{ "oldest", no_argument, NULL, OPTION_OLDEST },
+	{ "count", required_argument, NULL, OPTION_COUNT },
+	{ "one", no_argument, NULL, OPTION_ONE },
+	{ "until-gone", no_argument, NULL, OPTION_UNTIL_GONE },
+	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{ "bytes", required_argument, NULL, OPTION_BYTES },
+	{ "senders", required_argument, NULL, OPTION_SENDERS },
+	{ "tag", required_argument, NULL, OPTION_TAG },
+	{ "stats", no_argument, NULL, OPTION_STATS },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int set_option(struct receive *r, int option, const char *text)
+{
+	switch (option) {
+	case OPTION_RAW:
+		r->raw = true;
+		return 0;
+	case OPTION_FROM:
+		r->from = true;
+		return 0;
+	case OPTION_OLDEST:
+		r->oldest = true;
+		return 0;
+	case OPTION_COUNT:
+		return parse_count("--count", optarg, UINT64_MAX, &r->count);
+	case OPTION_ONE:
+		r->count = 1;
+		return 0;
+	case OPTION_UNTIL_GONE:
+		r->until_gone = true;
+		return 0;
+	case OPTION_TIMEOUT:
+		return parse_time("--timeout", optarg, &r->timeout_ms);
+	case OPTION_BYTES:
+		return parse_size("--bytes", optarg, &r->bytes);
+	case OPTION_SENDERS:
+		return parse_count("--senders", optarg, SENDERS_MAX,
+				   &r->senders);
+	case OPTION_TAG:
+		r->tag = optarg;
+		return 0;
+	case OPTION_STATS:
+		r->stats = true;
+		return 0;
+	default:
+		return explain_option("recv", option, OPTION_RAW, text);
+	}
+}
+
+static int check_options(struct receive *r)
+{
+	struct peal_inbox_options o;
+
+	if (r->raw &&
+	    (r->from || r->oldest || r->count || r->until_gone || r->tag)) {
+		complain(
+			"--raw is about one stream, and takes none of --from, "
+			"--oldest, --count, --one, --until-gone and --tag");
+		return EXIT_USAGE;
+	}
+	if (r->raw)
+		r->senders = 1;
+	if (r->tag && strlen(r->tag) >= sizeof(o.tag)) {
+		complain("--tag takes at most %zu bytes", sizeof(o.tag) - 1);
+		return EXIT_USAGE;
+	}
+	return 0;
+}
+
+/* @return 0, an exit status, or -1 where help was asked for */
+static int parse(struct receive *r, int argc, char **argv)
+{
+	int option, ret = 0;
+
+	opterr = 0;
+	while (ret == 0 &&
+	       (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		if (option == 'h') {
+			help();
+			return -1;
+		}
+		ret = set_option(r, option, argv[optind - 1]);
+	}
+	if (ret == 0)
+		ret = parse_name("recv", argc, argv, &r->name);
+	return ret == 0 ? check_options(r) : ret;
+}
+
+/* -- what the senders do */
+
+static void on_joined(const struct peal_channel *from, void *user)
+{
+	struct receive *r = user;
+
+	(void)from;
+	r->joined = true;
+	r->present++;
+}
+
+/* Of somebody else's choice, and on its way to a terminal. */
+static int put_name(char *to, size_t size, const struct peal_channel *from)
+{
+	int n;
+
+	if (from->hello.name[0] == '\0')
+		return snprintf(to, size, "pid %ld", (long)from->peer.pid);
+	n = snprintf(to, size, "%s", from->hello.name);
+	for (int i = 0; i < n; i++)
+		if ((unsigned char)to[i] < ' ' || to[i] == 127)
+			to[i] = '?';
+	return n;
+}
+
+static void on_left(const struct peal_channel *from, int reason, void *user)
+{
+	char name[sizeof(from->hello.name) + 1];
+	struct receive *r = user;
+
+	r->present--;
+	peal_inbox_wake(&r->inbox); /* it may have been the last one */
+	if (reason == 0 && !r->raw)
+		return;
+	if (r->ended)
+		return;
+	r->lost = true;
+	put_name(name, sizeof(name), from);
+	if (r->raw)
+		complain(
+			"the sender has %s before the end of the stream, "
+			"after %llu bytes",
+			reason == 0 ? "stopped" : "died",
+			(unsigned long long)r->meter.bytes);
+	else
+		complain("%s: %s. All that it had sent is here.", name,
+			 reason == -EPIPE ? "the sender died"
+					  : strerror(-reason));
+}
+
+static bool admit(const struct peal_hello *hello, const struct peal_peer *peer,
+		  const char **why, void *user)
+{
+	const struct receive *r = user;
+
+	(void)hello;
+	(void)peer;
+	if (!r->raw || !r->joined)
+		return true;
+	*why = "it receives one stream, and has its sender";
+	return false;
+}
+
+/* -- messages */
+
+/* @return 0, an exit status, or minus the signal to end by */
+static int put(struct iovec *iov, int n)
+{
+	int ret = write_all(STDOUT_FILENO, iov, n);
+
+	if (ret == -EPIPE)
+		return -SIGPIPE;
+	if (ret == 0)
+		return 0;
+	complain("cannot write: %s", strerror(-ret));
+	return EXIT_FAILURE;
+}
+
+static int put_line(struct receive *r, const struct peal_letter *letter)
+{
+	char name[sizeof(letter->from->hello.name) + 2];
+	int n = r->from ? put_name(name, sizeof(name) - 2, letter->from) : 0;
+	struct iovec iov[] = {
+		{ name, 0 },
+		{ (void *)(uintptr_t)letter->data, letter->size },
+		{ (void *)(uintptr_t) "\n", 1 },
+	};
+
+	if (r->from) {
+		memcpy(name + n, ": ", 2);
+		iov[0].iov_len = (size_t)n + 2;
+	}
+	return put(iov, 3);
+}
+
+static int put_chunk(struct receive *r, const struct peal_letter *letter)
+{
+	struct iovec iov = { (void *)(uintptr_t)letter->data, letter->size };
+
+	if (letter->kind != r->next) {
+		complain(
+			"this is the rest of a stream that began with another "
+			"receiver, from number %lu on",
+			(unsigned long)letter->kind);
+		return EXIT_PEER;
+	}
+	r->next++;
+	if (letter->size > 0)
+		return put(&iov, 1);
+	r->ended = true;
+	return 0;
+}
+
+/* What could not be written stays with its sender. */
+static int take(struct receive *r, const struct peal_letter *letter)
+{
+	int ret = r->raw ? put_chunk(r, letter) : put_line(r, letter);
+
+	if (ret != 0)
+		return ret;
+	if (!r->ended)
+		meter_count(&r->meter, letter->size);
+	peal_inbox_release(&r->inbox, letter);
+	if (r->timeout_ms >= 0)
+		r->deadline = meter_now() + (uint64_t)r->timeout_ms;
+	return 0;
+}
+
+/* -- the loop */
+
+static bool is_over(const struct receive *r)
+{
+	if (r->raw)
+		return r->ended || r->lost;
+	if (r->count && r->meter.messages >= r->count)
+		return true;
+	return r->until_gone && r->joined && r->present == 0;
+}
+
+static int wait_ms(const struct receive *r)
+{
+	int ms = meter_ms(&r->meter);
+	uint64_t now, left;
+
+	if (r->timeout_ms < 0)
+		return ms;
+	now = meter_now();
+	left = now < r->deadline ? r->deadline - now : 0;
+	return ms >= 0 && (uint64_t)ms < left ? ms : (int)left;
+}
+
+static bool timed_out(const struct receive *r)
+{
+	return r->timeout_ms >= 0 && meter_now() >= r->deadline;
+}
+
+static int no_more(const struct receive *r)
+{
+	complain("nothing has come for %g seconds",
+		 (double)r->timeout_ms / 1000);
+	return EXIT_TIMEOUT;
+}
+
+/* @return an exit status, or minus the signal to end by */
+static int receive(struct receive *r)
+{
+	r->deadline = meter_now() + (uint64_t)r->timeout_ms;
+	while (!is_over(r)) {
+		struct peal_letter letter;
+		int ret;
+
+		if (stop_asked())
+			return -SIGTERM;
+		ret = peal_inbox_receive(&r->inbox, wait_ms(r), &letter);
+		if (ret > 0) {
+			ret = take(r, &letter);
+			if (ret != 0)
+				return ret;
+			continue;
+		}
+		if (ret != -ETIMEDOUT) {
+			complain("cannot receive: %s", strerror(-ret));
+			return EXIT_FAILURE;
+		}
+		meter_tick(&r->meter);
+		if (!is_over(r) && timed_out(r))
+			return no_more(r);
+	}
+	return r->lost ? EXIT_PEER : EXIT_SUCCESS;
+}
+
+/* -- begin and end */
+
+static void allow_fds(uint64_t senders)
+{
+	rlim_t needed = senders * FDS_PER_SENDER + FDS_BESIDES;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)
+		return;
+	limit.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int explain_open(const struct receive *r, int error)
+{
+	if (error == -EADDRINUSE)
+		complain("somebody receives at %s already", r->address);
+	else if (error == -EEXIST)
+		complain("%s is there already, and no socket", r->address);
+	else
+		complain("cannot receive at %s: %s", r->address,
+			 strerror(-error));
+	return EXIT_FAILURE;
+}
+
+static int open_inbox(struct receive *r)
+{
+	size_t n_slots = PEAL_INBOX_SLOTS(r->senders);
+	/* The pages that describe a ring are allowed as well. */
+	size_t pages = 4 * (size_t)sysconf(_SC_PAGESIZE);
+	struct peal_inbox_options o = {
+		.n_senders = r->senders,
+		.n_slots = n_slots,
+		.on_joined = on_joined,
+		.on_left = on_left,
+		.admit = admit,
+		.user = r,
+		.oldest = r->oldest,
+		.max_bytes = r->bytes ? r->bytes + pages : 0,
+	};
+	int ret;
+
+	allow_fds(r->senders);
+	strcpy(o.tag, r->raw ? RAW_TAG : r->tag ? r->tag : "");
+	o.senders = r->places = calloc(r->senders, sizeof(*r->places));
+	o.slots = r->slots = calloc(n_slots, sizeof(*r->slots));
+	if (!r->places || !r->slots)
+		return explain_open(r, -ENOMEM);
+	ret = peal_inbox_open(&r->inbox, r->address, &o);
+	if (ret < 0)
+		return explain_open(r, ret);
+	to_wake = &r->inbox;
+	ret = stop_catch(wake);
+	return ret < 0 ? explain_open(r, ret) : 0;
+}
+
+int command_recv(int argc, char **argv)
+{
+	static struct receive r = { .senders = SENDERS, .timeout_ms = -1 };
+	int ret = parse(&r, argc, argv);
+
+	if (ret == 0)
+		ret = address_of(r.name, r.address);
+	if (ret != 0)
+		return ret < 0 ? EXIT_SUCCESS : ret;
+	if (address_check(r.name, r.address, true) < 0)
+		return EXIT_FAILURE;
+	ret = open_inbox(&r);
+	if (ret == 0) {
+		meter_begin(&r.meter, r.stats);
+		ret = receive(&r);
+		meter_end(&r.meter);
+	}
+	to_wake = NULL;
+	peal_inbox_close(&r.inbox);
+	free(r.places);
+	free(r.slots);
+	return ret < 0 ? stop_die(-ret) : ret;
+}

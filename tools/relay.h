@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_TOOLS_RELAY_H
+#define PEAL_TOOLS_RELAY_H
+/* What `peal recv` and `peal send` have in common. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "command.h"
+
+/* Exit statuses, besides EXIT_SUCCESS, EXIT_FAILURE and EXIT_USAGE. */
+#define EXIT_TIMEOUT 3 /* --timeout or --linger is over */
+#define EXIT_REFUSED 4 /* by the receiver, or by the kernel */
+#define EXIT_PEER 5    /* the other side died, or left in mid-stream */
+
+/* What a raw stream is, as a tag. Its messages are numbered by their kind, from
+ * 0, modulo 2^32; one of size 0 is the end. */
+#define RAW_TAG "stream/1"
+
+#define ADDRESS_SIZE 108
+
+/* -- options.c: each complains, and returns 0 or EXIT_USAGE */
+
+/* Bytes, with k, M or G for powers of 1024. */
+int parse_size(const char *option, const char *text, size_t *size);
+/* Seconds, fractions allowed, as milliseconds. */
+int parse_time(const char *option, const char *text, int *ms);
+int parse_count(const char *option, const char *text, uint64_t most,
+		uint64_t *count);
+/* NAME, and nothing else, is left. */
+int parse_name(const char *command, int argc, char **argv, const char **name);
+/* Of getopt_long(3): what is wrong. `first` is the first of the long ones. */
+int explain_option(const char *command, int option, int first,
+		   const char *text);
+
+/* -- address.c */
+
+/*
+ * The address that a name stands for.
+ * @return 0 or EXIT_USAGE
+ */
+int address_of(const char *name, char *address);
+
+/*
+ * Is the folder of an address_of() ours alone? One that is not made for names
+ * is nobody's business.
+ * @param make  make it where it is not there
+ * @return      0, -ENOENT, or -EPERM, having complained
+ */
+int address_check(const char *name, const char *address, bool make);
+
+/* -- stop.c */
+
+/* From now on SIGINT and SIGTERM ask to stop, once: a second one kills. SIGPIPE
+ * is an error of write(2). `on_stop` is called in the handler. */
+int stop_catch(void (*on_stop)(void));
+bool stop_asked(void);
+/* An fd that is readable once it was asked. */
+int stop_fd(void);
+/* Die as the signal would have us die, or by this one. */
+int stop_die(int signal);
+
+/* Write it all. @return 0 or -errno */
+int write_all(int fd, struct iovec *iov, int n);
+
+/* -- meter.c */
+
+/* Shows rates on stderr: in place on a terminal, else once at the end. */
+struct meter {
+	bool on, terminal;
+	uint64_t messages, bytes;
+	/* when it began, was shown last, and what it counted then */
+	uint64_t began, shown, shown_messages, shown_bytes;
+};
+
+uint64_t meter_now(void); /* ms */
+void meter_begin(struct meter *m, bool on);
+void meter_count(struct meter *m, size_t bytes);
+/* To be called now and then while nothing is counted. */
+void meter_tick(struct meter *m);
+/* How long to sleep at most, in ms, or -1. */
+int meter_ms(const struct meter *m);
+void meter_end(struct meter *m);
+
+#endif
