@@ -543,6 +543,17 @@ void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats)
 }
 
 /*
+ * Whoever was here before may have died after it crossed the position that the
+ * peer waits for, or left, and before it rang.
+ */
+static bool owes_bell(const struct peal_end *end)
+{
+	return load_relaxed(end->state) != PEAL_STATE_OPEN ||
+	       (end->here != 0 && end->here - load_relaxed(end->peer_wake) <
+					  end->capacity - peal_end_known(end));
+}
+
+/*
  * The own shared words are read here for the first and last time: what this
  * end has published lives in private memory from now on.
  */
@@ -583,6 +594,8 @@ int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 	e.limit = load_acquire(e.peer_position) + e.bias;
 	if (peal_end_known(&e) > e.capacity)
 		return -EPROTO;
+	if (owes_bell(&e))
+		peal_doorbell_ring(&e.rings);
 	if (load_relaxed(e.state) != PEAL_STATE_OPEN)
 		return -EPIPE;
 	/* Unarmed: the peer has reached this position already. */

@@ -164,7 +164,8 @@ int peal_ring_open(struct peal_ring *ring, const struct peal_geometry *geometry,
 
 /**
  * Become the sender of a ring: a new one, or one whose sender is gone, whose
- * position is taken up where it was published last.
+ * position is taken up where it was published last. The receiver is rung if the
+ * one before may have died before it did so.
  * @param tx     filled in on success, untouched on failure
  * @param data   the bell that the receiver waits on, or NULL: it polls
  * @param space  the bell to wait on for room, or NULL: you poll
@@ -330,7 +331,8 @@ void peal_sender_stats(const struct peal_sender *tx,
 
 /**
  * Become the receiver of a ring: a new one, or one whose receiver is gone, from
- * what was released last.
+ * what was released last. The sender is rung if the one before may have died
+ * before it did so.
  * @param rx     filled in on success, untouched on failure
  * @param data   the bell to wait on for items, or NULL: you poll
  * @param space  the bell that the sender waits on, or NULL: it polls

@@ -376,12 +376,40 @@ TEST(attach_stores_an_unarmed_wake_position)
 	get_numbers(&p.rx, 1, 3);
 	CHECK(peal_receiver_arm(&p.rx));
 	CHECK_EQ(peal_receiver_attach(&p.rx, &p.ring, &p.data, &p.space), 0);
+	(void)rings(&p.space); /* for the one before */
 	put_numbers(&p.tx, 4, 8);
 	CHECK_EQ(rings(&p.data), 0);
 	CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), 0);
 	CHECK_EQ(peal_sender_attach(&p.tx, &p.ring, &p.data, &p.space), 0);
+	(void)rings(&p.data);
 	get_numbers(&p.rx, 4, 8);
 	CHECK_EQ(rings(&p.space), 0);
+	pair_free(&p);
+}
+
+/* As if it had been killed after it stored its position. */
+TEST(one_that_died_before_it_rang_is_made_good_by_the_next)
+{
+	struct peal_doorbell none = { 0 };
+	struct pair p;
+	int *room;
+
+	pair_make(&p, 8, sizeof(int));
+	CHECK(peal_receiver_arm(&p.rx));
+	CHECK_EQ(peal_sender_attach(&p.tx, &p.ring, &none, &p.space), 0);
+	CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), 8);
+	CHECK_EQ(peal_sender_commit(&p.tx, 1), 0);
+	CHECK_EQ(rings(&p.data), 0);
+	CHECK_EQ(peal_sender_attach(&p.tx, &p.ring, &p.data, &p.space), 0);
+	CHECK_EQ(rings(&p.data), 1);
+
+	CHECK_EQ(peal_sender_put(&p.tx, (int[7]){ 0 }, 7), 7);
+	CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), 0);
+	CHECK_EQ(peal_receiver_attach(&p.rx, &p.ring, &p.data, &none), 0);
+	CHECK_EQ(peal_receiver_release(&p.rx, 1), 0);
+	CHECK_EQ(rings(&p.space), 0);
+	CHECK_EQ(peal_receiver_attach(&p.rx, &p.ring, &p.data, &p.space), 0);
+	CHECK_EQ(rings(&p.space), 1);
 	pair_free(&p);
 }
 

@@ -27,6 +27,14 @@ struct pair {
 	struct peal_page *tx_page, *rx_page;
 };
 
+/* How often a bell was rung since the last look. */
+static inline int rings(const struct peal_doorbell *bell)
+{
+	uint64_t n;
+
+	return read(bell->wait_fd, &n, sizeof(n)) == sizeof(n) ? (int)n : 0;
+}
+
 static inline void pair_attach(struct pair *pair)
 {
 	CHECK_EQ(peal_sender_attach(&pair->tx, &pair->ring, &pair->data,
@@ -35,6 +43,9 @@ static inline void pair_attach(struct pair *pair)
 	CHECK_EQ(peal_receiver_attach(&pair->rx, &pair->ring, &pair->data,
 				      &pair->space),
 		 0);
+	/* Where positions have moved before, the peer may be rung. */
+	rings(&pair->data);
+	rings(&pair->space);
 }
 
 /* An empty ring whose next item has this position. */
@@ -93,14 +104,6 @@ static inline void pair_free(struct pair *pair)
 	peal_doorbell_finish(&pair->space);
 	peal_mem_finish(&pair->mem);
 	free(pair->memory);
-}
-
-/* How often a bell was rung since the last look. */
-static inline int rings(const struct peal_doorbell *bell)
-{
-	uint64_t n;
-
-	return read(bell->wait_fd, &n, sizeof(n)) == sizeof(n) ? (int)n : 0;
 }
 
 /* Put in the n numbers from `first` on; they have to fit. */
