@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What enemies have in common: how far they go along before they strike. */
+#define _GNU_SOURCE
+#include <sys/un.h>
+#include <time.h>
+
+#include <peal/channel.h>
+
+#include "../channel/socket.h"
+#include "hostile.h"
+
+void nap(unsigned us)
+{
+	const struct timespec ts = { .tv_nsec = (long)us * 1000 };
+
+	nanosleep(&ts, NULL);
+}
+
+void until_release(void)
+{
+	while (!flag(&field->release))
+		nap(500);
+}
+
+void struck(void)
+{
+	__atomic_store_n(&field->struck, 1, __ATOMIC_RELEASE);
+	until_release();
+	exit(EXIT_SUCCESS);
+}
+
+void cannot(const char *why)
+{
+	snprintf(field->why, sizeof(field->why), "%s", why);
+	struck();
+}
+
+/* -- connections */
+
+int enemy_try_connect(void)
+{
+	return peal_socket_connect(field->address);
+}
+
+int enemy_connect(void)
+{
+	int fd;
+
+	AWAIT((fd = enemy_try_connect()) >= 0);
+	return fd;
+}
+
+void enemy_send(int fd, const void *packet, size_t size)
+{
+	/* The server may have had enough of it. */
+	send(fd, packet, size, MSG_NOSIGNAL);
+}
+
+int enemy_send_fd(int fd, const void *packet, size_t size, int what)
+{
+	return peal_socket_send(fd, packet, size, &what, 1);
+}
+
+struct peal_wire_hello enemy_hello(enum peal_role role, enum peal_bells bells)
+{
+	struct peal_hello hello = { .role = role,
+				    .bells = bells,
+				    .item_size = 8,
+				    .capacity = 512,
+				    .name = "enemy" };
+	struct peal_wire_hello wire;
+
+	peal_wire_put_hello(&wire, &hello);
+	return wire;
+}
+
+struct peal_wire_ready enemy_ready(void)
+{
+	struct peal_wire_ready ready;
+
+	peal_wire_begin(&ready.start, PEAL_WIRE_READY, 0, NULL);
+	return ready;
+}
+
+/* -- channels */
+
+void enemy_channel(struct peal_channel *ch, enum peal_role role,
+		   enum peal_bells bells)
+{
+	const struct peal_hello hello = { .role = role,
+					  .bells = bells,
+					  .item_size = 8,
+					  .capacity = 512,
+					  .name = "enemy" };
+	uint64_t before = count(&field->opened);
+
+	AWAIT(peal_connect(ch, field->address, &hello, 5000) == 0);
+	AWAIT(count(&field->opened) > before);
+}
+
+static void send_ten(struct peal_channel *ch)
+{
+	struct peal_end *end = &ch->sender.end;
+	uint64_t *items;
+
+	AWAIT(peal_sender_reserve(&ch->sender, 10, &items) >= 10);
+	memset(items, 0x11, 80);
+	peal_sender_commit(&ch->sender, 10);
+	AWAIT(__atomic_load_n(end->peer_position, __ATOMIC_ACQUIRE) ==
+	      end->here);
+}
+
+static void take_ten(struct peal_channel *ch)
+{
+	struct peal_end *end = &ch->receiver.end;
+	const uint64_t *items;
+	uint64_t before;
+
+	AWAIT(peal_receiver_used(&ch->receiver) == (ssize_t)end->capacity);
+	CHECK(peal_receiver_peek(&ch->receiver, &items) > 0);
+	before = *end->peer_position;
+	peal_receiver_release(&ch->receiver, 10);
+	AWAIT(__atomic_load_n(end->peer_position, __ATOMIC_ACQUIRE) ==
+	      before + 10);
+}
+
+void enemy_exchange(struct peal_channel *ch)
+{
+	if (ch->hello.role & PEAL_SENDER)
+		send_ten(ch);
+	if (ch->hello.role & PEAL_RECEIVER)
+		take_ten(ch);
+}
+
+void enemy_ring(struct peal_channel *ch)
+{
+	if (ch->hello.role & PEAL_SENDER)
+		peal_doorbell_ring(&ch->sender.end.rings);
+	if (ch->hello.role & PEAL_RECEIVER)
+		peal_doorbell_ring(&ch->receiver.end.rings);
+}
+
+/* -- half a handshake */
+
+void enemy_grip(struct grip *grip, enum peal_role role, enum peal_bells bells)
+{
+	struct peal_wire_hello hello = enemy_hello(role, bells);
+	const struct peal_wire_ring *ring;
+	int fds[PEAL_FDS], ret;
+
+	memset(grip, 0, sizeof(*grip));
+	grip->socket = enemy_connect();
+	enemy_send(grip->socket, &hello, sizeof(hello));
+	AWAIT((ret = peal_socket_receive_fds(grip->socket, &grip->answer,
+					     sizeof(grip->answer), fds)) !=
+	      -EAGAIN);
+	CHECK_EQ(ret, 0);
+	CHECK_EQ(grip->answer.start.status, 0);
+	ring = &grip->answer.ring[role == PEAL_RECEIVER];
+	grip->memfd = fds[0];
+	grip->bells[0] = fds[1];
+	grip->bells[1] = fds[2];
+	grip->size = ring->head + ring->capacity * ring->item_size;
+	grip->base = mmap(NULL, grip->size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  grip->memfd, 0);
+	CHECK(grip->base != MAP_FAILED);
+}
+
+int enemy_seal(const struct grip *grip, int seals)
+{
+	return fcntl(grip->memfd, F_ADD_SEALS, seals);
+}
+
+void enemy_say_ready(const struct grip *grip)
+{
+	struct peal_wire_ready ready = enemy_ready();
+
+	enemy_send(grip->socket, &ready, sizeof(ready));
+}
+
+void enemy_open(const struct grip *grip)
+{
+	uint64_t before = count(&field->opened);
+
+	if (!(fcntl(grip->memfd, F_GET_SEALS) & F_SEAL_SEAL))
+		CHECK_EQ(enemy_seal(grip, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL),
+			 0);
+	enemy_say_ready(grip);
+	AWAIT(count(&field->opened) > before);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_TESTS_HOSTILE_LIES_H
+#define PEAL_TESTS_HOSTILE_LIES_H
+/* How a hostile server lies to its clients. */
+#include <peal/channel.h>
+
+#include "../channel/leg.h"
+
+#define CAPACITY 512 /* items that the client asks for */
+
+/* All that an answer consists of, for one who lies in one of it. */
+struct lie {
+	struct peal_wire_hello hello; /* what the client asked for */
+	struct peal_leg leg;
+	struct peal_wire_answer answer;
+	size_t size; /* of the packet */
+	int fds[12];
+	int n_fds, times;
+	bool hold; /* say nothing, and stay there */
+};
+
+struct deceit {
+	const char *name;
+	void (*lie)(struct lie *lie);
+	int expect, or_else;
+	enum peal_bells bells;
+};
+
+/* It ends with an empty row. */
+extern const struct deceit hostile_lies[];
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A server that is the enemy. The client, which is the process of the test,
+ * gets an error in time, is left with no fd and no mapping, and goes on to
+ * connect to a server that is honest.
+ */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <peal/channel.h>
+
+#include "../channel/socket.h"
+#include "harness.h"
+#include "hostile_lies.h"
+#include "memory.h"
+
+#define TIMEOUT_MS 300
+
+static char address[64];
+
+/* -- the server */
+
+static void hear_hello(int fd, struct lie *lie)
+{
+	while (recv(fd, &lie->hello, sizeof(lie->hello), 0) < 0)
+		CHECK(errno == EINTR);
+}
+
+static void prepare(struct lie *lie)
+{
+	struct peal_geometry g = { .capacity = CAPACITY, .item_size = 8 };
+
+	memcpy(g.tag, lie->hello.tag, sizeof(g.tag));
+	memcpy(g.name, lie->hello.name, sizeof(g.name));
+	CHECK_EQ(peal_leg_make(&lie->leg, &g, 0, -1), 0);
+	peal_wire_begin(&lie->answer.start, PEAL_WIRE_ANSWER, 0, NULL);
+	lie->answer.bells = PEAL_BELLS_EVENTFD;
+	lie->n_fds = (int)peal_leg_tell(&lie->leg, &lie->answer.ring[0],
+					lie->fds);
+	lie->size = sizeof(lie->answer);
+	lie->times = 1;
+}
+
+static void tell(int fd, const struct lie *lie)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(12 * sizeof(int))];
+	} control = { 0 };
+	char packet[sizeof(lie->answer) + 1] = { 0 };
+	size_t size = (size_t)lie->n_fds * sizeof(int);
+	struct iovec iov = { packet, lie->size };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	memcpy(packet, &lie->answer, sizeof(lie->answer));
+	if (size > 0) {
+		message.msg_control = &control;
+		message.msg_controllen = CMSG_SPACE(size);
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(&control.align), lie->fds, size);
+	}
+	/* The client may have had enough of it. */
+	CHECK(sendmsg(fd, &message, MSG_NOSIGNAL) >= 0 || errno == EPIPE);
+}
+
+struct listening {
+	int fd;
+	const struct deceit *deceit;
+};
+
+/* It lies to all who come, until it is killed. */
+static void deceive(void *arg)
+{
+	const struct listening *l = arg;
+
+	for (;;) {
+		int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+		struct lie lie = { 0 };
+		char byte;
+
+		CHECK(fd >= 0);
+		hear_hello(fd, &lie);
+		prepare(&lie);
+		l->deceit->lie(&lie);
+		for (int i = 0; i < lie.times; i++)
+			tell(fd, &lie);
+		/* It stays until the client has enough. */
+		while ((lie.times > 0 || lie.hold) && recv(fd, &byte, 1, 0) > 0)
+			;
+		close(fd);
+	}
+}
+
+static int listen_at(void)
+{
+	struct sockaddr_un at;
+	socklen_t size;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	snprintf(address, sizeof(address), "@peal-deceit-%d", (int)getpid());
+	CHECK_EQ(peal_socket_address(&at, &size, address), 0);
+	CHECK_EQ(bind(fd, (struct sockaddr *)&at, size), 0);
+	CHECK_EQ(listen(fd, 16), 0);
+	return fd;
+}
+
+static void check_text(const char *text)
+{
+	CHECK(memchr(text, '\0', PEAL_TEXT) != NULL);
+	for (; *text; text++)
+		CHECK((unsigned char)*text >= ' ' && *text != 0x7f);
+}
+
+static void be_deceived(const struct deceit *deceit)
+{
+	const struct peal_hello hello = { .role = PEAL_SENDER,
+					  .bells = deceit->bells,
+					  .item_size = 8,
+					  .capacity = CAPACITY,
+					  .tag = "true/1",
+					  .name = "victim" };
+	int timeout = deceit->expect == -ETIMEDOUT ? TIMEOUT_MS : 10000;
+	struct peal_channel ch;
+	int ret = peal_connect(&ch, address, &hello, timeout);
+
+	check_text(ch.text);
+	if (ret != deceit->expect && ret != deceit->or_else)
+		test_fail(__FILE__, __LINE__, "connect says %d (%s), not %d",
+			  ret, ch.text, deceit->expect);
+	if (ret == 0)
+		peal_channel_finish(&ch);
+}
+
+static void run_deceit(const void *row)
+{
+	const struct deceit *deceit = row;
+	int mappings = count_mappings(), fds;
+	struct listening l = { listen_at(), deceit };
+	pid_t pid = test_fork(deceive, &l);
+
+	close(l.fd);
+	fds = test_count_fds();
+	for (int i = 0; i < 3; i++) {
+		be_deceived(deceit);
+		CHECK_EQ(test_count_fds(), fds);
+		CHECK_EQ(count_mappings(), mappings);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+#define MOST_ROWS 100
+
+__attribute__((constructor)) static void register_deceits(void)
+{
+	static struct test tests[MOST_ROWS];
+	int n = 0;
+
+	for (const struct deceit *d = hostile_lies; d->name; d++, n++) {
+		if (n == MOST_ROWS)
+			abort();
+		tests[n] = (struct test){ .name = d->name,
+					  .run_row = run_deceit,
+					  .row = d,
+					  .file = __FILE__,
+					  .line = __LINE__ };
+		test_register(&tests[n]);
+	}
+}
