@@ -361,19 +361,20 @@ static void check_file(const char *path)
 
 /* What is needed for a while: chords, the socket. */
 struct folder {
-	char path[64], socket[80], chords[CHORDS][80];
+	char path[32], socket[64], chords[CHORDS][64];
 };
 
 static void make_folder(struct folder *folder)
 {
-	strcpy(folder->path, "/tmp/peal-mixer.XXXXXX");
-	if (!mkdtemp(folder->path))
-		err(1, "%s", folder->path);
-	snprintf(folder->socket, sizeof(folder->socket), "%s/socket",
-		 folder->path);
+	char path[] = "/tmp/peal-mixer.XXXXXX";
+
+	if (!mkdtemp(path))
+		err(1, "%s", path);
+	strcpy(folder->path, path);
+	snprintf(folder->socket, sizeof(folder->socket), "%s/socket", path);
 	for (int i = 0; i < CHORDS; i++)
 		snprintf(folder->chords[i], sizeof(folder->chords[i]),
-			 "%s/chord%d.wav", folder->path, i + 1);
+			 "%s/chord%d.wav", path, i + 1);
 }
 
 static void remove_folder(const struct folder *folder)

@@ -84,8 +84,9 @@ void peal_doorbell_finish(struct peal_doorbell *bell);
 int peal_doorbell_ring(const struct peal_doorbell *bell);
 
 /**
- * Take back what was rung so far. Never blocks, even if somebody cleared
- * O_NONBLOCK on an eventfd that is shared.
+ * Take back what was rung so far; of a socket, what a millisecond suffices for.
+ * Never blocks, even if somebody cleared O_NONBLOCK on an eventfd that is
+ * shared.
  * @return  1 it was rung, 0 it was not, -EPIPE nobody can ring it any more,
  *          -EPROTO a socket's packet brought fds along, which are dropped, or
  *          another error of read(2)
