@@ -246,11 +246,12 @@ static double median(double *values, size_t n)
 static void measure(int senders, size_t size, size_t repeats, uint64_t ns)
 {
 	struct run run = { .senders = senders, .size = size, .ns = ns };
-	double *inbox = calloc(3 * repeats, sizeof(*inbox));
-	double *sockets = inbox + repeats, *ratios = sockets + repeats;
+	double *inbox = calloc(3 * repeats, sizeof(*inbox)), *sockets, *ratios;
 
 	if (!inbox)
 		err(1, "memory");
+	sockets = inbox + repeats;
+	ratios = sockets + repeats;
 	for (size_t i = 0; i < repeats; i++) {
 		inbox[i] = run_inbox(&run);
 		sockets[i] = run_sockets(&run);
