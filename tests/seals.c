@@ -133,11 +133,11 @@ static void check_memory(int fd, char *mine, size_t size)
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)getpid(), fd);
 	check_reopen(path, size);
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx",
-		 (unsigned long)mine, (unsigned long)mine + size);
+		 (unsigned long)mine, (unsigned long)(mine + size));
 	check_reopen(path, size);
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx",
 		 (int)getpid(), (unsigned long)mine,
-		 (unsigned long)mine + size);
+		 (unsigned long)(mine + size));
 	check_reopen(path, size);
 	/* What it mapped before is still its own. */
 	mine[size - 1] = 1;
