@@ -8,6 +8,7 @@
  */
 #include <peal/channel.h>
 #include <peal/doorbell.h>
+#include <peal/group.h>
 #include <peal/inbox.h>
 #include <peal/local.h>
 #include <peal/mem.h>

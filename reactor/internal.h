@@ -7,6 +7,7 @@
  *	reactor.c   the reactor, its table of slots, adding and removing
  *	watch.c	    what epoll, or a host, watches; plain fds
  *	rings.c	    senders and receivers: a turn, a verdict, arming, closing
+ *	groups.c    groups of doorbells
  *	storms.c    doorbells that ring too often, rings that are silent
  *	timers.c    the heap behind the timerfd
  *	signals.c   signals and children
@@ -30,6 +31,7 @@ enum peal_kind {
 	PEAL_KIND_CHILD,
 	PEAL_KIND_DEFERRED,
 	PEAL_KIND_QUEUE,
+	PEAL_KIND_GROUP,
 };
 
 #define PEAL_NO_SLOT UINT32_MAX
@@ -187,6 +189,9 @@ int peal_sender_add(struct peal_reactor *loop, struct peal_source *source,
 		    const struct peal_sender_callbacks *callbacks,
 		    struct peal_source *bell);
 
+/* Its bell is one of a group. */
+void peal_ring_leave_group(struct peal_source *source);
+
 /* -- storms.c */
 void peal_ring_trust(struct peal_source *source);
 void peal_ring_rung(struct peal_source *source);
@@ -211,6 +216,15 @@ void peal_timers_program(struct peal_reactor *loop);
 void peal_signal_turn(struct peal_source *source);
 void peal_signal_drop(struct peal_source *source);
 void peal_child_turn(struct peal_source *source);
+
+/* -- groups.c */
+void peal_group_drop(struct peal_source *source);
+void peal_group_arrived(struct peal_source *source);
+/* Let the rings whose bells were rung have their turns. */
+void peal_groups_collect(struct peal_reactor *loop);
+/* From now on the eventfds have to be written, or no more. */
+void peal_groups_sleep(struct peal_reactor *loop, bool asleep);
+bool peal_groups_marked(const struct peal_reactor *loop);
 
 /* -- deferred.c and queue.c */
 void peal_deferred_turn(struct peal_source *source);

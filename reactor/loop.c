@@ -73,6 +73,10 @@ static void arrived(struct peal_reactor *loop, uint64_t token, uint32_t events,
 		return;
 	if (peal_source_is_ring(source))
 		bell_arrived(loop, source);
+	if (source->kind == PEAL_KIND_GROUP) {
+		peal_group_arrived(source);
+		return;
+	}
 	source->revents |= events;
 	peal_source_ready(source);
 }
@@ -164,7 +168,8 @@ static bool work_left(struct peal_reactor *loop)
 	for (int i = 0; i < PEAL_BANDS; i++)
 		if (!peal_link_empty(&loop->ready[i]))
 			return true;
-	return __atomic_load_n(&loop->calls, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&loop->calls, __ATOMIC_SEQ_CST) ||
+	       peal_groups_marked(loop);
 }
 
 /* -- an iteration */
@@ -176,13 +181,16 @@ static int serve(struct peal_reactor *loop, bool woken, bool may_spin)
 	int ret;
 
 	__atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
+	peal_groups_sleep(loop, false);
 	peal_deferred_collect(loop);
+	peal_groups_collect(loop);
 	ret = round_robin(loop);
 	if (ret < 0)
 		return ret;
 	if (may_spin && !work_left(loop))
 		peal_rings_spin(loop);
 	__atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
+	peal_groups_sleep(loop, true);
 	/* Its fence stands between this and the look at the calls. */
 	peal_rings_arm(loop);
 	peal_timers_program(loop);

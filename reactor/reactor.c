@@ -309,6 +309,11 @@ int peal_reactor_remove(struct peal_reactor *loop, struct peal_source *source)
 	case PEAL_KIND_RECEIVER:
 	case PEAL_KIND_SENDER:
 		source->end->stir = NULL;
+		if (source->end->waits_on.kind == PEAL_DOORBELL_GROUP)
+			peal_ring_leave_group(source);
+		break;
+	case PEAL_KIND_GROUP:
+		peal_group_drop(source);
 		break;
 	case PEAL_KIND_SIGNAL:
 		peal_signal_drop(source);

@@ -177,6 +177,10 @@ struct peal_source {
 			struct peal_source *bell;
 		} ring;
 		struct {
+			struct peal_group *group;
+			struct peal_source *next;
+		} group;
+		struct {
 			int number;
 			bool was_blocked;
 		} signal;
@@ -271,6 +275,7 @@ struct peal_reactor {
 	struct peal_link turn;		    /* to have a turn in this round */
 	struct peal_link drained;	    /* to be armed after this round */
 	struct peal_source *calls;	    /* deferred; pushed by any thread */
+	struct peal_source *groups;	    /* of doorbells */
 	bool dispatching, timing;
 	int made;		      /* callbacks in this iteration */
 	uint64_t spin_most, spin_now; /* nanoseconds */
@@ -380,6 +385,17 @@ int peal_reactor_add_receiver(struct peal_reactor *loop,
 			      struct peal_source *source,
 			      struct peal_receiver *rx,
 			      const struct peal_receiver_callbacks *callbacks);
+
+/**
+ * Serve a group of doorbells (group.h): before the rings that wait on them,
+ * which are added as any other and take no fd.
+ * @param group  yours
+ * @return       0, -EBUSY the source is added already, -ENOSPC, -EEXIST,
+ *               -ECHILD, or an error of epoll_ctl(2)
+ */
+int peal_reactor_add_group(struct peal_reactor *loop,
+			   struct peal_source *source,
+			   struct peal_group *group);
 
 /** Serve a sender. Parameters and errors as for a receiver. */
 int peal_reactor_add_sender(struct peal_reactor *loop,

@@ -9,6 +9,8 @@
 #include <sched.h>
 #include <sys/epoll.h>
 
+#include <peal/group.h>
+
 #include "../ring/endpoint.h"
 #include "internal.h"
 
@@ -177,9 +179,25 @@ static void store(struct peal_source *source)
 		peal_end_store(end);
 }
 
+/*
+ * One fence for all. Pairs with the fences in peal_end_publish() and
+ * peal_reactor_defer(); one barrier for all peers that publish without.
+ * @return false: they could be missed, so there is no sleep
+ */
+static bool fence(struct peal_link *batch)
+{
+	peal_end_fence();
+	for (struct peal_link *link = batch->next; link != batch;
+	     link = link->next)
+		if (peal_end_needs_barrier(peal_link_source(link)->end))
+			return peal_fence_barrier();
+	return true;
+}
+
 void peal_rings_arm(struct peal_reactor *loop)
 {
 	struct peal_link batch;
+	bool may_sleep;
 
 	do {
 		peal_link_init(&batch);
@@ -192,14 +210,13 @@ void peal_rings_arm(struct peal_reactor *loop)
 			peal_link_append(&batch, &source->link);
 			store(source);
 		}
-		/* One for all. Pairs with the fences in peal_end_publish() and
-		 * peal_reactor_defer(). */
-		peal_end_fence();
+		may_sleep = fence(&batch);
 		while (!peal_link_empty(&batch)) {
 			struct peal_source *source = peal_link_take(&batch);
 			struct peal_end *end = source->end;
 
-			if (peal_end_check(end) != PEAL_FOUND_SHORT)
+			if (peal_end_check(end) != PEAL_FOUND_SHORT ||
+			    (!may_sleep && peal_end_needs_barrier(end)))
 				peal_source_ready(source);
 			else if (end->waiting && peal_end_reached(end))
 				look_again(source);
@@ -226,15 +243,6 @@ static bool found_some(struct peal_reactor *loop)
 		found = true;
 	}
 	return found;
-}
-
-static inline void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
 }
 
 /*
@@ -268,7 +276,7 @@ void peal_rings_spin(struct peal_reactor *loop)
 	end = peal_time_add(peal_now(), loop->spin_now);
 	do {
 		found = found_some(loop);
-		relax();
+		peal_relax();
 	} while (!found && !__atomic_load_n(&loop->calls, __ATOMIC_RELAXED) &&
 		 !__atomic_load_n(&loop->awoken, __ATOMIC_RELAXED) &&
 		 peal_now() < end);
@@ -305,11 +313,27 @@ static void stir(void *waiter)
 
 static int watch(struct peal_source *source, struct peal_source *bell)
 {
+	const struct peal_doorbell *own = &source->end->waits_on;
+
 	source->of.ring.bell = bell;
 	if (bell)
 		return 0;
+	if (own->kind == PEAL_DOORBELL_GROUP) {
+		if (own->group->waiters[own->index])
+			return -EEXIST;
+		own->group->waiters[own->index] = source;
+		return 0;
+	}
 	return peal_source_watch(source, source->end->waits_on.wait_fd,
 				 EPOLLIN | EPOLLET);
+}
+
+void peal_ring_leave_group(struct peal_source *source)
+{
+	const struct peal_doorbell *own = &source->end->waits_on;
+
+	if (own->group->waiters[own->index] == source)
+		own->group->waiters[own->index] = NULL;
 }
 
 static int add(struct peal_source *source, struct peal_end *end, void *user,
@@ -332,7 +356,8 @@ static int add(struct peal_source *source, struct peal_end *end, void *user,
 	peal_end_aim(end, end->watermark, false);
 	peal_end_store(end);
 	peal_end_fence();
-	if (peal_end_check(end) != PEAL_FOUND_SHORT) {
+	if ((peal_end_needs_barrier(end) && !peal_fence_barrier()) ||
+	    peal_end_check(end) != PEAL_FOUND_SHORT) {
 		peal_source_ready(source);
 		peal_reactor_nudge(loop);
 	}
@@ -341,8 +366,9 @@ static int add(struct peal_source *source, struct peal_end *end, void *user,
 
 static bool can_wait(const struct peal_end *end)
 {
-	return end->waits_on.kind != PEAL_DOORBELL_NONE &&
-	       end->waits_on.wait_fd >= 0;
+	return end->waits_on.kind == PEAL_DOORBELL_GROUP ||
+	       (end->waits_on.kind != PEAL_DOORBELL_NONE &&
+		end->waits_on.wait_fd >= 0);
 }
 
 int peal_receiver_add(struct peal_reactor *loop, struct peal_source *source,

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "endpoint.h"
+#include "group_marks.h"
 
 #define READS_MAX 1024
 #define READS_NS 1000000
@@ -111,7 +112,9 @@ int peal_doorbell_borrow(struct peal_doorbell *bell,
 
 void peal_doorbell_finish(struct peal_doorbell *bell)
 {
-	if (bell->owned) {
+	if (bell->kind == PEAL_DOORBELL_GROUP) {
+		peal_group_return(bell->group, bell->index);
+	} else if (bell->owned) {
 		close(bell->wait_fd);
 		if (bell->ring_fd != bell->wait_fd)
 			close(bell->ring_fd);
@@ -155,6 +158,8 @@ int peal_doorbell_ring(const struct peal_doorbell *bell)
 		switch (bell->kind) {
 		case PEAL_DOORBELL_NONE:
 			return 0;
+		case PEAL_DOORBELL_GROUP:
+			return peal_group_ring(bell->group, bell->index);
 		case PEAL_DOORBELL_EVENTFD:
 			ret = write(bell->ring_fd, &one, sizeof(one));
 			break;
@@ -260,7 +265,8 @@ int peal_doorbell_clear(const struct peal_doorbell *bell)
 	bool rung = false;
 	struct watch watch = { CLOCK_MONOTONIC, 0 };
 
-	if (bell->kind == PEAL_DOORBELL_NONE)
+	if (bell->kind == PEAL_DOORBELL_NONE ||
+	    bell->kind == PEAL_DOORBELL_GROUP)
 		return 0;
 	if (bell->kind == PEAL_DOORBELL_SOCKET)
 		watch.began = now_ns();

@@ -24,10 +24,14 @@
  *
  * Once made, a doorbell is only read, so threads can share one.
  */
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 #pragma GCC visibility push(default)
+
+struct peal_group;
 
 /** What a doorbell is made of. */
 enum peal_doorbell_kind {
@@ -35,6 +39,7 @@ enum peal_doorbell_kind {
 	PEAL_DOORBELL_EVENTFD, /**< one fd for both ends; the fastest */
 	PEAL_DOORBELL_PIPE,    /**< two fds */
 	PEAL_DOORBELL_SOCKET,  /**< brought by the caller; never blocks */
+	PEAL_DOORBELL_GROUP,   /**< one of many, see group.h */
 };
 
 /** A doorbell. All zero is PEAL_DOORBELL_NONE. */
@@ -43,7 +48,9 @@ struct peal_doorbell {
 	int ring_fd;		      /* ro: written to ring it */
 	enum peal_doorbell_kind kind; /* ro */
 	unsigned owned;		      /* private: close both at finish */
-	unsigned lazy; /* private: arms before it has to be cleared */
+	unsigned lazy;	/* private: arms before it has to be cleared */
+	uint32_t index; /* private: in the group */
+	struct peal_group *group; /* private */
 };
 
 /**

@@ -14,11 +14,15 @@
  * that of virtio's event index and of Xen's req_event (xen/io/ring.h), with
  * 64-bit positions.
  */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
 #include "endpoint.h"
+
+#define LOOKS 64 /* between two looks at the clock, while polling */
 
 static uint64_t load_acquire(const uint64_t *word)
 {
@@ -76,6 +80,14 @@ static void judge_price(struct peal_end *end, uint64_t price)
 		broken(end);
 }
 
+/* Among friends, and cheaper than a look at the clock. */
+static int ring_group(struct peal_end *end)
+{
+	peal_fence_restore(end);
+	end->stats.doorbells++;
+	return peal_doorbell_ring(&end->rings);
+}
+
 int peal_end_ring(struct peal_end *end)
 {
 	clockid_t clock = end->suspect ? CLOCK_THREAD_CPUTIME_ID
@@ -85,6 +97,9 @@ int peal_end_ring(struct peal_end *end)
 
 	if (end->rings.kind == PEAL_DOORBELL_NONE)
 		return 0;
+	if (end->rings.kind == PEAL_DOORBELL_GROUP)
+		return ring_group(end);
+	peal_fence_restore(end);
 	began = now_ns(clock);
 	ret = peal_doorbell_ring(&end->rings);
 	end->stats.doorbells++;
@@ -183,6 +198,8 @@ ssize_t peal_end_refresh(struct peal_end *end, uint64_t want)
 	if (!end->ended) {
 		if (!advance(end))
 			return broken(end);
+		if (end->light && end->publishes >= end->lighten_at)
+			peal_end_adapt(end); /* may it still be? */
 		if (peal_end_known(end) < want && look_for_end(end) < 0)
 			return end->error;
 	}
@@ -268,7 +285,8 @@ static void drain(struct peal_end *end)
 {
 	const struct peal_doorbell *bell = &end->waits_on;
 
-	if (bell->kind <= PEAL_DOORBELL_EVENTFD)
+	if (bell->kind <= PEAL_DOORBELL_EVENTFD ||
+	    bell->kind == PEAL_DOORBELL_GROUP)
 		return;
 	if (end->flooded || ++end->undrained > bell->lazy) {
 		peal_end_clear(end);
@@ -352,6 +370,13 @@ void peal_end_settle(struct peal_end *end, enum peal_found found)
 	}
 }
 
+/* @return false: the peer could be missed, so there is no sleep */
+static bool fence(const struct peal_end *end)
+{
+	peal_end_fence();
+	return !peal_end_needs_barrier(end) || peal_fence_barrier();
+}
+
 bool peal_end_arm(struct peal_end *end, uint64_t want)
 {
 	enum peal_found found;
@@ -364,10 +389,11 @@ bool peal_end_arm(struct peal_end *end, uint64_t want)
 	if (!end->sender) /* what was refused may be offered again */
 		end->offered_here = end->here - 1;
 	/* Pairs with the fences in peal_end_publish() and leave(). */
-	peal_end_fence();
+	end->unsure = !fence(end);
 	found = peal_end_check(end);
 	if (found == PEAL_FOUND_SHORT)
-		return true;
+		return !end->unsure;
+	end->unsure = false;
 	peal_end_settle(end, found);
 	return false;
 }
@@ -405,7 +431,8 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 	peal_end_aim(end, want, false);
 	peal_end_store(end);
 	/* Pairs with the fence in peal_end_publish(). */
-	peal_end_fence();
+	if (!fence(end))
+		ring_self(end); /* look again, and again */
 	ret = peal_end_refresh(end, end->capacity + 1);
 	if (ret < 0)
 		return ret;
@@ -453,6 +480,40 @@ static ssize_t timed_out(struct peal_end *end, uint64_t n)
 	return -ETIMEDOUT;
 }
 
+/* Without a barrier that was due the bell may not come: look now and then. */
+static int nap(const struct peal_end *end, int timeout_ms)
+{
+	return end->unsure && timeout_ms != 0 ? 1 : timeout_ms;
+}
+
+/* Are there n, or is it over, before it would be time to sleep? */
+static bool poll_for(struct peal_end *end, uint64_t n)
+{
+	uint64_t until = now_ns(CLOCK_MONOTONIC) + end->spin;
+
+	do {
+		for (int i = 0; i < LOOKS; i++) {
+			if (peal_end_stirred(end) &&
+			    (peal_end_refresh(end, n) < 0 || end->ended ||
+			     peal_end_known(end) >= n))
+				return true;
+			peal_relax();
+		}
+	} while (now_ns(CLOCK_MONOTONIC) < until);
+	return false;
+}
+
+void peal_end_set_spin(struct peal_end *end, uint64_t most)
+{
+	cpu_set_t cpus;
+
+	/* Alone on a processor, nobody could do what it polls for. */
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
+	    CPU_COUNT(&cpus) == 1)
+		most = 0;
+	end->spin = most;
+}
+
 ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 {
 	uint64_t want = larger(n, end->watermark);
@@ -467,15 +528,17 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 		return -EINVAL;
 	if ((uint64_t)ret >= n || end->ended)
 		return what_came(end);
+	if (end->spin && timeout_ms != 0 && poll_for(end, n))
+		return what_came(end);
 	if (timeout_ms > 0)
 		deadline = peal_end_deadline(timeout_ms);
-	while (peal_end_arm(end, want)) {
+	while (peal_end_arm(end, want) || end->unsure) {
 		int rung = peal_doorbell_listen(&end->waits_on, end->lifeline,
-						timeout_ms);
+						nap(end, timeout_ms));
 
 		if (rung < 0)
 			return end->marooned ? -EPIPE : rung;
-		if (rung == PEAL_HEARD_NOTHING)
+		if (rung == PEAL_HEARD_NOTHING && !end->unsure)
 			return timed_out(end, n);
 		if (rung == PEAL_HEARD_HANGUP)
 			rung = -EPIPE;
@@ -576,6 +639,10 @@ int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 		.wake = &own->wake,
 		.state = &own->state,
 		.counts = own->counts,
+		.own_light = &own->light,
+		.own_barrier = &own->barrier,
+		.peer_light = &peer->light,
+		.peer_barrier = &peer->barrier,
 		.peer_position = &peer->position,
 		.peer_wake = &peer->wake,
 		.peer_state = &peer->state,
@@ -602,6 +669,7 @@ int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 	e.armed = e.target = e.limit - e.bias;
 	store_relaxed(e.wake, e.armed);
 	e.offered_here = e.here - 1; /* nothing was */
+	peal_fence_init(&e);
 	*end = e;
 	return 0;
 }

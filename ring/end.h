@@ -53,6 +53,8 @@ struct peal_end {
 	uint64_t *position; /* own word, shared */
 	const uint64_t *peer_wake; /* the peer's word, shared */
 	uint64_t publishes;
+	uint64_t lighten_at; /* publishes, if none of them rings before */
+	bool light;	     /* publishes without a fence, see ring/fence.c */
 	/* A sender's messages, in units of 8 bytes from here on: message.h. */
 	uint64_t staged;   /* complete, and not published yet */
 	uint64_t start;	   /* where the one that is filled in begins */
@@ -64,12 +66,18 @@ struct peal_end {
 	uint64_t capacity;  /* items */
 	uint64_t bias;	    /* limit - the peer's position: capacity or 0 */
 	uint64_t watermark; /* items to be woken for */
+	uint64_t spin;	    /* nanoseconds to poll before it sleeps */
 	uint64_t want;	    /* items that it waits for */
 	uint64_t target;    /* the peer's position that it waits for */
 	uint64_t armed;	    /* what of it is stored in the wake word */
 	uint64_t *wake;	    /* own word, shared */
 	uint64_t *state;    /* own word, shared */
 	uint64_t *counts;   /* own words, shared: for those who look on */
+	const uint64_t *peer_light, *peer_barrier;
+	uint64_t *own_light, *own_barrier;
+	bool may_light; /* the kernel reaches us with its barriers */
+	bool barriers;	/* were offered, so that the peer may lean on them */
+	bool unsure;	/* armed, but without the barrier that was due */
 	/* What was there when a receiver was last offered less than it waits
 	 * for, or when a sender last roused a receiver for that. */
 	uint64_t offered_here, offered_limit;
@@ -106,6 +114,9 @@ ssize_t peal_end_refresh(struct peal_end *end, uint64_t want);
  *          peal_sender_reserve()
  */
 ssize_t peal_end_reserve(struct peal_end *end, uint64_t n);
+
+/** With or without a fence from now on? See ring/fence.c. */
+void peal_end_adapt(struct peal_end *end);
 
 /** Ring the peer, and count it. @return 0 or the bell's error */
 int peal_end_ring(struct peal_end *end);
@@ -159,9 +170,15 @@ static inline int peal_end_publish(struct peal_end *end, uint64_t n)
 	/* Pairs with the acquire load in peal_end_refresh(): whoever sees the
 	 * position sees the items, or is allowed to overwrite them. */
 	__atomic_store_n(end->position, here, __ATOMIC_RELEASE);
-	/* Pairs with the fence in peal_end_arm(): either the waiter's recheck
-	 * sees the position, or we see its wake word. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* Pairs with the fence in peal_end_arm(), or with its barrier: either
+	 * the waiter's recheck sees the position, or we see its wake word. */
+	if (end->light) {
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	} else {
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (__builtin_expect(end->publishes >= end->lighten_at, 0))
+			peal_end_adapt(end);
+	}
 	wake = __atomic_load_n(end->peer_wake, __ATOMIC_RELAXED);
 	if (here - wake < n)
 		return peal_end_ring(end);

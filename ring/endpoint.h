@@ -19,6 +19,16 @@
 #define PEAL_DEAR_NS 200000u
 #define PEAL_DEAR_LOOKS 32
 
+/* To the processor, in a loop that polls. */
+static inline void peal_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
 /* What a look at a waiting end says. */
 enum peal_found {
 	PEAL_FOUND_SHORT,  /* too little: it may sleep */
@@ -38,6 +48,7 @@ int peal_end_clear(struct peal_end *end);
 /* The peer has broken the protocol: it is told, for good. @return -EPROTO */
 int peal_end_break(struct peal_end *end);
 int peal_end_set_watermark(struct peal_end *end, size_t n);
+void peal_end_set_spin(struct peal_end *end, uint64_t most);
 
 /* Items available as far as is known, without looking. */
 static inline uint64_t peal_end_known(const struct peal_end *end)
@@ -60,6 +71,14 @@ void peal_end_store(struct peal_end *end);
 static inline void peal_end_fence(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+/* After the fence: does the peer publish without one? Then a barrier is due,
+ * once for any number of ends. */
+static inline bool peal_end_needs_barrier(const struct peal_end *end)
+{
+	/* One who says so without an offer is no honest peer. */
+	return end->barriers &&
+	       __atomic_load_n(end->peer_light, __ATOMIC_ACQUIRE) != 0;
 }
 enum peal_found peal_end_check(struct peal_end *end);
 /* Has the peer done anything since? Two loads, for those who poll. */
@@ -100,6 +119,16 @@ enum peal_heard {
 };
 int peal_doorbell_listen(const struct peal_doorbell *bell, int lifeline,
 			 int timeout_ms);
+
+/* fence.c */
+
+/* At attach: what this process and this kernel can do. */
+void peal_fence_init(struct peal_end *end);
+/* The peer sleeps now and then: with a fence from now on. */
+void peal_fence_restore(struct peal_end *end);
+/* @return false: there is none, and so no sleep */
+bool peal_fence_barrier(void);
+void peal_fence_allow(struct peal_end *end, bool allow);
 
 void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats);
 

@@ -58,7 +58,9 @@ struct peal_page {
 
 	uint64_t wake;	/* space_wake or data_wake: ring me at this position */
 	uint64_t state; /* enum peal_state */
-	uint8_t pad2[512 - 384 - 16];
+	uint64_t light; /* 1: it publishes without a fence; see fence.c */
+	uint64_t barrier; /* 1: it has a barrier for such a peer */
+	uint8_t pad2[512 - 384 - 32];
 
 	uint64_t counts[5]; /* struct peal_ring_stats, for those who look on */
 	uint8_t pad3[PEAL_PAGE_SIZE - 512 - 40];
@@ -70,6 +72,8 @@ _Static_assert(offsetof(struct peal_header, tag) == 64, "layout");
 _Static_assert(offsetof(struct peal_page, position) == 256, "layout");
 _Static_assert(offsetof(struct peal_page, wake) == 384, "layout");
 _Static_assert(offsetof(struct peal_page, state) == 392, "layout");
+_Static_assert(offsetof(struct peal_page, light) == 400, "layout");
+_Static_assert(offsetof(struct peal_page, barrier) == 408, "layout");
 _Static_assert(offsetof(struct peal_page, counts) == 512, "layout");
 _Static_assert(sizeof(struct peal_page) == PEAL_PAGE_SIZE, "layout");
 _Static_assert(2 * sizeof(struct peal_page) == PEAL_RING_HEAD, "layout");

@@ -108,3 +108,13 @@ void peal_receiver_stats(const struct peal_receiver *rx,
 {
 	peal_end_stats(&rx->end, stats);
 }
+
+void peal_receiver_set_barriers(struct peal_receiver *rx, bool allow)
+{
+	peal_fence_allow(&rx->end, allow);
+}
+
+void peal_receiver_set_spin(struct peal_receiver *rx, uint64_t most)
+{
+	peal_end_set_spin(&rx->end, most);
+}

@@ -192,6 +192,13 @@ void peal_sender_finish(struct peal_sender *tx);
 int peal_sender_set_watermark(struct peal_sender *tx, size_t n);
 
 /**
+ * Let peal_sender_wait() poll for a time before it sleeps: being woken costs a
+ * thousand times what a look does. With one processor it does not poll.
+ * @param most  nanoseconds, 0 (as it is after attach): never
+ */
+void peal_sender_set_spin(struct peal_sender *tx, uint64_t most);
+
+/**
  * Find n free items or more; where there are fewer, ask to be woken.
  * @param n      1 to the capacity
  * @param items  address of a pointer: the first of them
@@ -325,6 +332,18 @@ int peal_sender_fd(const struct peal_sender *tx);
  */
 void peal_sender_hangup(struct peal_sender *tx);
 
+/**
+ * Allow barriers, or forbid them, as it is at first. A commit needs a fence,
+ * which costs more than all the rest of it. Where both ends allow barriers it
+ * is left out after a thousand commits in a row that found nobody asleep, and
+ * whoever goes to sleep at the other end then lets the kernel interrupt the
+ * processors on which we run: membarrier(2), 1 to 15 microseconds. Not for
+ * threads that nothing may interrupt.
+ * Context: set-up; system calls, the first of which in a process may take some
+ * milliseconds. Where the kernel has no such barriers nothing changes.
+ */
+void peal_sender_set_barriers(struct peal_sender *tx, bool allow);
+
 /** Read the counts of this end. */
 void peal_sender_stats(const struct peal_sender *tx,
 		       struct peal_ring_stats *stats);
@@ -357,6 +376,9 @@ void peal_receiver_finish(struct peal_receiver *rx);
  * @return   0, -EINVAL another n
  */
 int peal_receiver_set_watermark(struct peal_receiver *rx, size_t n);
+
+/** As peal_sender_set_spin(), for peal_receiver_wait(). */
+void peal_receiver_set_spin(struct peal_receiver *rx, uint64_t most);
 
 /**
  * Find the items that were sent.
@@ -462,6 +484,9 @@ int peal_receiver_fd(const struct peal_receiver *rx);
  * Drain it; then peal_receiver_ended() is true.
  */
 void peal_receiver_hangup(struct peal_receiver *rx);
+
+/** As peal_sender_set_barriers(), for releases. */
+void peal_receiver_set_barriers(struct peal_receiver *rx, bool allow);
 
 /** Read the counts of this end. */
 void peal_receiver_stats(const struct peal_receiver *rx,

@@ -114,3 +114,13 @@ void peal_sender_stats(const struct peal_sender *tx,
 {
 	peal_end_stats(&tx->end, stats);
 }
+
+void peal_sender_set_barriers(struct peal_sender *tx, bool allow)
+{
+	peal_fence_allow(&tx->end, allow);
+}
+
+void peal_sender_set_spin(struct peal_sender *tx, uint64_t most)
+{
+	peal_end_set_spin(&tx->end, most);
+}

@@ -158,7 +158,7 @@ for path in "$man"/*.[1-9]; do
 	done
 done
 documents peal_message.3 message.h typed.h
-documents peal_reactor.3 reactor.h sources.h
+documents peal_reactor.3 reactor.h sources.h group.h
 documents peal_channel.3 channel.h local.h
 documents peal_inbox.3 inbox.h
 finish

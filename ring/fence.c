@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Fences that are left out while nobody sleeps.
+ *
+ * A publisher stores its position and then loads the wake word, and between
+ * the two it needs a full fence, which costs more than all the rest. As long as
+ * the other end is awake that is for nothing. So after some thousand publishes
+ * without a ring it says `light` in its page and leaves the fence out; and an
+ * end that sees that when it arms has the kernel put a fence into every thread
+ * of every process that has asked for it, in the place of ours: membarrier(2),
+ * GLOBAL_EXPEDITED. The first ring ends it.
+ *
+ *	publisher				sleeper
+ *	light: store light = 1, full fence	store the wake position
+ *	...					full fence
+ *	store position				load light (acquire)
+ *	(compiler fence)			if 1: barrier
+ *	load the wake position			load the position
+ *
+ * Turned off, `light` is stored with release and full fences follow: a sleeper
+ * that loads 0 has all that was published without. It is loaded at every arm.
+ */
+#define _GNU_SOURCE
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "endpoint.h"
+
+/* Publishes without a ring, after which the fence is left out. */
+#define LIGHT_AFTER 1024u
+
+static long membarrier(int command)
+{
+	return syscall(SYS_membarrier, command, 0, 0);
+}
+
+bool peal_fence_barrier(void)
+{
+	/* The second takes 10 ms, but is there on every kernel that has the
+	 * first, whatever has happened to it since we tried. */
+	return membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) == 0 ||
+	       membarrier(MEMBARRIER_CMD_GLOBAL) == 0;
+}
+
+/* The peer may lean on our barriers, and we on the peer's. */
+static void set(struct peal_end *end, bool able)
+{
+	end->may_light = able;
+	end->barriers |= able;
+	end->lighten_at = able ? end->publishes + LIGHT_AFTER : UINT64_MAX;
+	__atomic_store_n(end->own_barrier, able, __ATOMIC_RELEASE);
+}
+
+void peal_fence_init(struct peal_end *end)
+{
+	__atomic_store_n(end->own_light, 0, __ATOMIC_RELEASE);
+	/* By whoever was at this end before: the peer may still be light. */
+	end->barriers = __atomic_load_n(end->own_barrier, __ATOMIC_RELAXED) !=
+			0;
+	set(end, false);
+}
+
+static bool can(void)
+{
+	return membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) == 0 &&
+	       membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) == 0;
+}
+
+void peal_fence_allow(struct peal_end *end, bool allow)
+{
+	if (!end->position)
+		return;
+	peal_fence_restore(end);
+	set(end, allow && can());
+}
+
+void peal_end_adapt(struct peal_end *end)
+{
+	bool able = __atomic_load_n(end->peer_barrier, __ATOMIC_ACQUIRE);
+
+	end->lighten_at = end->publishes + LIGHT_AFTER;
+	if (able == end->light)
+		return;
+	if (!able) {
+		peal_fence_restore(end);
+		return;
+	}
+	end->light = true;
+	__atomic_store_n(end->own_light, 1, __ATOMIC_RELAXED);
+	/* Whoever arms after this sees it; whoever armed before is seen. */
+	peal_end_fence();
+}
+
+void peal_fence_restore(struct peal_end *end)
+{
+	if (end->may_light)
+		end->lighten_at = end->publishes + LIGHT_AFTER;
+	if (!end->light)
+		return;
+	end->light = false;
+	__atomic_store_n(end->own_light, 0, __ATOMIC_RELEASE);
+}

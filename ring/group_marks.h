@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#ifndef PEAL_RING_GROUP_MARKS_H
+#define PEAL_RING_GROUP_MARKS_H
+/* The two sides of a group's marks: doorbells ring, a reactor takes. */
+#include <stdbool.h>
+
+#include <peal/group.h>
+
+/* @return 0, or an error of write(2) */
+int peal_group_ring(struct peal_group *group, uint32_t index);
+void peal_group_return(struct peal_group *group, uint32_t index);
+
+/* Those of one word that were rung, and which word that is; 0: there is none,
+ * or it was taken already. */
+uint64_t peal_group_take(struct peal_group *group, uint32_t *word);
+
+static inline bool peal_group_marked(const struct peal_group *group)
+{
+	return __atomic_load_n(&group->marks->words, __ATOMIC_SEQ_CST) != 0;
+}
+
+/* Look for marks once more after this. */
+static inline void peal_group_sleeps(struct peal_group *group, bool asleep)
+{
+	__atomic_store_n(&group->marks->asleep, asleep, __ATOMIC_SEQ_CST);
+}
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Fences that are left out while nobody sleeps, and come back. */
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "pair.h"
+
+#define ENOUGH 2000 /* publishes without a ring */
+
+static void need_barriers(void)
+{
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) < 0)
+		test_skip("no membarrier(2) here");
+}
+
+static void make(struct pair *p, size_t capacity)
+{
+	pair_make(p, capacity, sizeof(int));
+	peal_sender_set_barriers(&p->tx, true);
+	peal_receiver_set_barriers(&p->rx, true);
+}
+
+/* One by one, and nobody sleeps. */
+static void stream(struct pair *p, int n)
+{
+	for (int i = 0; i < n; i++) {
+		put_numbers(&p->tx, i, 1);
+		get_numbers(&p->rx, i, 1);
+	}
+}
+
+TEST(fences_stay_where_nobody_has_allowed_barriers)
+{
+	struct pair p;
+
+	pair_make(&p, 8, sizeof(int));
+	stream(&p, ENOUGH);
+	CHECK(!p.tx.end.light);
+	CHECK_EQ(p.tx_page->barrier, 0);
+	CHECK_EQ(p.tx_page->light, 0);
+	pair_free(&p);
+}
+
+TEST(fences_are_left_out_after_some_thousand_publishes_without_a_ring)
+{
+	struct pair p;
+
+	need_barriers();
+	make(&p, 8);
+	CHECK_EQ(p.tx_page->barrier, 1);
+	CHECK_EQ(p.rx_page->barrier, 1);
+	stream(&p, 100);
+	CHECK(!p.tx.end.light);
+	stream(&p, ENOUGH);
+	CHECK(p.tx.end.light);
+	CHECK(p.rx.end.light);
+	CHECK_EQ(p.tx_page->light, 1);
+	CHECK_EQ(p.rx_page->light, 1);
+	pair_free(&p);
+}
+
+TEST(a_ring_brings_the_fence_back)
+{
+	struct pair p;
+
+	need_barriers();
+	make(&p, 8);
+	stream(&p, ENOUGH);
+	CHECK(peal_receiver_arm(&p.rx));
+	CHECK(p.tx.end.light);
+	put_numbers(&p.tx, 0, 1);
+	CHECK_EQ(rings(&p.data), 1);
+	CHECK(!p.tx.end.light);
+	CHECK_EQ(p.tx_page->light, 0);
+	CHECK(p.rx.end.light); /* the other way is another matter */
+	pair_free(&p);
+}
+
+TEST(barriers_that_one_end_forbids_leave_the_other_its_fences)
+{
+	struct pair p;
+
+	need_barriers();
+	make(&p, 8);
+	peal_receiver_set_barriers(&p.rx, false);
+	CHECK_EQ(p.rx_page->barrier, 0);
+	stream(&p, ENOUGH);
+	CHECK(!p.tx.end.light);
+	/* Allowed again, and forbidden in the midst of it. */
+	peal_receiver_set_barriers(&p.rx, true);
+	stream(&p, ENOUGH);
+	CHECK(p.tx.end.light);
+	peal_receiver_set_barriers(&p.rx, false);
+	stream(&p, ENOUGH);
+	CHECK(!p.tx.end.light);
+	pair_free(&p);
+}
+
+TEST(an_end_that_is_light_can_be_forbidden_and_allowed)
+{
+	struct pair p;
+
+	need_barriers();
+	make(&p, 8);
+	stream(&p, ENOUGH);
+	CHECK(p.tx.end.light);
+	peal_sender_set_barriers(&p.tx, true);
+	CHECK(!p.tx.end.light);
+	CHECK_EQ(p.tx_page->light, 0);
+	stream(&p, ENOUGH);
+	CHECK(p.tx.end.light);
+	peal_sender_set_barriers(&p.tx, false);
+	CHECK(!p.tx.end.light);
+	CHECK_EQ(p.tx_page->light, 0);
+	stream(&p, ENOUGH);
+	CHECK(!p.tx.end.light);
+	pair_free(&p);
+}
+
+TEST(ends_that_are_not_there_have_no_fences)
+{
+	struct peal_sender tx = { 0 };
+	struct peal_receiver rx = { 0 };
+
+	peal_sender_set_barriers(&tx, true);
+	peal_receiver_set_barriers(&rx, false);
+	CHECK_EQ(tx.end.light, false);
+}
+
+/* A peer that says light though it was never offered a barrier. */
+TEST(light_without_an_offer_is_of_no_interest)
+{
+	struct pair p;
+
+	pair_make(&p, 8, sizeof(int));
+	p.tx_page->light = 1;
+	CHECK(peal_receiver_arm(&p.rx));
+	CHECK(!p.rx.end.unsure);
+	pair_free(&p);
+}
+
+/* -- sleeping and waking while fences come and go */
+
+#define NUMBERS 400000
+
+static void *sending_thread(void *arg)
+{
+	struct pair *p = arg;
+	uint64_t seed = 1;
+
+	for (int i = 0; i < NUMBERS;) {
+		int n = (int)(test_random(&seed) % 3) + 1;
+		int *room;
+		ssize_t free = peal_sender_wait(&p->tx, 1, -1, &room);
+
+		CHECK(free > 0);
+		if (n > free)
+			n = (int)free;
+		for (int k = 0; k < n; k++)
+			room[k] = i + k;
+		CHECK_EQ(peal_sender_commit(&p->tx, (size_t)n), 0);
+		i += n;
+		/* Long enough without a pause to be light, then a pause. */
+		if (i % 20000 < 3)
+			usleep(100);
+	}
+	peal_sender_finish(&p->tx);
+	return NULL;
+}
+
+TEST(no_wake_up_is_lost_while_fences_come_and_go)
+{
+	const int *numbers;
+	int next = 0, light = 0;
+	pthread_t thread;
+	struct pair p;
+	ssize_t n;
+
+	need_barriers();
+	make(&p, 8192);
+	CHECK_EQ(pthread_create(&thread, NULL, sending_thread, &p), 0);
+	while ((n = peal_receiver_wait(&p.rx, 1, -1, &numbers)) > 0) {
+		for (ssize_t i = 0; i < n; i++)
+			CHECK_EQ(numbers[i], next++);
+		light += __atomic_load_n(&p.tx_page->light, __ATOMIC_RELAXED) !=
+			 0;
+		CHECK_EQ(peal_receiver_release(&p.rx, (size_t)n), 0);
+	}
+	CHECK_EQ(n, 0);
+	CHECK_EQ(next, NUMBERS);
+	pthread_join(thread, NULL);
+	test_note("found light %d times", light);
+	pair_free(&p);
+}
+
+/* -- polling before sleeping */
+
+static void *late_thread(void *arg)
+{
+	struct pair *p = arg;
+
+	usleep(1000);
+	put_numbers(&p->tx, 7, 1);
+	return NULL;
+}
+
+TEST(a_wait_that_polls_finds_what_comes_without_a_bell)
+{
+	struct peal_ring_stats stats;
+	const int *numbers;
+	pthread_t thread;
+	struct pair p;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		test_skip("with one processor nothing polls");
+	pair_make(&p, 8, sizeof(int));
+	peal_receiver_set_spin(&p.rx, UINT64_C(10000000000));
+	CHECK_EQ(pthread_create(&thread, NULL, late_thread, &p), 0);
+	CHECK_EQ(peal_receiver_wait(&p.rx, 1, -1, &numbers), 1);
+	CHECK_EQ(numbers[0], 7);
+	pthread_join(thread, NULL);
+	peal_sender_stats(&p.tx, &stats);
+	CHECK_EQ(stats.doorbells, 0);
+	pair_free(&p);
+}
+
+TEST(a_wait_that_has_polled_in_vain_sleeps)
+{
+	const int *numbers;
+	struct pair p;
+
+	pair_make(&p, 8, sizeof(int));
+	peal_receiver_set_spin(&p.rx, 1000);
+	CHECK_EQ(peal_receiver_wait(&p.rx, 1, 1, &numbers), -ETIMEDOUT);
+	put_numbers(&p.tx, 0, 1);
+	CHECK_EQ(rings(&p.data), 1);
+	pair_free(&p);
+}
