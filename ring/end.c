@@ -313,10 +313,13 @@ void peal_end_store(struct peal_end *end)
 /*
  * A sender that is short has armed, and a receiver that sleeps below its
  * watermark has to take what there is: there will be no more without room.
- * Told once, it knows; later it sees the wake word when it arms.
+ * Told once, it knows; later it sees the wake word when it arms. So it is not
+ * told before that word says what we wait for: it would find nothing there.
  */
 static void rouse_receiver(struct peal_end *end)
 {
+	if (end->armed != end->target || peal_end_reached(end))
+		return;
 	if (!peal_end_wanted(end) || (end->offered_here == end->here &&
 				      end->offered_limit == end->limit))
 		return;

@@ -159,6 +159,8 @@ static void *sending_thread(void *arg)
 		CHECK(free > 0);
 		if (n > free)
 			n = (int)free;
+		if (n > NUMBERS - i)
+			n = NUMBERS - i;
 		for (int k = 0; k < n; k++)
 			room[k] = i + k;
 		CHECK_EQ(peal_sender_commit(&p->tx, (size_t)n), 0);
