@@ -133,6 +133,27 @@ static void inherited_client(void *arg)
 	peal_channel_finish(&ch);
 }
 
+TEST(a_server_may_listen_nowhere)
+{
+	struct peal_service service = serving();
+	int pair[2];
+	pid_t pid;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair),
+		 0);
+	pid = test_fork(inherited_client, &pair[0]);
+	close(pair[0]);
+	link_reactor(LINK_OWN);
+	CHECK_EQ(peal_server_listen(&server, &loop, NULL, &service), 0);
+	CHECK_EQ(peal_server_add(&server, pair[1], true), 0);
+	close(pair[1]);
+	LINK_UNTIL(there.closes);
+	CHECK_EQ(there.reason, 0);
+	CHECK_EQ(there.in, 5000);
+	test_join(pid);
+	link_end();
+}
+
 TEST(a_server_takes_the_end_of_a_socketpair)
 {
 	struct peal_service service = serving();

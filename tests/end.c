@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
+#include "../ring/endpoint.h"
 #include "pair.h"
 
 /* -- one ring per armed position, none where nobody armed */
@@ -374,4 +375,55 @@ TEST(no_wakeup_is_lost_in_thousands_of_round_trips)
 	pthread_join(thread, NULL);
 	pair_free(&e.there);
 	pair_free(&e.back);
+}
+
+/* -- a receiver is roused when it can see what for */
+
+TEST(receiver_is_roused_only_after_the_senders_wake_word_says_why)
+{
+	struct pair p;
+	int *room;
+
+	pair_make(&p, 2, sizeof(int));
+	CHECK_EQ(peal_receiver_set_watermark(&p.rx, 2), 0);
+	put_numbers(&p.tx, 0, 2);
+	CHECK_EQ(peal_sender_reserve(&p.tx, 2, &room), 0);
+	get_numbers(&p.rx, 0, 2);
+	/* Somebody else takes of the room before the waiter has its turn. */
+	put_numbers(&p.tx, 2, 1);
+	(void)rings(&p.data);
+	CHECK(peal_receiver_arm(&p.rx));
+	CHECK_EQ(peal_end_check(&p.tx.end), PEAL_FOUND_SHORT);
+	CHECK_EQ(rings(&p.data), 0);
+	peal_end_aim(&p.tx.end, 2, false);
+	peal_end_store(&p.tx.end);
+	peal_end_fence();
+	CHECK_EQ(peal_end_check(&p.tx.end), PEAL_FOUND_SHORT);
+	CHECK_EQ(rings(&p.data), 1);
+	pair_free(&p);
+}
+
+TEST(drain_ends_when_all_was_released_also_by_one_who_left)
+{
+	struct pair p;
+
+	pair_make(&p, 8, sizeof(int));
+	CHECK_EQ(peal_sender_capacity(&p.tx), 8);
+	CHECK_EQ(peal_receiver_capacity(&p.rx), 8);
+	CHECK_EQ(peal_sender_drain(&p.tx, 0), 0);
+	put_numbers(&p.tx, 0, 3);
+	CHECK_EQ(peal_sender_drain(&p.tx, 0), -ETIMEDOUT);
+	get_numbers(&p.rx, 0, 3);
+	CHECK_EQ(peal_sender_drain(&p.tx, 0), 0);
+	put_numbers(&p.tx, 3, 1);
+	get_numbers(&p.rx, 3, 1);
+	peal_receiver_finish(&p.rx);
+	CHECK_EQ(peal_sender_drain(&p.tx, -1), 0);
+	pair_free(&p);
+
+	pair_make(&p, 8, sizeof(int));
+	put_numbers(&p.tx, 0, 1);
+	peal_receiver_finish(&p.rx);
+	CHECK_EQ(peal_sender_drain(&p.tx, -1), -EPIPE);
+	pair_free(&p);
 }
