@@ -14,15 +14,11 @@
  * that of virtio's event index and of Xen's req_event (xen/io/ring.h), with
  * 64-bit positions.
  */
-#define _GNU_SOURCE
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <time.h>
 
 #include "endpoint.h"
-
-#define LOOKS 64 /* between two looks at the clock, while polling */
 
 static uint64_t load_acquire(const uint64_t *word)
 {
@@ -48,14 +44,6 @@ static void show_counts(struct peal_end *end)
 	peal_end_stats(end, &stats);
 	for (size_t i = 0; i < sizeof(stats) / sizeof(*words); i++)
 		store_relaxed(&end->counts[i], words[i]);
-}
-
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 static int broken(struct peal_end *end);
@@ -100,13 +88,13 @@ int peal_end_ring(struct peal_end *end)
 	if (end->rings.kind == PEAL_DOORBELL_GROUP)
 		return ring_group(end);
 	peal_fence_restore(end);
-	began = now_ns(clock);
+	began = peal_clock_ns(clock);
 	ret = peal_doorbell_ring(&end->rings);
 	end->stats.doorbells++;
 	if (ret < 0)
 		end->stats.bell_errors++;
 	show_counts(end);
-	judge_price(end, now_ns(clock) - began);
+	judge_price(end, peal_clock_ns(clock) - began);
 	return ret;
 }
 
@@ -255,11 +243,11 @@ int peal_end_clear(struct peal_end *end)
 	if (end->waits_on.kind != PEAL_DOORBELL_SOCKET)
 		return peal_doorbell_clear(&end->waits_on);
 	clock = end->suspect ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
-	began = now_ns(clock);
+	began = peal_clock_ns(clock);
 	ret = peal_doorbell_clear(&end->waits_on);
 	if (ret == -EPROTO && !end->error)
 		broken(end);
-	judge_price(end, now_ns(clock) - began);
+	judge_price(end, peal_clock_ns(clock) - began);
 	return ret;
 }
 
@@ -449,120 +437,6 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 	}
 	rouse_receiver(end);
 	return 0;
-}
-
-uint64_t peal_end_deadline(int timeout_ms)
-{
-	return now_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000000;
-}
-
-/* Rounded up: a wait does not end before it is over. */
-int peal_end_left_ms(uint64_t deadline)
-{
-	uint64_t now = now_ns(CLOCK_MONOTONIC);
-
-	return now < deadline ? (int)((deadline - now + 999999) / 1000000) : 0;
-}
-
-/* A death is not an end of the stream; but first comes what was published. */
-static ssize_t what_came(struct peal_end *end)
-{
-	ssize_t ret = peal_end_refresh(end, 0);
-
-	return ret == 0 && end->ended && end->end_reason ? end->end_reason
-							 : ret;
-}
-
-/* Nothing has come in time; or it has, at the last moment. */
-static ssize_t timed_out(struct peal_end *end, uint64_t n)
-{
-	ssize_t ret = peal_end_refresh(end, n);
-
-	if (ret < 0 || (uint64_t)ret >= n || end->ended)
-		return what_came(end);
-	return -ETIMEDOUT;
-}
-
-/* Without a barrier that was due the bell may not come: look now and then. */
-static int nap(const struct peal_end *end, int timeout_ms)
-{
-	return end->unsure && timeout_ms != 0 ? 1 : timeout_ms;
-}
-
-/* Are there n, or is it over, before it would be time to sleep? */
-static bool poll_for(struct peal_end *end, uint64_t n)
-{
-	uint64_t until = now_ns(CLOCK_MONOTONIC) + end->spin;
-
-	do {
-		for (int i = 0; i < LOOKS; i++) {
-			if (peal_end_stirred(end) &&
-			    (peal_end_refresh(end, n) < 0 || end->ended ||
-			     peal_end_known(end) >= n))
-				return true;
-			peal_relax();
-		}
-	} while (now_ns(CLOCK_MONOTONIC) < until);
-	return false;
-}
-
-void peal_end_set_spin(struct peal_end *end, uint64_t most)
-{
-	cpu_set_t cpus;
-
-	/* Alone on a processor, nobody could do what it polls for. */
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
-	    CPU_COUNT(&cpus) == 1)
-		most = 0;
-	end->spin = most;
-}
-
-ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
-{
-	uint64_t want = larger(n, end->watermark);
-	enum peal_found found;
-	uint64_t deadline = 0;
-	ssize_t ret;
-
-	ret = peal_end_refresh(end, n);
-	if (ret < 0)
-		return ret;
-	if (n == 0 || n > end->capacity)
-		return -EINVAL;
-	if ((uint64_t)ret >= n || end->ended)
-		return what_came(end);
-	if (end->spin && timeout_ms != 0 && poll_for(end, n))
-		return what_came(end);
-	if (timeout_ms > 0)
-		deadline = peal_end_deadline(timeout_ms);
-	while (peal_end_arm(end, want) || end->unsure) {
-		int rung = peal_doorbell_listen(&end->waits_on, end->lifeline,
-						nap(end, timeout_ms));
-
-		if (rung < 0)
-			return end->marooned ? -EPIPE : rung;
-		if (rung == PEAL_HEARD_NOTHING && !end->unsure)
-			return timed_out(end, n);
-		if (rung == PEAL_HEARD_HANGUP)
-			rung = -EPIPE;
-		else
-			rung = peal_end_clear(end);
-		if (rung == -EPIPE && end->lifeline >= 0)
-			peal_end_hangup(end, -EPIPE);
-		found = peal_end_check(end);
-		if (found != PEAL_FOUND_SHORT) {
-			peal_end_settle(end, found);
-			break;
-		}
-		if (rung < 0) /* nobody can ring it, and it would not sleep */
-			return rung;
-		if (timeout_ms > 0)
-			timeout_ms = peal_end_left_ms(deadline);
-		/* However often it rings. */
-		if (timeout_ms == 0)
-			return timed_out(end, n);
-	}
-	return what_came(end);
 }
 
 ssize_t peal_end_walk(struct peal_end *end, size_t n,

@@ -11,6 +11,8 @@
  *
  * Never clear after the check, never sleep without it.
  */
+#include <time.h>
+
 #include <peal/ring.h>
 
 #include "layout.h"
@@ -18,6 +20,14 @@
 /* A ring that costs so much, in half of so many looks, is dear. */
 #define PEAL_DEAR_NS 200000u
 #define PEAL_DEAR_LOOKS 32
+
+static inline uint64_t peal_clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
 
 /* To the processor, in a loop that polls. */
 static inline void peal_relax(void)

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Blocking waits: poll for a while where asked, arm, sleep, look again. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+
+#include "endpoint.h"
+
+#define LOOKS 64 /* between two looks at the clock, while polling */
+
+uint64_t peal_end_deadline(int timeout_ms)
+{
+	return peal_clock_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000000;
+}
+
+/* Rounded up: a wait does not end before it is over. */
+int peal_end_left_ms(uint64_t deadline)
+{
+	uint64_t now = peal_clock_ns(CLOCK_MONOTONIC);
+
+	return now < deadline ? (int)((deadline - now + 999999) / 1000000) : 0;
+}
+
+/* A death is not an end of the stream; but first comes what was published. */
+static ssize_t what_came(struct peal_end *end)
+{
+	ssize_t ret = peal_end_refresh(end, 0);
+
+	return ret == 0 && end->ended && end->end_reason ? end->end_reason
+							 : ret;
+}
+
+/* Nothing has come in time; or it has, at the last moment. */
+static ssize_t timed_out(struct peal_end *end, uint64_t n)
+{
+	ssize_t ret = peal_end_refresh(end, n);
+
+	if (ret < 0 || (uint64_t)ret >= n || end->ended)
+		return what_came(end);
+	return -ETIMEDOUT;
+}
+
+/* Without a barrier that was due the bell may not come: look now and then. */
+static int nap(const struct peal_end *end, int timeout_ms)
+{
+	return end->unsure && timeout_ms != 0 ? 1 : timeout_ms;
+}
+
+/* Are there n, or is it over, before it would be time to sleep? */
+static bool poll_for(struct peal_end *end, uint64_t n)
+{
+	uint64_t until = peal_clock_ns(CLOCK_MONOTONIC) + end->spin;
+
+	do {
+		for (int i = 0; i < LOOKS; i++) {
+			if (peal_end_stirred(end) &&
+			    (peal_end_refresh(end, n) < 0 || end->ended ||
+			     peal_end_known(end) >= n))
+				return true;
+			peal_relax();
+		}
+	} while (peal_clock_ns(CLOCK_MONOTONIC) < until);
+	return false;
+}
+
+void peal_end_set_spin(struct peal_end *end, uint64_t most)
+{
+	cpu_set_t cpus;
+
+	/* Alone on a processor, nobody could do what it polls for. */
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
+	    CPU_COUNT(&cpus) == 1)
+		most = 0;
+	end->spin = most;
+}
+
+/*
+ * After a bell, or a hang-up: is the wait over?
+ * @return 1 it is, 0 not yet, or why the bell can not be rung any more, so that
+ *         it would not sleep
+ */
+static int look(struct peal_end *end, int heard)
+{
+	int ret = heard == PEAL_HEARD_HANGUP ? -EPIPE : peal_end_clear(end);
+	enum peal_found found;
+
+	if (ret == -EPIPE && end->lifeline >= 0)
+		peal_end_hangup(end, -EPIPE);
+	found = peal_end_check(end);
+	if (found == PEAL_FOUND_SHORT)
+		return ret < 0 ? ret : 0;
+	peal_end_settle(end, found);
+	return 1;
+}
+
+ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
+{
+	uint64_t want = n > end->watermark ? n : end->watermark;
+	uint64_t deadline = 0;
+	ssize_t ret;
+
+	ret = peal_end_refresh(end, n);
+	if (ret < 0)
+		return ret;
+	if (n == 0 || n > end->capacity)
+		return -EINVAL;
+	if ((uint64_t)ret >= n || end->ended)
+		return what_came(end);
+	if (end->spin && timeout_ms != 0 && poll_for(end, n))
+		return what_came(end);
+	if (timeout_ms > 0)
+		deadline = peal_end_deadline(timeout_ms);
+	while (peal_end_arm(end, want) || end->unsure) {
+		int rung = peal_doorbell_listen(&end->waits_on, end->lifeline,
+						nap(end, timeout_ms));
+
+		if (rung < 0)
+			return end->marooned ? -EPIPE : rung;
+		if (rung == PEAL_HEARD_NOTHING && !end->unsure)
+			return timed_out(end, n);
+		ret = look(end, rung);
+		if (ret > 0)
+			break;
+		if (ret < 0)
+			return ret;
+		if (timeout_ms > 0)
+			timeout_ms = peal_end_left_ms(deadline);
+		/* However often it rings. */
+		if (timeout_ms == 0)
+			return timed_out(end, n);
+	}
+	return what_came(end);
+}
