@@ -46,11 +46,13 @@ static int nap(const struct peal_end *end, int timeout_ms)
 	return end->unsure && timeout_ms != 0 ? 1 : timeout_ms;
 }
 
-/* Are there n, or is it over, before it would be time to sleep? */
-static bool poll_for(struct peal_end *end, uint64_t n)
+/* Are there n, or is it over, before it would be time to sleep, or to end? */
+static bool poll_for(struct peal_end *end, uint64_t n, uint64_t deadline)
 {
 	uint64_t until = peal_clock_ns(CLOCK_MONOTONIC) + end->spin;
 
+	if (until < end->spin || until > deadline)
+		until = deadline;
 	do {
 		for (int i = 0; i < LOOKS; i++) {
 			if (peal_end_stirred(end) &&
@@ -96,7 +98,7 @@ static int look(struct peal_end *end, int heard)
 ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 {
 	uint64_t want = n > end->watermark ? n : end->watermark;
-	uint64_t deadline = 0;
+	uint64_t deadline = UINT64_MAX;
 	ssize_t ret;
 
 	ret = peal_end_refresh(end, n);
@@ -106,10 +108,14 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 		return -EINVAL;
 	if ((uint64_t)ret >= n || end->ended)
 		return what_came(end);
-	if (end->spin && timeout_ms != 0 && poll_for(end, n))
-		return what_came(end);
 	if (timeout_ms > 0)
 		deadline = peal_end_deadline(timeout_ms);
+	if (end->spin && timeout_ms != 0) {
+		if (poll_for(end, n, deadline))
+			return what_came(end);
+		if (timeout_ms > 0)
+			timeout_ms = peal_end_left_ms(deadline);
+	}
 	while (peal_end_arm(end, want) || end->unsure) {
 		int rung = peal_doorbell_listen(&end->waits_on, end->lifeline,
 						nap(end, timeout_ms));

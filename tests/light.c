@@ -229,6 +229,20 @@ TEST(a_wait_that_polls_finds_what_comes_without_a_bell)
 	pair_free(&p);
 }
 
+/* It would poll for a year. */
+TEST(a_wait_that_polls_ends_when_its_time_is_over)
+{
+	const int *numbers;
+	struct pair p;
+
+	pair_make(&p, 8, sizeof(int));
+	peal_receiver_set_spin(&p.rx, UINT64_C(31536000000000000));
+	CHECK_EQ(peal_receiver_wait(&p.rx, 1, 5, &numbers), -ETIMEDOUT);
+	peal_receiver_set_spin(&p.rx, UINT64_MAX);
+	CHECK_EQ(peal_receiver_wait(&p.rx, 1, 5, &numbers), -ETIMEDOUT);
+	pair_free(&p);
+}
+
 TEST(a_wait_that_has_polled_in_vain_sleeps)
 {
 	const int *numbers;
