@@ -134,7 +134,7 @@ static void found_nothing(struct peal_source *source)
 	peal_count(&source->reactor->stats.spurious);
 	peal_count(&source->stats.spurious);
 	if (end->waiting)
-		look_again(source);
+		look_again(source); /* reactor.pml: look_again */
 }
 
 void peal_ring_turn(struct peal_source *source)
@@ -163,7 +163,10 @@ void peal_ring_turn(struct peal_source *source)
 
 /* -- arming */
 
-/* Reached, but taken by somebody else: what it waits for is further on. */
+/*
+ * Reached, but taken by somebody else: what it waits for is further on.
+ * reactor.pml: aim_again
+ */
 static void aim_again(struct peal_end *end)
 {
 	if (end->waiting && peal_end_reached(end))
@@ -183,6 +186,7 @@ static void store(struct peal_source *source)
  * One fence for all. Pairs with the fences in peal_end_publish() and
  * peal_reactor_defer(); one barrier for all peers that publish without.
  * @return false: they could be missed, so there is no sleep
+ * reactor.pml: rings_fence, rings_barrier
  */
 static bool fence(struct peal_link *batch)
 {
@@ -208,13 +212,14 @@ void peal_rings_arm(struct peal_reactor *loop)
 				peal_link_take(&loop->drained);
 
 			peal_link_append(&batch, &source->link);
-			store(source);
+			store(source); /* reactor.pml: rings_store */
 		}
 		may_sleep = fence(&batch);
 		while (!peal_link_empty(&batch)) {
 			struct peal_source *source = peal_link_take(&batch);
 			struct peal_end *end = source->end;
 
+			/* reactor.pml: rings_recheck, rings_may_sleep */
 			if (peal_end_check(end) != PEAL_FOUND_SHORT ||
 			    (!may_sleep && peal_end_needs_barrier(end)))
 				peal_source_ready(source);
@@ -315,6 +320,8 @@ static int watch(struct peal_source *source, struct peal_source *bell)
 {
 	const struct peal_doorbell *own = &source->end->waits_on;
 
+	/* It has all looked at that stand behind it.
+	 * bell.pml: bell_turns_both */
 	source->of.ring.bell = bell;
 	if (bell)
 		return 0;
@@ -352,7 +359,8 @@ static int add(struct peal_source *source, struct peal_end *end, void *user,
 	}
 	end->stir = stir;
 	end->waiter = source;
-	/* What is there already is a transition, too. */
+	/* What is there already is a transition, too.
+	 * reactor.pml: add_recheck */
 	peal_end_aim(end, end->watermark, false);
 	peal_end_store(end);
 	peal_end_fence();

@@ -107,11 +107,12 @@ static void leave(struct peal_end *end, enum peal_state state, int error)
 	end->error = error;
 	end->limit = end->here; /* so that every call comes to look */
 	end->waiting = false;
-	/* Release: whoever sees the state sees the last position. */
+	/* Release: whoever sees the state sees the last position.
+	 * wake.pml: leave_release */
 	__atomic_store_n(end->state, (uint64_t)state, __ATOMIC_RELEASE);
-	/* Pairs with the fence in peal_end_arm(). */
+	/* Pairs with the fence in peal_end_arm(). wake.pml: leave_fence */
 	peal_end_fence();
-	peal_end_ring(end);
+	peal_end_ring(end); /* wake.pml: leave_ring */
 }
 
 /*
@@ -144,7 +145,8 @@ int peal_end_break(struct peal_end *end)
 /* Take over the peer's position: loaded once, checked, then private. */
 static bool advance(struct peal_end *end)
 {
-	/* Pairs with the release store in peal_end_publish(). */
+	/* Pairs with the release store in peal_end_publish().
+	 * wake.pml: advance_acquire */
 	uint64_t limit = load_acquire(end->peer_position) + end->bias;
 	uint64_t before = end->limit - end->here;
 	uint64_t now = limit - end->here;
@@ -164,7 +166,10 @@ static void over(struct peal_end *end, int reason)
 		end->limit = end->here; /* nobody takes what it would send */
 }
 
-/* Has the peer said that it moves no more? The position comes after. */
+/*
+ * Has the peer said that it moves no more? The position comes after.
+ * wake.pml: end_acquire
+ */
 static int look_for_end(struct peal_end *end)
 {
 	uint64_t state = load_acquire(end->peer_state);
@@ -202,6 +207,7 @@ void peal_end_hangup(struct peal_end *end, int reason)
 		return;
 	if (look_for_end(end) < 0 || end->ended)
 		return;
+	/* wake.pml: hangup_looks */
 	if (!advance(end)) {
 		broken(end);
 		return;
@@ -251,7 +257,10 @@ int peal_end_clear(struct peal_end *end)
 	return ret;
 }
 
-/* The bells that were read may have been for the end that shares them. */
+/*
+ * The bells that were read may have been for the end that shares them.
+ * bell.pml: wake_sibling
+ */
 static void wake_sibling(struct peal_end *end)
 {
 	if (!end->sibling)
@@ -268,6 +277,7 @@ static void wake_sibling(struct peal_end *end)
  * finds them full counts as heard; so what we have heard must not fill them.
  * An arm brings a bell for its position, and one of a sender that falls short;
  * if it is for more than the next item, one for each item before that.
+ * bell.pml: drain_in_time
  */
 static void drain(struct peal_end *end)
 {
@@ -287,7 +297,7 @@ static void drain(struct peal_end *end)
 
 void peal_end_store(struct peal_end *end)
 {
-	drain(end);
+	drain(end); /* bell.pml: drain_first */
 	/* What was reached already nobody rings for; and a sender that waits
 	 * for more must not be taken for one that waits for less. */
 	if (end->armed == end->target || peal_end_reached(end))
@@ -295,7 +305,7 @@ void peal_end_store(struct peal_end *end)
 	end->stats.stalls++;
 	show_counts(end);
 	end->armed = end->target;
-	store_relaxed(end->wake, end->armed);
+	store_relaxed(end->wake, end->armed); /* wake.pml: arm_store */
 }
 
 /*
@@ -303,6 +313,7 @@ void peal_end_store(struct peal_end *end)
  * watermark has to take what there is: there will be no more without room.
  * Told once, it knows; later it sees the wake word when it arms. So it is not
  * told before that word says what we wait for: it would find nothing there.
+ * wake.pml: rouse, rouse_once, rouse_armed
  */
 static void rouse_receiver(struct peal_end *end)
 {
@@ -321,7 +332,8 @@ static enum peal_found check_deadlock(struct peal_end *end)
 {
 	if (end->sender)
 		rouse_receiver(end);
-	else if (peal_end_known(end) > 0 && peal_end_wanted(end) &&
+	else if (peal_end_known(end) > 0 &&
+		 peal_end_wanted(end) && /* wake.pml: offer */
 		 (end->offered_here != end->here ||
 		  end->offered_limit != end->limit))
 		return PEAL_FOUND_OFFER;
@@ -330,11 +342,12 @@ static enum peal_found check_deadlock(struct peal_end *end)
 
 enum peal_found peal_end_check(struct peal_end *end)
 {
+	/* wake.pml: end_recheck */
 	ssize_t ret = peal_end_refresh(end, end->capacity + 1);
 
 	if (end->error)
 		return PEAL_FOUND_BROKEN;
-	if (end->ended)
+	if (end->ended) /* wake.pml: end_below_watermark */
 		return PEAL_FOUND_END;
 	if (!end->waiting)
 		return PEAL_FOUND_SHORT;
@@ -364,7 +377,8 @@ void peal_end_settle(struct peal_end *end, enum peal_found found)
 /* @return false: the peer could be missed, so there is no sleep */
 static bool fence(const struct peal_end *end)
 {
-	peal_end_fence();
+	peal_end_fence(); /* wake.pml: arm_fence */
+	/* wake.pml: barrier, barrier_first */
 	return !peal_end_needs_barrier(end) || peal_fence_barrier();
 }
 
@@ -377,9 +391,11 @@ bool peal_end_arm(struct peal_end *end, uint64_t want)
 	peal_end_aim(end, want, false);
 	end->swallowed = false;
 	peal_end_store(end);
-	if (!end->sender) /* what was refused may be offered again */
+	/* What was refused may be offered again. wake.pml: offer_anew */
+	if (!end->sender)
 		end->offered_here = end->here - 1;
-	/* Pairs with the fences in peal_end_publish() and leave(). */
+	/* Pairs with the fences in peal_end_publish() and leave().
+	 * wake.pml: arm_recheck, barrier_failed */
 	end->unsure = !fence(end);
 	found = peal_end_check(end);
 	if (found == PEAL_FOUND_SHORT)
@@ -414,13 +430,14 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 		return ret;
 	if (waiting && !peal_end_reached(end) && end->armed == end->target &&
 	    end->target - (end->here - end->bias) <= want) {
-		/* Armed already, for this position or a nearer one. */
+		/* Armed already, for this position or a nearer one.
+		 * wake.pml: reserve_nearer */
 		end->want = smaller(end->want, want);
 		rouse_receiver(end);
 		return 0;
 	}
 	peal_end_aim(end, want, false);
-	peal_end_store(end);
+	peal_end_store(end); /* wake.pml: reserve_arm */
 	/* Pairs with the fence in peal_end_publish(). */
 	if (!fence(end))
 		ring_self(end); /* look again, and again */
@@ -430,7 +447,7 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 	if ((uint64_t)ret >= n) {
 		end->waiting = waiting;
 		/* The bell may have been owed for the old position, which
-		 * is no longer stored. */
+		 * is no longer stored. wake.pml: reserve_told */
 		if (waiting)
 			ring_self(end);
 		return ret;
@@ -485,6 +502,7 @@ void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats)
 /*
  * Whoever was here before may have died after it crossed the position that the
  * peer waits for, or left, and before it rang.
+ * wake.pml: attach_ring, attach_ended_ring
  */
 static bool owes_bell(const struct peal_end *end)
 {

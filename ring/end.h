@@ -168,10 +168,12 @@ static inline int peal_end_publish(struct peal_end *end, uint64_t n)
 	end->here = here;
 	end->publishes++;
 	/* Pairs with the acquire load in peal_end_refresh(): whoever sees the
-	 * position sees the items, or is allowed to overwrite them. */
+	 * position sees the items, or is allowed to overwrite them.
+	 * wake.pml: publish_release */
 	__atomic_store_n(end->position, here, __ATOMIC_RELEASE);
 	/* Pairs with the fence in peal_end_arm(), or with its barrier: either
-	 * the waiter's recheck sees the position, or we see its wake word. */
+	 * the waiter's recheck sees the position, or we see its wake word.
+	 * wake.pml: publish_fence */
 	if (end->light) {
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	} else {
@@ -180,7 +182,7 @@ static inline int peal_end_publish(struct peal_end *end, uint64_t n)
 			peal_end_adapt(end);
 	}
 	wake = __atomic_load_n(end->peer_wake, __ATOMIC_RELAXED);
-	if (here - wake < n)
+	if (here - wake < n) /* wake.pml: crossing */
 		return peal_end_ring(end);
 	return 0;
 }

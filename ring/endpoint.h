@@ -82,8 +82,11 @@ static inline void peal_end_fence(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
-/* After the fence: does the peer publish without one? Then a barrier is due,
- * once for any number of ends. */
+/*
+ * After the fence: does the peer publish without one? Then a barrier is due,
+ * once for any number of ends.
+ * wake.pml: light_acquire, light_every_arm, light_after_fence
+ */
 static inline bool peal_end_needs_barrier(const struct peal_end *end)
 {
 	/* One who says so without an offer is no honest peer. */

@@ -43,7 +43,10 @@ bool peal_fence_barrier(void)
 	       membarrier(MEMBARRIER_CMD_GLOBAL) == 0;
 }
 
-/* The peer may lean on our barriers, and we on the peer's. */
+/*
+ * The peer may lean on our barriers, and we on the peer's.
+ * wake.pml: light_registered
+ */
 static void set(struct peal_end *end, bool able)
 {
 	end->may_light = able;
@@ -71,7 +74,7 @@ void peal_fence_allow(struct peal_end *end, bool allow)
 {
 	if (!end->position)
 		return;
-	peal_fence_restore(end);
+	peal_fence_restore(end); /* wake.pml: allow_restores */
 	set(end, allow && can());
 }
 
@@ -82,13 +85,15 @@ void peal_end_adapt(struct peal_end *end)
 	end->lighten_at = end->publishes + LIGHT_AFTER;
 	if (able == end->light)
 		return;
-	if (!able) {
+	if (!able) { /* wake.pml: light_able */
 		peal_fence_restore(end);
 		return;
 	}
 	end->light = true;
+	/* wake.pml: light_on */
 	__atomic_store_n(end->own_light, 1, __ATOMIC_RELAXED);
-	/* Whoever arms after this sees it; whoever armed before is seen. */
+	/* Whoever arms after this sees it; whoever armed before is seen.
+	 * wake.pml: light_on_fence */
 	peal_end_fence();
 }
 
@@ -99,5 +104,6 @@ void peal_fence_restore(struct peal_end *end)
 	if (!end->light)
 		return;
 	end->light = false;
+	/* wake.pml: light_off, light_off_release */
 	__atomic_store_n(end->own_light, 0, __ATOMIC_RELEASE);
 }

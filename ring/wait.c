@@ -83,8 +83,9 @@ void peal_end_set_spin(struct peal_end *end, uint64_t most)
  */
 static int look(struct peal_end *end, int heard)
 {
-	int ret = heard == PEAL_HEARD_HANGUP ? -EPIPE : peal_end_clear(end);
 	enum peal_found found;
+	/* wake.pml: clear_first */
+	int ret = heard == PEAL_HEARD_HANGUP ? -EPIPE : peal_end_clear(end);
 
 	if (ret == -EPIPE && end->lifeline >= 0)
 		peal_end_hangup(end, -EPIPE);
@@ -116,6 +117,7 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 		if (timeout_ms > 0)
 			timeout_ms = peal_end_left_ms(deadline);
 	}
+	/* wake.pml: unarmed_goes_on */
 	while (peal_end_arm(end, want) || end->unsure) {
 		int rung = peal_doorbell_listen(&end->waits_on, end->lifeline,
 						nap(end, timeout_ms));
