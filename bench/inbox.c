@@ -1,294 +1,268 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Messages a second from processes that send to one that receives: an inbox
- * beside Unix sockets of SOCK_SEQPACKET, one for each sender, with the receiver
- * on epoll. Both in one run, by turns; the medians and their ratio are printed.
- *
- *	bench/inbox [REPEATS [MILLISECONDS]]
+ * Several processes that send messages to one, all of them blocking. The
+ * receiver has a processor of its own, the senders share the other one.
  */
-#include <err.h>
+#include <config.h>
 #include <errno.h>
-#include <signal.h>
-#include <stdint.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <peal/peal.h>
 
-#define SENDERS 5
-#define LARGEST 4096
-#define RING (1 << 18) /* bytes; as much as sockets hold at least */
+#include "inbox.h"
+#include "kernel.h"
+#include "loops.h"
 
-struct run {
-	int senders;
-	size_t size;
-	uint64_t ns; /* to measure for, after as much of warming up */
-	char address[64];
-	int pairs[SENDERS][2];
-};
+#define RECEIVER 0
 
-static uint64_t now(void)
+/* -- peal */
+
+static void name_it(struct inbox *x)
 {
-	struct timespec ts;
+	static unsigned n;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+	snprintf(x->address, sizeof(x->address), "@peal-bench-%d-%u",
+		 (int)getpid(), n++);
 }
 
-static void check(int error, const char *what)
+static void peal_receive_all(struct inbox *x, struct bench_stage *stage)
 {
-	if (error < 0)
-		errx(1, "%s: %s", what, strerror(-error));
-}
-
-/* Each message is read: one word of each cache line. */
-static uint64_t sum;
-
-static void use(const void *data, size_t size)
-{
-	const unsigned char *bytes = data;
-
-	for (size_t i = 0; i + 8 <= size; i += 64) {
-		uint64_t word;
-
-		memcpy(&word, bytes + i, sizeof(word));
-		sum += word;
-	}
-}
-
-/* Counts what comes after half of the time, and says when it is over. */
-struct meter {
-	uint64_t began, from, counted, n, until;
-};
-
-static bool tick(struct meter *meter, uint64_t ns)
-{
-	uint64_t time;
-
-	/* The clock is not to be what is measured. */
-	if (++meter->n % 256 != 0)
-		return true;
-	time = now();
-	if (meter->began == 0) {
-		meter->began = time;
-	} else if (meter->from == 0 && time - meter->began > ns) {
-		meter->from = time;
-		meter->counted = meter->n;
-	}
-	meter->until = time;
-	return meter->from == 0 || time - meter->from < ns;
-}
-
-static double rate(const struct meter *meter)
-{
-	return (double)(meter->n - meter->counted) * 1e9 /
-	       (double)(meter->until - meter->from);
-}
-
-/* -- an inbox */
-
-static void send_to_inbox(const struct run *run, int i)
-{
-	static char data[LARGEST];
-	struct peal_outbox out;
-
-	(void)i;
-	check(peal_outbox_open(&out, run->address, "bench", NULL, RING, 5000),
-	      "open");
-	while (peal_outbox_send(&out, 1, data, run->size, -1) == 0)
-		;
-}
-
-static double receive_from_inbox(const struct run *run,
-				 struct peal_inbox *inbox)
-{
+	size_t n = x->point->senders;
+	struct peal_inbox *inbox = loops_zeroed(1, sizeof(*inbox));
+	struct peal_inbox_options options = { .n_senders = n };
 	struct peal_letter letter;
-	struct meter meter = { 0 };
 
-	do {
-		check(peal_inbox_receive(inbox, -1, &letter), "receive");
-		use(letter.data, letter.size);
+	options.n_slots = PEAL_INBOX_SLOTS(n);
+	options.slots = loops_zeroed(options.n_slots, sizeof(struct peal_slot));
+	options.senders = loops_zeroed(n, sizeof(*options.senders));
+	bench_check(peal_inbox_open(inbox, x->address, &options), "inbox_open");
+	inbox_ready(stage);
+	for (uint64_t i = 0; i < n; i++) { /* each says that it is there */
+		bench_check(peal_inbox_receive(inbox, -1, &letter), "receive");
 		peal_inbox_release(inbox, &letter);
-	} while (tick(&meter, run->ns));
-	return rate(&meter);
-}
-
-/* -- sockets */
-
-static void send_to_socket(const struct run *run, int i)
-{
-	static char data[LARGEST];
-
-	while (send(run->pairs[i][1], data, run->size, MSG_NOSIGNAL) >= 0)
-		;
-}
-
-static double receive_from_sockets(const struct run *run)
-{
-	static char data[LARGEST];
-	struct epoll_event events[SENDERS];
-	int ep = epoll_create1(EPOLL_CLOEXEC);
-	struct meter meter = { 0 };
-	bool more = true;
-
-	for (int i = 0; i < run->senders; i++) {
-		events[0] = (struct epoll_event){ .events = EPOLLIN,
-						  .data.fd = run->pairs[i][0] };
-		if (epoll_ctl(ep, EPOLL_CTL_ADD, run->pairs[i][0], &events[0]) <
-		    0)
-			err(1, "epoll");
 	}
-	while (more) {
-		int n = epoll_wait(ep, events, SENDERS, -1);
-
-		/* Some from each, in turns, before the next epoll_wait(2). */
-		for (int k = 0; k < 16 && more; k++)
-			for (int i = 0; i < n && more; i++) {
-				ssize_t size = recv(events[i].data.fd, data,
-						    sizeof(data), MSG_DONTWAIT);
-
-				if (size < 0)
-					continue;
-				use(data, (size_t)size);
-				more = tick(&meter, run->ns);
-			}
+	bench_start(stage, RECEIVER);
+	for (uint64_t i = 0; i < x->count; i++) {
+		bench_check(peal_inbox_receive(inbox, -1, &letter), "receive");
+		x->sum += bench_read(letter.data, letter.size);
+		peal_inbox_release(inbox, &letter);
 	}
-	close(ep);
-	return rate(&meter);
+	bench_stop(stage, RECEIVER);
+	peal_inbox_close(inbox);
 }
 
-/* -- a run */
-
-static void start(const struct run *run, pid_t *pids,
-		  void (*sends)(const struct run *run, int i))
+static void peal_send_all(struct inbox *x, struct bench_stage *stage,
+			  unsigned side)
 {
-	for (int i = 0; i < run->senders; i++) {
-		pids[i] = fork();
-		if (pids[i] < 0)
-			err(1, "fork");
-		if (pids[i] == 0) {
-			sends(run, i);
-			_exit(0);
+	size_t size = x->point->size;
+	struct peal_outbox *out = loops_zeroed(1, sizeof(*out));
+
+	inbox_await(stage);
+	bench_check(
+		peal_outbox_open(out, x->address, "bench", NULL, 1 << 18, 5000),
+		"peal_outbox_open");
+	bench_fill(x->buffer, size, 0);
+	bench_check(peal_outbox_send(out, 0, x->buffer, size, -1), "send");
+	bench_start(stage, side);
+	for (uint64_t i = 0; i < x->each; i++) {
+		bench_fill(x->buffer, size, i);
+		bench_check(peal_outbox_send(out, 0, x->buffer, size, -1),
+			    "peal_outbox_send");
+	}
+	bench_stop(stage, side);
+	peal_outbox_close(out, -1);
+}
+
+/* -- one socket or pipe for all of them */
+
+static void fds_open(struct inbox *x)
+{
+	if (x->how->kind == INBOX_DATAGRAMS)
+		bench_check_errno(socketpair(AF_UNIX, SOCK_DGRAM, 0, x->fds),
+				  "socketpair");
+	else
+		kernel_pair(KERNEL_PIPE, x->fds);
+}
+
+static void fds_receive_all(struct inbox *x, struct bench_stage *stage)
+{
+	inbox_ready(stage);
+	bench_start(stage, RECEIVER);
+	for (uint64_t i = 0; i < x->count; i++) {
+		kernel_read(x->fds[0], x->buffer, x->point->size);
+		x->sum += bench_read(x->buffer, x->point->size);
+	}
+	bench_stop(stage, RECEIVER);
+}
+
+/* What is no larger than PIPE_BUF is written in one piece. */
+static void fds_send_all(struct inbox *x, struct bench_stage *stage,
+			 unsigned side)
+{
+	inbox_await(stage);
+	bench_start(stage, side);
+	for (uint64_t i = 0; i < x->each; i++) {
+		bench_fill(x->buffer, x->point->size, i);
+		kernel_write(x->fds[1], x->buffer, x->point->size);
+	}
+	bench_stop(stage, side);
+}
+
+static void fds_close(struct inbox *x)
+{
+	close(x->fds[0]);
+	close(x->fds[1]);
+}
+
+/* -- a socket for each of them, and epoll */
+
+static void sockets_open(struct inbox *x)
+{
+	for (size_t i = 0; i < x->point->senders; i++)
+		kernel_pair(KERNEL_SEQPACKET, x->sockets[i]);
+}
+
+static void sockets_receive_all(struct inbox *x, struct bench_stage *stage)
+{
+	int epoll = epoll_create1(EPOLL_CLOEXEC), n;
+	struct epoll_event events[BENCH_SIDES];
+
+	bench_check_errno(epoll, "epoll_create1");
+	for (size_t i = 0; i < x->point->senders; i++) {
+		struct epoll_event event = { .events = EPOLLIN,
+					     .data.fd = x->sockets[i][0] };
+
+		bench_check_errno(
+			epoll_ctl(epoll, EPOLL_CTL_ADD, event.data.fd, &event),
+			"epoll_ctl");
+	}
+	inbox_ready(stage);
+	bench_start(stage, RECEIVER);
+	for (uint64_t seen = 0; seen < x->count;) {
+		n = epoll_wait(epoll, events, BENCH_SIDES, -1);
+		for (int i = 0; i < n; i++, seen++) {
+			kernel_read(events[i].data.fd, x->buffer,
+				    x->point->size);
+			x->sum += bench_read(x->buffer, x->point->size);
 		}
 	}
+	bench_stop(stage, RECEIVER);
 }
 
-static void stop(const struct run *run, const pid_t *pids)
+static void sockets_send_all(struct inbox *x, struct bench_stage *stage,
+			     unsigned side)
 {
-	for (int i = 0; i < run->senders; i++)
-		kill(pids[i], SIGKILL);
-	for (int i = 0; i < run->senders; i++)
-		waitpid(pids[i], NULL, 0);
+	x->fds[1] = x->sockets[side - 1][1];
+	fds_send_all(x, stage, side);
 }
 
-static double run_inbox(struct run *run)
+static void sockets_close(struct inbox *x)
 {
-	static struct peal_inbox_sender senders[SENDERS];
-	static struct peal_slot slots[PEAL_INBOX_SLOTS(SENDERS)];
-	struct peal_inbox inbox;
-	pid_t pids[SENDERS];
-	double result;
-
-	snprintf(run->address, sizeof(run->address), "@peal-bench-%d",
-		 (int)getpid());
-	check(peal_inbox_open(&inbox, run->address,
-			      &(struct peal_inbox_options){
-				      .senders = senders,
-				      .n_senders = SENDERS,
-				      .slots = slots,
-				      .n_slots = PEAL_INBOX_SLOTS(SENDERS) }),
-	      "inbox");
-	start(run, pids, send_to_inbox);
-	result = receive_from_inbox(run, &inbox);
-	stop(run, pids);
-	peal_inbox_close(&inbox);
-	return result;
-}
-
-static double run_sockets(struct run *run)
-{
-	pid_t pids[SENDERS];
-	double result;
-
-	for (int i = 0; i < run->senders; i++)
-		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
-			       run->pairs[i]) < 0)
-			err(1, "socketpair");
-	start(run, pids, send_to_socket);
-	result = receive_from_sockets(run);
-	stop(run, pids);
-	for (int i = 0; i < run->senders; i++) {
-		close(run->pairs[i][0]);
-		close(run->pairs[i][1]);
+	for (size_t i = 0; i < x->point->senders; i++) {
+		close(x->sockets[i][0]);
+		close(x->sockets[i][1]);
 	}
-	return result;
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
+/* -- all of them */
 
-	return (x > y) - (x < y);
+void inbox_ready(struct bench_stage *stage)
+{
+	__atomic_store_n(&stage->out[1], 1, __ATOMIC_RELEASE);
 }
 
-static double median(double *values, size_t n)
+void inbox_await(struct bench_stage *stage)
 {
-	qsort(values, n, sizeof(*values), compare);
-	return values[n / 2];
+	while (!__atomic_load_n(&stage->out[1], __ATOMIC_ACQUIRE))
+		sched_yield();
 }
 
-static void measure(int senders, size_t size, size_t repeats, uint64_t ns)
+static void side(struct bench_stage *stage, unsigned i, void *user)
 {
-	struct run run = { .senders = senders, .size = size, .ns = ns };
-	double *inbox = calloc(3 * repeats, sizeof(*inbox)), *sockets, *ratios;
+	struct inbox *x = user;
 
-	if (!inbox)
-		err(1, "memory");
-	sockets = inbox + repeats;
-	ratios = sockets + repeats;
-	for (size_t i = 0; i < repeats; i++) {
-		inbox[i] = run_inbox(&run);
-		sockets[i] = run_sockets(&run);
-		ratios[i] = inbox[i] / sockets[i];
+	if (i != RECEIVER) {
+		x->how->send_all(x, stage, i);
+		return;
 	}
-	median(ratios, repeats); /* sorted now */
-	printf("%5zu B  %d  %12.0f  %12.0f  %6.1f (%.1f to %.1f)\n", size,
-	       senders, median(inbox, repeats), median(sockets, repeats),
-	       ratios[repeats / 2], ratios[0], ratios[repeats - 1]);
-	fflush(stdout);
-	free(inbox);
+	x->how->receive_all(x, stage);
+	if (x->sum != x->point->senders * bench_total(x->each))
+		bench_fail("what was received", EBADMSG);
 }
 
-static unsigned long argument(int argc, char **argv, int i,
-			      unsigned long otherwise)
+void inbox_run(const struct bench_contestant *self,
+	       const struct bench_point *point, uint64_t count,
+	       struct bench_result *result)
 {
-	char *end;
-	unsigned long n;
+	static struct inbox x;
 
-	if (argc <= i)
-		return otherwise;
-	n = strtoul(argv[i], &end, 10);
-	if (*end != '\0' || n == 0 || n > 100000)
-		errx(2, "usage: inbox [REPEATS [MILLISECONDS]]");
-	return n;
+	memset(&x, 0, sizeof(x));
+	x.point = point;
+	x.how = self->how;
+	x.each = (count + point->senders - 1) / point->senders;
+	x.count = x.each * point->senders;
+	name_it(&x);
+	if (x.how->open)
+		x.how->open(&x);
+	result->ns = bench_fork((unsigned)point->senders + 1, 2, side, &x,
+				NULL);
+	result->value[0] = (double)x.count * 1e3 / (double)result->ns;
+	if (x.how->close)
+		x.how->close(&x);
 }
 
-int main(int argc, char **argv)
+bool inbox_fits(const struct bench_point *point)
 {
-	size_t repeats = argument(argc, argv, 1, 5);
-	uint64_t ns = argument(argc, argv, 2, 300) * 1000000;
-
-	printf("size  senders  inbox/s  SEQPACKET/s  ratio, pair by pair\n");
-	fflush(stdout);
-	for (int senders = 1; senders <= SENDERS; senders += SENDERS - 1) {
-		measure(senders, 8, repeats, ns);
-		measure(senders, LARGEST, repeats, ns);
-	}
-	return sum == 1; /* it is used */
+	return point->senders < BENCH_SIDES && point->size <= INBOX_MOST;
 }
+
+#define CONTESTANT(id, name_, ...)                                             \
+	static const struct inbox_how id##_how = { __VA_ARGS__ };              \
+	static const struct bench_contestant id = { .name = name_,             \
+						    .fits = inbox_fits,        \
+						    .run = inbox_run,          \
+						    .how = &id##_how }
+
+CONTESTANT(peal, "peal", .receive_all = peal_receive_all,
+	   .send_all = peal_send_all);
+CONTESTANT(datagrams, "Unix datagrams", .open = fds_open,
+	   .receive_all = fds_receive_all, .send_all = fds_send_all,
+	   .close = fds_close, .kind = INBOX_DATAGRAMS);
+CONTESTANT(sockets, "SEQPACKET each, epoll", .open = sockets_open,
+	   .receive_all = sockets_receive_all, .send_all = sockets_send_all,
+	   .close = sockets_close);
+CONTESTANT(by_pipe, "pipe", .open = fds_open, .receive_all = fds_receive_all,
+	   .send_all = fds_send_all, .close = fds_close);
+
+static const struct bench_contestant *const contestants[] = {
+	&peal,	    &sockets, &datagrams, &by_pipe,
+#ifdef HAVE_LIBZMQ
+	&inbox_zmq,
+#endif
+	NULL,
+};
+
+static const struct bench_point points[] = {
+	{ .size = 64, .senders = 1, .quick = true },
+	{ .size = 64, .senders = 2 },
+	{ .size = 64, .senders = 4, .quick = true },
+	{ .size = 64, .senders = 8 },
+	{ .size = 4096, .senders = 4 },
+};
+
+const struct bench_family bench_inbox = {
+	.name = "inbox",
+	.what = "messages of several processes to one",
+	.unit = "M/s",
+	.points = points,
+	.n_points = sizeof(points) / sizeof(*points),
+	.contestants = contestants,
+	.reference = "peal",
+	.first = 256,
+};
