@@ -20,6 +20,10 @@
 
 #include "endpoint.h"
 
+/* See follows_closely(): a few lines, and some 100 ns. */
+#define CLOSE_BYTES 256
+#define CLOSE_LOOKS 16
+
 static uint64_t load_acquire(const uint64_t *word)
 {
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
@@ -191,7 +195,7 @@ ssize_t peal_end_refresh(struct peal_end *end, uint64_t want)
 	if (!end->ended) {
 		if (!advance(end))
 			return broken(end);
-		if (end->light && end->publishes >= end->lighten_at)
+		if (end->light)
 			peal_end_adapt(end); /* may it still be? */
 		if (peal_end_known(end) < want && look_for_end(end) < 0)
 			return end->error;
@@ -199,6 +203,34 @@ ssize_t peal_end_refresh(struct peal_end *end, uint64_t want)
 	if (end->ended && end->sender)
 		return -EPIPE;
 	return (ssize_t)peal_end_known(end);
+}
+
+/*
+ * Who follows the peer item by item has the lines of both go to and fro between
+ * two processors for each of them. So where little came, and soon, the peer is
+ * let get ahead for the length of a pause: temporal slipping (Giacomoni et al.,
+ * "FastForward for Efficient Pipeline Parallelism", PPoPP 2008).
+ */
+static bool follows_closely(const struct peal_end *end)
+{
+	return end->looks < CLOSE_LOOKS &&
+	       peal_end_known(end) * end->item_size < CLOSE_BYTES;
+}
+
+ssize_t peal_end_look(struct peal_end *end)
+{
+	ssize_t ret = peal_end_refresh(end, 1);
+
+	if (ret <= 0) {
+		end->looks++;
+		return ret;
+	}
+	if (follows_closely(end)) {
+		peal_relax();
+		ret = peal_end_refresh(end, 1);
+	}
+	end->looks = 0;
+	return ret;
 }
 
 void peal_end_hangup(struct peal_end *end, int reason)
@@ -496,7 +528,7 @@ int peal_end_set_watermark(struct peal_end *end, size_t n)
 void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats)
 {
 	*stats = end->stats;
-	stats->publishes = end->publishes;
+	stats->items = end->here - end->begin;
 }
 
 /*
@@ -552,7 +584,7 @@ int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 		e.rings = *rings;
 	if (waits_on)
 		e.waits_on = *waits_on;
-	e.here = load_relaxed(e.position);
+	e.here = e.begin = load_relaxed(e.position);
 	e.limit = load_acquire(e.peer_position) + e.bias;
 	if (peal_end_known(&e) > e.capacity)
 		return -EPROTO;

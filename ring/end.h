@@ -34,8 +34,8 @@ extern "C" {
 
 /** Counts of one end since it was attached. */
 struct peal_ring_stats {
-	uint64_t publishes;   /**< commits, or releases */
-	uint64_t doorbells;   /**< of them, those that rang the other end */
+	uint64_t items;	      /**< committed, or released */
+	uint64_t doorbells;   /**< times it rang the other end */
 	uint64_t bell_errors; /**< rings that failed */
 	uint64_t stalls;      /**< times it had too little and armed for more */
 	uint64_t transitions; /**< times it had found too little, then enough */
@@ -52,13 +52,15 @@ struct peal_end {
 	uint64_t item_size; /* bytes */
 	uint64_t *position; /* own word, shared */
 	const uint64_t *peer_wake; /* the peer's word, shared */
-	uint64_t publishes;
-	uint64_t lighten_at; /* publishes, if none of them rings before */
-	bool light;	     /* publishes without a fence, see ring/fence.c */
+	bool light; /* publishes without a fence, see ring/fence.c */
 	/* A sender's messages, in units of 8 bytes from here on: message.h. */
 	uint64_t staged;   /* complete, and not published yet */
 	uint64_t start;	   /* where the one that is filled in begins */
 	uint64_t reserved; /* for it, its header included; 0: there is none */
+
+	/* Touched where publishing takes a fence anyway. */
+	uint64_t fenced;     /* publishes since the last ring */
+	uint64_t lighten_at; /* of them: then it may do without */
 
 	/* Touched when the limit that is known falls short. */
 	const uint64_t *peer_position;
@@ -67,6 +69,8 @@ struct peal_end {
 	uint64_t bias;	    /* limit - the peer's position: capacity or 0 */
 	uint64_t watermark; /* items to be woken for */
 	uint64_t spin;	    /* nanoseconds to poll before it sleeps */
+	uint64_t begin;	    /* own position when it was attached */
+	unsigned looks;	    /* in vain, since the peer was seen to move */
 	uint64_t want;	    /* items that it waits for */
 	uint64_t target;    /* the peer's position that it waits for */
 	uint64_t armed;	    /* what of it is stored in the wake word */
@@ -107,6 +111,11 @@ struct peal_end {
  * @return  how many items are available, or the sticky error
  */
 ssize_t peal_end_refresh(struct peal_end *end, uint64_t want);
+
+/**
+ * The same for one item, for who may be looking again and again.
+ */
+ssize_t peal_end_look(struct peal_end *end);
 
 /**
  * A sender's: make sure of n free items, or arm for them.
@@ -166,7 +175,6 @@ static inline int peal_end_publish(struct peal_end *end, uint64_t n)
 		return n == 0 || ret < 0 ? (int)ret : -EINVAL;
 	}
 	end->here = here;
-	end->publishes++;
 	/* Pairs with the acquire load in peal_end_refresh(): whoever sees the
 	 * position sees the items, or is allowed to overwrite them.
 	 * wake.pml: publish_release */
@@ -178,7 +186,7 @@ static inline int peal_end_publish(struct peal_end *end, uint64_t n)
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	} else {
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		if (__builtin_expect(end->publishes >= end->lighten_at, 0))
+		if (__builtin_expect(++end->fenced >= end->lighten_at, 0))
 			peal_end_adapt(end);
 	}
 	wake = __atomic_load_n(end->peer_wake, __ATOMIC_RELAXED);

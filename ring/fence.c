@@ -51,7 +51,8 @@ static void set(struct peal_end *end, bool able)
 {
 	end->may_light = able;
 	end->barriers |= able;
-	end->lighten_at = able ? end->publishes + LIGHT_AFTER : UINT64_MAX;
+	end->fenced = 0;
+	end->lighten_at = able ? LIGHT_AFTER : UINT64_MAX;
 	__atomic_store_n(end->own_barrier, able, __ATOMIC_RELEASE);
 }
 
@@ -82,7 +83,7 @@ void peal_end_adapt(struct peal_end *end)
 {
 	bool able = __atomic_load_n(end->peer_barrier, __ATOMIC_ACQUIRE);
 
-	end->lighten_at = end->publishes + LIGHT_AFTER;
+	end->fenced = 0;
 	if (able == end->light)
 		return;
 	if (!able) { /* wake.pml: light_able */
@@ -99,8 +100,7 @@ void peal_end_adapt(struct peal_end *end)
 
 void peal_fence_restore(struct peal_end *end)
 {
-	if (end->may_light)
-		end->lighten_at = end->publishes + LIGHT_AFTER;
+	end->fenced = 0;
 	if (!end->light)
 		return;
 	end->light = false;

@@ -240,7 +240,7 @@ static inline ssize_t peal_sender_try_reserve(struct peal_sender *tx,
 	uint64_t room = tx->end.limit - tx->end.here;
 
 	if (__builtin_expect(room == 0, 0)) {
-		ssize_t ret = peal_end_refresh(&tx->end, 1);
+		ssize_t ret = peal_end_look(&tx->end);
 
 		if (ret <= 0)
 			return ret;
@@ -395,7 +395,7 @@ static inline ssize_t peal_receiver_peek(struct peal_receiver *rx, void *items)
 	uint64_t data = rx->end.limit - rx->end.here;
 
 	if (__builtin_expect(data == 0, 0)) {
-		ssize_t ret = peal_end_refresh(&rx->end, 1);
+		ssize_t ret = peal_end_look(&rx->end);
 
 		if (ret <= 0)
 			return ret;

@@ -156,7 +156,7 @@ TEST(each_takes_items_in_place_as_one_batch)
 	CHECK_EQ(expected.next, 13);
 	CHECK_EQ(rings(&p.space), 1);
 	peal_receiver_stats(&p.rx, &stats);
-	CHECK_EQ(stats.publishes, 5 + 2);
+	CHECK_EQ(stats.items, 5 + 8);
 	pair_free(&p);
 }
 
@@ -418,7 +418,7 @@ TEST(bell_that_fails_does_not_undo_the_release)
 	get_numbers(&rx, 1, 1);
 	CHECK_EQ(peal_sender_reserve(&p.tx, 2, &room), 2);
 	peal_receiver_stats(&rx, &stats);
-	CHECK_EQ(stats.publishes, 2);
+	CHECK_EQ(stats.items, 2);
 	CHECK_EQ(stats.doorbells, 2);
 	CHECK_EQ(stats.bell_errors, 2);
 	close(bell.ring_fd);
@@ -435,7 +435,7 @@ TEST(stats_count_what_the_receiver_did)
 	pair_make(&p, 8, sizeof(int));
 	CHECK_EQ(peal_receiver_wait(&p.rx, 1, 0, &data), -ETIMEDOUT);
 	peal_receiver_stats(&p.rx, &stats);
-	CHECK_EQ(stats.publishes, 0);
+	CHECK_EQ(stats.items, 0);
 	CHECK_EQ(stats.stalls, 1);
 	CHECK_EQ(stats.transitions, 0);
 	put_numbers(&p.tx, 0, 8);
@@ -443,7 +443,7 @@ TEST(stats_count_what_the_receiver_did)
 	CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), 0);
 	get_numbers(&p.rx, 0, 8);
 	peal_receiver_stats(&p.rx, &stats);
-	CHECK_EQ(stats.publishes, 8);
+	CHECK_EQ(stats.items, 8);
 	CHECK_EQ(stats.doorbells, 1);
 	CHECK_EQ(stats.bell_errors, 0);
 	CHECK_EQ(stats.transitions, 1);

@@ -271,7 +271,7 @@ TEST(each_fills_items_in_place_as_one_batch)
 	CHECK_EQ(counter.next, 108);
 	CHECK_EQ(rings(&p.data), 1);
 	peal_sender_stats(&p.tx, &stats);
-	CHECK_EQ(stats.publishes, 5 + 2);
+	CHECK_EQ(stats.items, 5 + 8);
 	get_numbers(&p.rx, 100, 8);
 	pair_free(&p);
 }
@@ -460,7 +460,7 @@ TEST(bell_that_fails_does_not_undo_the_commit)
 	put_numbers(&tx, 1, 1);
 	get_numbers(&p.rx, 1, 1);
 	peal_sender_stats(&tx, &stats);
-	CHECK_EQ(stats.publishes, 2);
+	CHECK_EQ(stats.items, 2);
 	CHECK_EQ(stats.doorbells, 2);
 	CHECK_EQ(stats.bell_errors, 2);
 	close(bell.ring_fd);
@@ -478,7 +478,7 @@ TEST(stats_count_what_the_sender_did)
 	put_numbers(&p.tx, 0, 8);
 	CHECK_EQ(peal_sender_wait(&p.tx, 1, 0, &room), -ETIMEDOUT);
 	peal_sender_stats(&p.tx, &stats);
-	CHECK_EQ(stats.publishes, 8);
+	CHECK_EQ(stats.items, 8);
 	CHECK_EQ(stats.doorbells, 1);
 	CHECK_EQ(stats.bell_errors, 0);
 	CHECK_EQ(stats.stalls, 1);

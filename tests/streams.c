@@ -396,7 +396,7 @@ static void send_and_poll(void *user)
 		CHECK_EQ(peal_sender_commit(&local->sender, 1), 0);
 	}
 	peal_sender_stats(&local->sender, &stats);
-	CHECK_EQ(stats.publishes, 1000);
+	CHECK_EQ(stats.items, 1000);
 	CHECK_EQ(stats.doorbells, 0);
 	peal_sender_finish(&local->sender);
 }
@@ -417,7 +417,7 @@ TEST(two_sides_that_poll_ring_no_doorbell)
 			sched_yield();
 	}
 	peal_receiver_stats(&local.receiver, &stats);
-	CHECK_EQ(stats.publishes, 1000);
+	CHECK_EQ(stats.items, 1000);
 	CHECK_EQ(stats.doorbells, 0);
 	test_join(pid);
 	peal_local_finish(&local);

@@ -62,7 +62,6 @@ enum demo_step {
 /* What a sender tells of itself, in memory shared with the parent. */
 struct demo_tally {
 	_Alignas(64) _Atomic uint64_t sent; /* bytes */
-	_Atomic uint64_t publishes;
 	_Atomic uint64_t doorbells;
 	atomic_int step;  /* enum demo_step */
 	atomic_int error; /* errno */

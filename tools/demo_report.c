@@ -17,7 +17,7 @@ struct totals {
 	long threads;
 	uint64_t bytes, lost, wrong, waiting;
 	uint64_t callbacks, transitions;
-	uint64_t publishes, doorbells, bell_errors;
+	uint64_t moved, doorbells, bell_errors;
 	uint64_t system_calls; /* of the receiving thread */
 	double seconds;
 };
@@ -35,7 +35,7 @@ static void add_ring(struct totals *sum, const struct demo_ring *ring)
 	else if (!ring->failed)
 		sum->wrong += ring->received - sent; /* never sent */
 	sum->transitions += stats.transitions;
-	sum->publishes += ring->tally->publishes + stats.publishes;
+	sum->moved += sent / DEMO_BLOCK + stats.items;
 	sum->doorbells += ring->tally->doorbells + stats.doorbells;
 	sum->bell_errors += stats.bell_errors;
 	sum->system_calls += stats.doorbells;
@@ -162,8 +162,8 @@ static void print_table(const struct demo *demo, const struct totals *sum)
 	row("transitions", sum->transitions,
 	    "of a ring from empty to nonempty");
 	row("doorbells rung", sum->doorbells, "by both sides");
-	row("doorbells saved", sum->publishes - sum->doorbells,
-	    "the other side was awake");
+	row("doorbells saved", sum->moved - sum->doorbells,
+	    "items for which the other side was awake");
 	printf("%-26s%14.2f  made by the receiving thread\n",
 	       "system calls per MiB",
 	       mebibytes > 0 ? (double)sum->system_calls / mebibytes : 0.0);

@@ -24,7 +24,6 @@ static void publish_stats(struct demo_ring *ring)
 	struct peal_ring_stats stats;
 
 	peal_sender_stats(&ring->local.sender, &stats);
-	put(&ring->tally->publishes, stats.publishes);
 	put(&ring->tally->doorbells, stats.doorbells);
 }
 
