@@ -57,6 +57,10 @@ int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
 		ch->sender.end.sibling = &ch->receiver.end;
 		ch->receiver.end.sibling = &ch->sender.end;
 	}
+	if (ch->bells == PEAL_BELLS_EVENTFD) {
+		peal_sender_set_barriers(&ch->sender, true);
+		peal_receiver_set_barriers(&ch->receiver, true);
+	}
 	ch->state = PEAL_CHANNEL_OPEN;
 	ch->reason = 0;
 	ch->unowed = 0;

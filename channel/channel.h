@@ -86,7 +86,9 @@ enum peal_role {
 
 /** What a channel's doorbells are. */
 enum peal_bells {
-	/** Eventfds if both trust each other, the socket otherwise. */
+	/** Eventfds if both trust each other, the socket otherwise. Where they
+	 * are eventfds, both ends allow barriers: peal_sender_set_barriers().
+	 */
 	PEAL_BELLS_BY_TRUST,
 	/** The fastest; a hostile peer can make ringing block. */
 	PEAL_BELLS_EVENTFD,

@@ -40,6 +40,8 @@ int peal_local_init(struct peal_local *local,
 		peal_local_finish(&l);
 		return ret;
 	}
+	peal_sender_set_barriers(&l.sender, true);
+	peal_receiver_set_barriers(&l.receiver, true);
 	*local = l;
 	return 0;
 }

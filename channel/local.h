@@ -15,6 +15,8 @@
  *	// another, or the parent: peal_receiver_wait(&ring.receiver, ...)
  *	peal_local_finish(&ring);
  *
+ * Both ends allow barriers: see peal_sender_set_barriers().
+ *
  * Caveats: each end is for one thread of one process. In a child after
  * fork(2) use one end and let the parent use the other; neither finishes the
  * end that is not its own.

@@ -333,12 +333,13 @@ int peal_sender_fd(const struct peal_sender *tx);
 void peal_sender_hangup(struct peal_sender *tx);
 
 /**
- * Allow barriers, or forbid them, as it is at first. A commit needs a fence,
- * which costs more than all the rest of it. Where both ends allow barriers it
- * is left out after a thousand commits in a row that found nobody asleep, and
- * whoever goes to sleep at the other end then lets the kernel interrupt the
- * processors on which we run: membarrier(2), 1 to 15 microseconds. Not for
- * threads that nothing may interrupt.
+ * Allow barriers, or forbid them, as it is at first for an end that you attach
+ * yourself; a peal_local, and channels among those who trust each other, allow
+ * them. A commit needs a fence, which costs more than all the rest of it. Where
+ * both ends allow barriers it is left out after a thousand commits in a row
+ * that found nobody asleep, and whoever goes to sleep at the other end then
+ * lets the kernel interrupt the processors on which we run: membarrier(2), 1 to
+ * 15 microseconds. Not for threads that nothing may interrupt.
  * Context: set-up; system calls, the first of which in a process may take some
  * milliseconds. Where the kernel has no such barriers nothing changes.
  */
