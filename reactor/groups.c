@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "../ring/endpoint.h"
 #include "../ring/group_marks.h"
 #include "internal.h"
 
@@ -28,6 +29,7 @@ int peal_reactor_add_group(struct peal_reactor *loop,
 	source->of.group.next = loop->groups;
 	loop->groups = source;
 	peal_group_sleeps(group, true);
+	peal_end_fence();
 	if (peal_group_marked(group))
 		peal_reactor_kick(loop);
 	return 0;
@@ -61,7 +63,7 @@ static void visit(struct peal_group *group, uint32_t word, uint64_t rings)
 			source = group->waiters[64 * word + bit];
 		if (!source)
 			continue;
-		peal_ring_rung(source);
+		source->of.ring.rung = true;
 		peal_source_ready(source);
 	}
 }

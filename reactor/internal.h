@@ -113,6 +113,9 @@ static inline void peal_longest(uint64_t *longest, uint64_t ns)
 		__atomic_store_n(longest, ns, __ATOMIC_RELAXED);
 }
 
+/* Nanoseconds, CLOCK_MONOTONIC. */
+uint64_t peal_now(void);
+
 /* -- reactor.c */
 
 /* Is this still the process that made the reactor? */
@@ -136,13 +139,23 @@ static inline bool peal_source_is_ring(const struct peal_source *source)
 }
 
 /* The source that a token meant, or NULL if it was removed meanwhile. */
-struct peal_source *peal_source_find(const struct peal_reactor *loop,
-				     uint64_t token);
+static inline struct peal_source *peal_source_find(
+	const struct peal_reactor *loop, uint64_t token)
+{
+	const struct peal_slot *slot = &loop->slots[(uint32_t)token];
+
+	return slot->generation == token >> 32 ? slot->source : NULL;
+}
 int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 		      int kind);
 void peal_source_leave(struct peal_source *source);
 /* Let it have a turn, unless it will have one anyway. */
-void peal_source_ready(struct peal_source *source);
+static inline void peal_source_ready(struct peal_source *source)
+{
+	if (peal_link_empty(&source->link))
+		peal_link_append(&source->reactor->ready[source->band],
+				 &source->link);
+}
 
 /* A callback: what is counted around it, and whether the source outlived it. */
 struct peal_call {
@@ -150,8 +163,34 @@ struct peal_call {
 	struct peal_source *source;
 	uint64_t token, began;
 };
-struct peal_call peal_call_begin(struct peal_source *source);
-bool peal_call_end(const struct peal_call *call);
+
+void peal_call_timed(const struct peal_call *call, bool there);
+
+static inline struct peal_call peal_call_begin(struct peal_source *source)
+{
+	struct peal_reactor *loop = source->reactor;
+
+	loop->made++;
+	peal_count(&source->stats.callbacks);
+	return (struct peal_call){
+		.loop = loop,
+		.source = source,
+		.token = peal_source_token(source),
+		.began = loop->timing ? peal_now() : 0,
+	};
+}
+
+static inline bool peal_call_end(const struct peal_call *call)
+{
+	bool there;
+
+	if (!peal_reactor_here(call->loop))
+		return false;
+	there = peal_source_find(call->loop, call->token) == call->source;
+	if (call->began)
+		peal_call_timed(call, there);
+	return there;
+}
 
 /* -- watch.c */
 int peal_watch_own(struct peal_reactor *loop, int fd, uint32_t events,
@@ -201,7 +240,6 @@ void peal_ring_alarm(struct peal_source *source, uint64_t now);
 void peal_ring_not_idle(struct peal_source *source);
 
 /* -- timers.c */
-uint64_t peal_now(void);
 /* The end of time at most. */
 uint64_t peal_time_add(uint64_t a, uint64_t b);
 void peal_timer_turn(struct peal_source *source);

@@ -46,7 +46,7 @@ static void bell_arrived(struct peal_reactor *loop, struct peal_source *source)
 	if (peal_level(loop))
 		rung = peal_end_clear(source->end);
 	if (rung > 0)
-		peal_ring_rung(source);
+		source->of.ring.rung = true;
 	if (rung >= 0)
 		return;
 	peal_source_unwatch(source); /* nobody is left who could ring it */
@@ -155,10 +155,13 @@ static void line_up(struct peal_reactor *loop)
 static int round_robin(struct peal_reactor *loop)
 {
 	line_up(loop);
-	while (!peal_link_empty(&loop->turn)) {
+	for (unsigned i = 1; !peal_link_empty(&loop->turn); i++) {
 		turn(peal_link_take(&loop->turn));
 		if (!peal_reactor_here(loop))
 			return -ECHILD;
+		/* As long as they are in the cache. */
+		if (i % BATCH == 0)
+			peal_rings_arm(loop);
 	}
 	return 0;
 }
@@ -189,7 +192,7 @@ static int serve(struct peal_reactor *loop, bool woken, bool may_spin)
 		return ret;
 	if (may_spin && !work_left(loop))
 		peal_rings_spin(loop);
-	__atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&loop->asleep, true, __ATOMIC_RELAXED);
 	peal_groups_sleep(loop, true);
 	/* Its fence stands between this and the look at the calls. */
 	peal_rings_arm(loop);

@@ -207,47 +207,16 @@ void peal_reactor_set_timing(struct peal_reactor *loop, bool on)
 	loop->timing = on;
 }
 
-struct peal_call peal_call_begin(struct peal_source *source)
+void peal_call_timed(const struct peal_call *call, bool there)
 {
-	struct peal_reactor *loop = source->reactor;
+	uint64_t took = peal_now() - call->began;
 
-	loop->made++;
-	peal_count(&source->stats.callbacks);
-	return (struct peal_call){
-		.loop = loop,
-		.source = source,
-		.token = peal_source_token(source),
-		.began = loop->timing ? peal_now() : 0,
-	};
-}
-
-bool peal_call_end(const struct peal_call *call)
-{
-	struct peal_reactor *loop = call->loop;
-	uint64_t took = 0;
-	bool there;
-
-	if (!peal_reactor_here(loop))
-		return false;
-	there = peal_source_find(loop, call->token) == call->source;
-	if (call->began) {
-		took = peal_now() - call->began;
-		peal_longest(&loop->stats.longest_ns, took);
-	}
-	if (took && there)
+	peal_longest(&call->loop->stats.longest_ns, took);
+	if (there)
 		peal_longest(&call->source->stats.longest_ns, took);
-	return there;
 }
 
 /* -- slots */
-
-struct peal_source *peal_source_find(const struct peal_reactor *loop,
-				     uint64_t token)
-{
-	const struct peal_slot *slot = &loop->slots[(uint32_t)token];
-
-	return slot->generation == token >> 32 ? slot->source : NULL;
-}
 
 int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 		      int kind)
@@ -284,13 +253,6 @@ void peal_source_leave(struct peal_source *source)
 	slot->next = loop->free_slot;
 	loop->free_slot = source->slot;
 	source->reactor = NULL;
-}
-
-void peal_source_ready(struct peal_source *source)
-{
-	if (peal_link_empty(&source->link))
-		peal_link_append(&source->reactor->ready[source->band],
-				 &source->link);
 }
 
 int peal_reactor_remove(struct peal_reactor *loop, struct peal_source *source)

@@ -149,19 +149,15 @@ enum peal_band {
 struct peal_source {
 	struct peal_link link; /* in the list that it stands in, if any */
 	struct peal_reactor *reactor; /* that it is added to, or NULL */
+	struct peal_end *end;	      /* of a ring */
+	void *user;
 	int kind;
 	enum peal_band band;
 	uint32_t slot;
-	int fd;			      /* that is watched for it, or -1 */
-	uint32_t events;	      /* of an fd: wanted */
-	uint32_t revents;	      /* of an fd: seen, and not yet told */
-	uint32_t rank;		      /* in the heap, from 1; 0: not there */
-	uint64_t period, expirations; /* of a timer */
-	bool deferred;		      /* to be called; set by any thread */
-	struct peal_source *deferred_next;
-	struct peal_end *end; /* of a ring */
+	int fd; /* that is watched for it, or -1 */
 	union {
 		struct {
+			bool rung;     /* and its bells not yet counted */
 			bool more;     /* its turn was asked for */
 			bool idle_due; /* on_idle is to be called */
 			bool unheard;  /* in quarantine */
@@ -206,8 +202,13 @@ struct peal_source {
 				void *user);
 		void (*call)(struct peal_source *source, void *user);
 	} callback;
-	void *user;
 	struct peal_source_stats stats;
+	uint32_t events;	      /* of an fd: wanted */
+	uint32_t revents;	      /* of an fd: seen, and not yet told */
+	uint32_t rank;		      /* in the heap, from 1; 0: not there */
+	bool deferred;		      /* to be called; set by any thread */
+	uint64_t period, expirations; /* of a timer */
+	struct peal_source *deferred_next;
 };
 
 /** A row of the reactor's table. Every field is private. */

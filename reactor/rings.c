@@ -142,6 +142,10 @@ void peal_ring_turn(struct peal_source *source)
 	struct peal_end *end = source->end;
 	enum peal_found found;
 
+	if (source->of.ring.rung) {
+		source->of.ring.rung = false;
+		peal_ring_rung(source);
+	}
 	if (source->of.ring.more) {
 		source->of.ring.more = false;
 		serve(source, true);

@@ -23,6 +23,8 @@
 /* See follows_closely(): a few lines, and some 100 ns. */
 #define CLOSE_BYTES 256
 #define CLOSE_LOOKS 16
+/* Of so many rings one is timed, and all that come after a dear one. */
+#define JUDGED 16
 
 static uint64_t load_acquire(const uint64_t *word)
 {
@@ -39,16 +41,11 @@ static void store_relaxed(uint64_t *word, uint64_t value)
 	__atomic_store_n(word, value, __ATOMIC_RELAXED);
 }
 
-/* Let those who look on see the counts; in cold paths only. */
-static void show_counts(struct peal_end *end)
-{
-	struct peal_ring_stats stats;
-	const uint64_t *words = (const uint64_t *)&stats;
-
-	peal_end_stats(end, &stats);
-	for (size_t i = 0; i < sizeof(stats) / sizeof(*words); i++)
-		store_relaxed(&end->counts[i], words[i]);
-}
+/* And let those who look on see it. */
+#define COUNT(end, what)                                                       \
+	store_relaxed(&(end)->counts[offsetof(struct peal_ring_stats, what) /  \
+				     sizeof(uint64_t)],                        \
+		      ++(end)->stats.what)
 
 static int broken(struct peal_end *end);
 
@@ -72,33 +69,36 @@ static void judge_price(struct peal_end *end, uint64_t price)
 		broken(end);
 }
 
-/* Among friends, and cheaper than a look at the clock. */
-static int ring_group(struct peal_end *end)
+static int ring_and_judge(struct peal_end *end)
 {
-	peal_fence_restore(end);
-	end->stats.doorbells++;
-	return peal_doorbell_ring(&end->rings);
+	clockid_t clock = end->suspect ? CLOCK_THREAD_CPUTIME_ID
+				       : CLOCK_MONOTONIC;
+	uint64_t began = peal_clock_ns(clock);
+	int ret = peal_doorbell_ring(&end->rings);
+
+	judge_price(end, peal_clock_ns(clock) - began);
+	return ret;
+}
+
+/* A group is among friends, and cheaper than a look at the clock. */
+static bool to_be_judged(const struct peal_end *end)
+{
+	return end->rings.kind != PEAL_DOORBELL_GROUP &&
+	       (end->suspect || end->stats.doorbells % JUDGED == 0);
 }
 
 int peal_end_ring(struct peal_end *end)
 {
-	clockid_t clock = end->suspect ? CLOCK_THREAD_CPUTIME_ID
-				       : CLOCK_MONOTONIC;
-	uint64_t began;
 	int ret;
 
 	if (end->rings.kind == PEAL_DOORBELL_NONE)
 		return 0;
-	if (end->rings.kind == PEAL_DOORBELL_GROUP)
-		return ring_group(end);
 	peal_fence_restore(end);
-	began = peal_clock_ns(clock);
-	ret = peal_doorbell_ring(&end->rings);
-	end->stats.doorbells++;
+	ret = to_be_judged(end) ? ring_and_judge(end)
+				: peal_doorbell_ring(&end->rings);
+	COUNT(end, doorbells);
 	if (ret < 0)
-		end->stats.bell_errors++;
-	show_counts(end);
-	judge_price(end, peal_clock_ns(clock) - began);
+		COUNT(end, bell_errors);
 	return ret;
 }
 
@@ -334,8 +334,7 @@ void peal_end_store(struct peal_end *end)
 	 * for more must not be taken for one that waits for less. */
 	if (end->armed == end->target || peal_end_reached(end))
 		return;
-	end->stats.stalls++;
-	show_counts(end);
+	COUNT(end, stalls);
 	end->armed = end->target;
 	store_relaxed(end->wake, end->armed); /* wake.pml: arm_store */
 }
@@ -398,7 +397,7 @@ bool peal_end_stirred(const struct peal_end *end)
 void peal_end_settle(struct peal_end *end, enum peal_found found)
 {
 	if (end->waiting && peal_end_known(end) > 0)
-		end->stats.transitions++;
+		COUNT(end, transitions);
 	end->waiting = false;
 	if (found == PEAL_FOUND_OFFER) { /* not the same again */
 		end->offered_here = end->here;

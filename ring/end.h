@@ -34,11 +34,11 @@ extern "C" {
 
 /** Counts of one end since it was attached. */
 struct peal_ring_stats {
-	uint64_t items;	      /**< committed, or released */
 	uint64_t doorbells;   /**< times it rang the other end */
 	uint64_t bell_errors; /**< rings that failed */
 	uint64_t stalls;      /**< times it had too little and armed for more */
 	uint64_t transitions; /**< times it had found too little, then enough */
+	uint64_t items;	      /**< committed, or released */
 };
 
 /** One end of a ring. Every field is private. */

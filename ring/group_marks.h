@@ -19,10 +19,10 @@ static inline bool peal_group_marked(const struct peal_group *group)
 	return __atomic_load_n(&group->marks->words, __ATOMIC_SEQ_CST) != 0;
 }
 
-/* Look for marks once more after this. */
+/* Before it sleeps: a full fence, and then another look for marks. */
 static inline void peal_group_sleeps(struct peal_group *group, bool asleep)
 {
-	__atomic_store_n(&group->marks->asleep, asleep, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&group->marks->asleep, asleep, __ATOMIC_RELAXED);
 }
 
 #endif

@@ -62,8 +62,10 @@ struct peal_page {
 	uint64_t barrier; /* 1: it has a barrier for such a peer */
 	uint8_t pad2[512 - 384 - 32];
 
-	uint64_t counts[5]; /* struct peal_ring_stats, for those who look on */
-	uint8_t pad3[PEAL_PAGE_SIZE - 512 - 40];
+	/* Of struct peal_ring_stats all but the items, for those who look on.
+	 */
+	uint64_t counts[4];
+	uint8_t pad3[PEAL_PAGE_SIZE - 512 - 32];
 };
 
 _Static_assert(sizeof(struct peal_header) == 192, "layout");
@@ -77,7 +79,7 @@ _Static_assert(offsetof(struct peal_page, barrier) == 408, "layout");
 _Static_assert(offsetof(struct peal_page, counts) == 512, "layout");
 _Static_assert(sizeof(struct peal_page) == PEAL_PAGE_SIZE, "layout");
 _Static_assert(2 * sizeof(struct peal_page) == PEAL_RING_HEAD, "layout");
-_Static_assert(sizeof(struct peal_ring_stats) == 40, "layout");
+_Static_assert(offsetof(struct peal_ring_stats, items) == 32, "layout");
 #if __GCC_ATOMIC_LLONG_LOCK_FREE != 2
 #error "64-bit loads and stores must be lock-free"
 #endif
