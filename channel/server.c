@@ -318,10 +318,13 @@ void peal_server_finish(struct peal_server *server)
 	while (!peal_link_empty(&server->channels))
 		peal_channel_drop(peal_link_channel(server->channels.next));
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_channel *ch = server->handshakes[i].channel;
+		struct peal_handshake *shake = &server->handshakes[i];
+		struct peal_channel *ch = shake->channel;
 
-		if (server->handshakes[i].server)
-			peal_pending_release(&server->handshakes[i]);
+		/* There are no more turns in which to leave it slowly. */
+		shake->leaving = true;
+		if (shake->server)
+			peal_pending_release(shake);
 		if (ch)
 			peal_channel_drop(ch);
 	}

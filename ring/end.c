@@ -464,8 +464,17 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 		/* Armed already, for this position or a nearer one.
 		 * wake.pml: reserve_nearer */
 		end->want = smaller(end->want, want);
-		rouse_receiver(end);
-		return 0;
+		/* The bell for it may have been taken back already, and by
+		 * itself it brings no order: look as after any other. */
+		if (!fence(end))
+			ring_self(end);
+		ret = peal_end_refresh(end, end->capacity + 1);
+		if (ret < 0 || (uint64_t)ret >= n)
+			return ret;
+		if (!peal_end_reached(end)) {
+			rouse_receiver(end);
+			return 0;
+		}
 	}
 	peal_end_aim(end, want, false);
 	peal_end_store(end); /* wake.pml: reserve_arm */

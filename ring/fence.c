@@ -28,7 +28,9 @@
 #include "endpoint.h"
 
 /* Publishes without a ring, after which the fence is left out. */
+#ifndef LIGHT_AFTER
 #define LIGHT_AFTER 1024u
+#endif
 
 static long membarrier(int command)
 {
@@ -53,15 +55,20 @@ static void set(struct peal_end *end, bool able)
 	end->barriers |= able;
 	end->fenced = 0;
 	end->lighten_at = able ? LIGHT_AFTER : UINT64_MAX;
-	__atomic_store_n(end->own_barrier, able, __ATOMIC_RELEASE);
+	__atomic_store_n(end->own_barrier,
+			 able		 ? PEAL_BARRIER_OFFERED
+			 : end->barriers ? PEAL_BARRIER_WITHDRAWN
+					 : PEAL_BARRIER_NEVER,
+			 __ATOMIC_RELEASE);
 }
 
 void peal_fence_init(struct peal_end *end)
 {
 	__atomic_store_n(end->own_light, 0, __ATOMIC_RELEASE);
-	/* By whoever was at this end before: the peer may still be light. */
+	/* By whoever was at this end before: the peer may still be light, also
+	 * when the offer was withdrawn since. */
 	end->barriers = __atomic_load_n(end->own_barrier, __ATOMIC_RELAXED) !=
-			0;
+			PEAL_BARRIER_NEVER;
 	set(end, false);
 }
 
@@ -81,7 +88,8 @@ void peal_fence_allow(struct peal_end *end, bool allow)
 
 void peal_end_adapt(struct peal_end *end)
 {
-	bool able = __atomic_load_n(end->peer_barrier, __ATOMIC_ACQUIRE);
+	bool able = __atomic_load_n(end->peer_barrier, __ATOMIC_ACQUIRE) ==
+		    PEAL_BARRIER_OFFERED;
 
 	end->fenced = 0;
 	if (able == end->light)

@@ -82,8 +82,9 @@ int peal_group_ring(struct peal_group *group, uint32_t index)
 	if (!__atomic_load_n(&marks->asleep, __ATOMIC_SEQ_CST) ||
 	    !__atomic_exchange_n(&marks->asleep, 0, __ATOMIC_SEQ_CST))
 		return 0;
-	if (write(group->fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		return -errno;
+	while (write(group->fd, &one, sizeof(one)) < 0)
+		if (errno != EINTR)
+			return errno == EAGAIN ? 0 : -errno;
 	return 0;
 }
 

@@ -29,6 +29,14 @@ enum peal_state {
 	PEAL_STATE_BROKEN = 2,	 /* it found the other end's words impossible */
 };
 
+/* Who was offered a barrier may lean on it until it looks again, so an end that
+ * takes over has to know of an offer that is withdrawn. */
+enum peal_barrier {
+	PEAL_BARRIER_NEVER = 0,
+	PEAL_BARRIER_OFFERED = 1,
+	PEAL_BARRIER_WITHDRAWN = 2,
+};
+
 /* What never changes after the ring was formatted, the same in both pages. */
 struct peal_header {
 	uint64_t magic;
@@ -59,7 +67,7 @@ struct peal_page {
 	uint64_t wake;	/* space_wake or data_wake: ring me at this position */
 	uint64_t state; /* enum peal_state */
 	uint64_t light; /* 1: it publishes without a fence; see fence.c */
-	uint64_t barrier; /* 1: it has a barrier for such a peer */
+	uint64_t barrier; /* enum peal_barrier: for such a peer */
 	uint8_t pad2[512 - 384 - 32];
 
 	/* Of struct peal_ring_stats all but the items, for those who look on.

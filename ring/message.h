@@ -314,18 +314,22 @@ static inline int peal_message_peek(struct peal_receiver *rx,
 				    struct peal_message *m)
 {
 	struct peal_end *end = &rx->end;
-	struct peal_message first = { NULL, 0, 0, end->here };
-	int ret;
 
-	if (__builtin_expect(end->limit == end->here, 0))
-		peal_end_refresh(end, 1);
-	ret = peal_message_next(rx, &first);
-	if (__builtin_expect(ret > 0, 1))
-		*m = first;
-	else if (ret == 0 && first.next != end->here)
-		/* The sender may wait for the end of the memory. */
+	for (;;) {
+		struct peal_message first = { NULL, 0, 0, end->here };
+		int ret;
+
+		if (__builtin_expect(end->limit == end->here, 0))
+			peal_end_refresh(end, 1);
+		ret = peal_message_next(rx, &first);
+		if (__builtin_expect(ret > 0, 1))
+			*m = first;
+		if (__builtin_expect(ret != 0, 1) || first.next == end->here)
+			return ret;
+		/* The sender may wait for the end of the memory; and what it
+		 * has sent since is not known yet. */
 		peal_end_publish(end, first.next - end->here);
-	return ret;
+	}
 }
 
 /**

@@ -86,7 +86,7 @@ TEST(barriers_that_one_end_forbids_leave_the_other_its_fences)
 	need_barriers();
 	make(&p, 8);
 	peal_receiver_set_barriers(&p.rx, false);
-	CHECK_EQ(p.rx_page->barrier, 0);
+	CHECK_EQ(p.rx_page->barrier, PEAL_BARRIER_WITHDRAWN);
 	stream(&p, ENOUGH);
 	CHECK(!p.tx.end.light);
 	/* Allowed again, and forbidden in the midst of it. */
@@ -96,6 +96,26 @@ TEST(barriers_that_one_end_forbids_leave_the_other_its_fences)
 	peal_receiver_set_barriers(&p.rx, false);
 	stream(&p, ENOUGH);
 	CHECK(!p.tx.end.light);
+	pair_free(&p);
+}
+
+/* The sender has not looked since, and leans on it as ever. */
+TEST(an_offer_that_was_withdrawn_is_kept_by_who_comes_after)
+{
+	struct pair p;
+
+	need_barriers();
+	make(&p, 8);
+	stream(&p, ENOUGH);
+	CHECK_EQ(p.tx_page->light, 1);
+	peal_receiver_set_barriers(&p.rx, false);
+	for (int i = 0; i < 3; i++) { /* each in the place of a dead one */
+		CHECK_EQ(
+			peal_receiver_attach(&p.rx, &p.ring, &p.data, &p.space),
+			0);
+		CHECK(p.rx.end.barriers);
+		CHECK_EQ(p.rx_page->barrier, PEAL_BARRIER_WITHDRAWN);
+	}
 	pair_free(&p);
 }
 

@@ -324,6 +324,24 @@ TEST(stream_may_end_with_the_end_of_the_memory)
 	pair_free(&p);
 }
 
+TEST(message_behind_an_end_of_memory_that_is_known_is_found)
+{
+	struct peal_message m;
+	struct pair p;
+	void *room;
+
+	pair_make(&p, 4, UNIT);
+	pair_start_at(&p, 2);
+	/* The end of the memory alone, of which the receiver learns, ... */
+	CHECK_EQ(peal_message_try_reserve(&p.tx, 24, &room), 0);
+	CHECK_EQ(peal_receiver_used(&p.rx), 2);
+	/* ... and then a message at the front. */
+	send_text(&p, 1, 8);
+	CHECK_EQ(peal_message_receive(&p.rx, 0, &m), 1);
+	check_text(&m, 1, 8);
+	pair_free(&p);
+}
+
 /* -- and both sleep meanwhile */
 
 static void *send_largest(void *arg)

@@ -287,6 +287,30 @@ TEST(a_server_that_says_nothing_is_left_after_the_timeout)
 	close(pair[0]);
 }
 
+TEST(a_server_that_finishes_leaves_no_connection_behind)
+{
+	struct peal_service service = usual();
+	int pair[2], before;
+
+	link_serve(LINK_OWN, &service);
+	before = test_count_fds();
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	CHECK_EQ(peal_server_add(&server, pair[0], false), 0);
+	/* Whoever drains it takes each empty one for the end. */
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(send(pair[1], "x", 1, 0), 1);
+		CHECK_EQ(send(pair[1], "", 0, 0), 0);
+	}
+	close(pair[0]);
+	close(pair[1]);
+	peal_server_finish(&server);
+	memset(&server, 0x5a, sizeof(server)); /* it is ours again */
+	link_once(false);
+	memset(&server, 0, sizeof(server));
+	CHECK_EQ(test_count_fds(), before - 1);
+	link_end();
+}
+
 /* -- answers by hand: a server that is none */
 
 static void false_server(void *arg)
