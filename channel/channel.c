@@ -35,6 +35,15 @@ void peal_parts_finish(struct peal_parts *parts)
 	parts->fd = parts->peer.pidfd = -1;
 }
 
+/* The rings, and what is still held for waiting on them. */
+static void put_down(struct peal_channel *ch)
+{
+	peal_end_unwatch(&ch->sender.end);
+	peal_end_unwatch(&ch->receiver.end);
+	peal_leg_finish(&ch->out);
+	peal_leg_finish(&ch->in);
+}
+
 int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
 {
 	if (ch->out.mem.base && parts->out.mem.base) {
@@ -43,8 +52,7 @@ int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
 		if (ret < 0)
 			return ret;
 	}
-	peal_leg_finish(&ch->out);
-	peal_leg_finish(&ch->in);
+	put_down(ch);
 	ch->sender = parts->sender;
 	ch->receiver = parts->receiver;
 	ch->out = parts->out;
@@ -117,6 +125,8 @@ void peal_channel_maroon(struct peal_channel *ch)
 {
 	struct peal_end *end = &ch->sender.end;
 
+	peal_end_unwatch(&ch->sender.end);
+	peal_end_unwatch(&ch->receiver.end);
 	peal_leg_finish(&ch->in);
 	memset(&ch->receiver, 0, sizeof(ch->receiver));
 	if (!ch->out.mem.base)
@@ -158,8 +168,7 @@ void peal_channel_closed(struct peal_channel *ch, int reason)
 		peal_channel_maroon(ch);
 		ch->state = PEAL_CHANNEL_KEPT;
 	} else {
-		peal_leg_finish(&ch->out);
-		peal_leg_finish(&ch->in);
+		put_down(ch);
 		memset(&ch->sender, 0, sizeof(ch->sender));
 		memset(&ch->receiver, 0, sizeof(ch->receiver));
 		ch->state = PEAL_CHANNEL_UNUSED;
@@ -385,8 +394,7 @@ void peal_channel_drop(struct peal_channel *ch)
 	hang_up(ch);
 	if (here && ch->server)
 		peal_server_lost(ch);
-	peal_leg_finish(&ch->out);
-	peal_leg_finish(&ch->in);
+	put_down(ch);
 	memset(ch, 0, sizeof(*ch));
 }
 

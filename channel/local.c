@@ -3,6 +3,8 @@
 
 #include <peal/local.h>
 
+#include "../ring/endpoint.h"
+
 static int make(struct peal_local *l, const struct peal_geometry *geometry)
 {
 	struct peal_geometry g = *geometry;
@@ -48,6 +50,8 @@ int peal_local_init(struct peal_local *local,
 
 void peal_local_finish(struct peal_local *local)
 {
+	peal_end_unwatch(&local->sender.end);
+	peal_end_unwatch(&local->receiver.end);
 	peal_doorbell_finish(&local->data);
 	peal_doorbell_finish(&local->space);
 	peal_mem_finish(&local->mem);

@@ -585,6 +585,7 @@ int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 		.bias = sender ? g->capacity : 0,
 		.watermark = 1,
 		.lifeline = -1,
+		.watch_fd = -1,
 		.sender = sender,
 	};
 
@@ -613,4 +614,5 @@ void peal_end_finish(struct peal_end *end)
 {
 	if (end->state && !end->error)
 		leave(end, PEAL_STATE_FINISHED, -EPIPE);
+	peal_end_unwatch(end);
 }

@@ -97,6 +97,7 @@ struct peal_end {
 	bool marooned;	/* between two peers */
 	unsigned undrained; /* arms since the bell was cleared */
 	int lifeline;	    /* an fd that hangs up with the peer, or -1 */
+	int watch_fd;	    /* what blocking calls wait on, see wait.c, or -1 */
 	struct peal_doorbell rings;    /* the peer */
 	struct peal_doorbell waits_on; /* for the peer */
 	/* Has whoever waits for this end look at it, or NULL. */

@@ -107,6 +107,8 @@ bool peal_end_arm(struct peal_end *end, uint64_t want);
 
 /* Sleep until n are available. @return how many, 0 or an error */
 ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms);
+/* It waits no more, or for another bell: close what it waited with. */
+void peal_end_unwatch(struct peal_end *end);
 
 /* When so many milliseconds will be over, and what is left until then. */
 uint64_t peal_end_deadline(int timeout_ms);

@@ -180,7 +180,8 @@ int peal_sender_attach(struct peal_sender *tx, const struct peal_ring *ring,
 /**
  * End the stream: the receiver drains what was committed, then sees the end.
  * What was reserved and not committed is dropped. May be called twice, and
- * with a sender that is all zero. At most one system call.
+ * with a sender that is all zero. Rings the receiver, and closes what
+ * peal_sender_wait() has opened.
  */
 void peal_sender_finish(struct peal_sender *tx);
 
@@ -257,7 +258,9 @@ static inline ssize_t peal_sender_try_reserve(struct peal_sender *tx,
  * @param items       address of a pointer: the first of them
  * @return            how many there are in one span, -ETIMEDOUT, the errors of
  *                    peal_sender_reserve(), or those of peal_doorbell_wait()
- * Signals do not end it.
+ * Signals do not end it. The first one that sleeps opens an fd, an epoll set in
+ * which an eventfd needs no clearing (it may stay readable), and which
+ * peal_sender_finish() closes. Where there is no fd to be had poll(2) does.
  */
 ssize_t peal_sender_wait(struct peal_sender *tx, size_t n, int timeout_ms,
 			 void *items);
@@ -366,7 +369,8 @@ int peal_receiver_attach(struct peal_receiver *rx, const struct peal_ring *ring,
 
 /**
  * Take no more: the sender is told with -EPIPE. May be called twice, and with
- * a receiver that is all zero. At most one system call.
+ * a receiver that is all zero. Rings the sender, and closes what
+ * peal_receiver_wait() has opened.
  */
 void peal_receiver_finish(struct peal_receiver *rx);
 
@@ -416,7 +420,7 @@ static inline ssize_t peal_receiver_peek(struct peal_receiver *rx, void *items)
  *                    0 the sender finished, and all was released; -EPIPE it
  *                    died, and all was released; -ETIMEDOUT, -EINVAL, the
  *                    errors of peal_receiver_peek() or peal_doorbell_wait()
- * Signals do not end it.
+ * Signals do not end it. It opens an fd as peal_sender_wait() does.
  */
 ssize_t peal_receiver_wait(struct peal_receiver *rx, size_t n, int timeout_ms,
 			   void *items);

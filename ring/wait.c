@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "endpoint.h"
 
@@ -38,6 +40,63 @@ static ssize_t timed_out(struct peal_end *end, uint64_t n)
 	if (ret < 0 || (uint64_t)ret >= n || end->ended)
 		return what_came(end);
 	return -ETIMEDOUT;
+}
+
+/*
+ * Watched edge-triggered an eventfd tells of each ring and needs no clearing,
+ * so that a wake-up is one system call. It costs an fd, so only who waits here
+ * has it.
+ * @return false: there is none, poll(2) will do
+ */
+static bool watch(struct peal_end *end)
+{
+	struct epoll_event rung = { .events = EPOLLIN | EPOLLET,
+				    .data.u32 = PEAL_HEARD_BELL };
+	struct epoll_event gone = { .events = EPOLLRDHUP | EPOLLET,
+				    .data.u32 = PEAL_HEARD_HANGUP };
+	int fd = end->watch_fd;
+
+	if (fd >= 0)
+		return true;
+	if (end->waits_on.kind != PEAL_DOORBELL_EVENTFD)
+		return false;
+	fd = epoll_create1(EPOLL_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (epoll_ctl(fd, EPOLL_CTL_ADD, end->waits_on.wait_fd, &rung) < 0 ||
+	    (end->lifeline >= 0 &&
+	     epoll_ctl(fd, EPOLL_CTL_ADD, end->lifeline, &gone) < 0)) {
+		close(fd);
+		return false;
+	}
+	end->watch_fd = fd;
+	return true;
+}
+
+void peal_end_unwatch(struct peal_end *end)
+{
+	if (!end->position || end->watch_fd < 0)
+		return;
+	close(end->watch_fd);
+	end->watch_fd = -1;
+}
+
+/* @return enum peal_heard, or an error */
+static int listen_to(const struct peal_end *end, int timeout_ms)
+{
+	uint64_t deadline = timeout_ms > 0 ? peal_end_deadline(timeout_ms) : 0;
+	struct epoll_event events[2];
+	int n;
+
+	while ((n = epoll_wait(end->watch_fd, events, 2, timeout_ms)) < 0) {
+		if (errno != EINTR)
+			return -errno;
+		if (timeout_ms > 0)
+			timeout_ms = peal_end_left_ms(deadline);
+	}
+	if (n == 0)
+		return PEAL_HEARD_NOTHING;
+	return n == 2 ? PEAL_HEARD_HANGUP : (int)events[0].data.u32;
 }
 
 /* Without a barrier that was due the bell may not come: look now and then. */
@@ -84,9 +143,13 @@ void peal_end_set_spin(struct peal_end *end, uint64_t most)
 static int look(struct peal_end *end, int heard)
 {
 	enum peal_found found;
-	/* wake.pml: clear_first */
-	int ret = heard == PEAL_HEARD_HANGUP ? -EPIPE : peal_end_clear(end);
+	int ret = 0;
 
+	/* wake.pml: clear_first */
+	if (heard == PEAL_HEARD_HANGUP)
+		ret = -EPIPE;
+	else if (end->watch_fd < 0)
+		ret = peal_end_clear(end);
 	if (ret == -EPIPE && end->lifeline >= 0)
 		peal_end_hangup(end, -EPIPE);
 	found = peal_end_check(end);
@@ -119,8 +182,11 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 	}
 	/* wake.pml: unarmed_goes_on */
 	while (peal_end_arm(end, want) || end->unsure) {
-		int rung = peal_doorbell_listen(&end->waits_on, end->lifeline,
-						nap(end, timeout_ms));
+		int rest = nap(end, timeout_ms);
+		int rung = rest != 0 && watch(end)
+				   ? listen_to(end, rest)
+				   : peal_doorbell_listen(&end->waits_on,
+							  end->lifeline, rest);
 
 		if (rung < 0)
 			return end->marooned ? -EPIPE : rung;

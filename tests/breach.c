@@ -383,6 +383,7 @@ static void revive(struct pair *p, bool sender, uint64_t *seed)
 					       : test_random(seed) % 10 - 5;
 	int ret;
 
+	peal_end_unwatch(sender ? &p->tx.end : &p->rx.end);
 	store(&own->state, 0);
 	store(&own->position, start);
 	store(&peer->state, 0);

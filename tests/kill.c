@@ -185,7 +185,10 @@ static bool all_answered(void)
 	return true;
 }
 
-/* Each has as many fds and mappings as when all of them met first. */
+/*
+ * Each has as many fds and mappings as when all of them met first, but for what
+ * it sleeps with.
+ */
 static bool as_before(void)
 {
 	struct kill_page *page = kill_world.page;

@@ -13,7 +13,7 @@
 #include <peal/mem.h>
 #include <peal/ring.h>
 
-#include "../ring/layout.h"
+#include "../ring/endpoint.h"
 #include "harness.h"
 
 struct pair {
@@ -100,6 +100,8 @@ static inline void pair_make_twice(struct pair *pair, uint64_t capacity,
 
 static inline void pair_free(struct pair *pair)
 {
+	peal_end_unwatch(&pair->tx.end);
+	peal_end_unwatch(&pair->rx.end);
 	peal_doorbell_finish(&pair->data);
 	peal_doorbell_finish(&pair->space);
 	peal_mem_finish(&pair->mem);

@@ -225,7 +225,6 @@ TEST(bell_rung_in_vain_does_not_end_a_wait_for_data)
 	pair_make(&p, 8, sizeof(int));
 	CHECK_EQ(peal_doorbell_ring(&p.data), 0);
 	CHECK_EQ(peal_receiver_wait(&p.rx, 1, 10, &data), -ETIMEDOUT);
-	CHECK_EQ(rings(&p.data), 0);
 	pair_free(&p);
 }
 

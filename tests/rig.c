@@ -27,6 +27,8 @@ void rig_init(struct rig *rig, size_t capacity)
 
 void rig_finish(struct rig *rig)
 {
+	peal_sender_finish(&rig->tx);
+	peal_receiver_finish(&rig->rx);
 	peal_doorbell_finish(&rig->data);
 	peal_doorbell_finish(&rig->space);
 }

@@ -208,6 +208,8 @@ static void stream_once(void (*run)(struct stream *s),
 	CHECK_EQ(peal_receiver_attach(&s.rx, &ring, &data, &space), 0);
 	set_load(&s, load);
 	run(&s);
+	peal_sender_finish(&s.tx);
+	peal_receiver_finish(&s.rx);
 	peal_doorbell_finish(&data);
 	peal_doorbell_finish(&space);
 	CHECK_EQ(munmap(s.shared, shared_size(&geometry)), 0);
@@ -250,6 +252,8 @@ static void in_a_memfd(void (*run)(struct stream *s), uint64_t asked,
 		s.rx = local.receiver;
 		set_load(&s, &loads[i]);
 		run(&s);
+		peal_sender_finish(&s.tx);
+		peal_receiver_finish(&s.rx);
 		peal_local_finish(&local);
 	}
 	CHECK_EQ(munmap(s.shared, sizeof(struct shared)), 0);
