@@ -75,8 +75,10 @@ static int bind_path(int fd, const struct sockaddr_un *at, socklen_t size)
 			ret = -errno;
 	}
 	/* Listen before the lock is gone, or it would look dead. */
-	if (ret == 0 && listen(fd, BACKLOG) < 0)
+	if (ret == 0 && listen(fd, BACKLOG) < 0) {
 		ret = -errno;
+		unlink(at->sun_path);
+	}
 	if (lock >= 0)
 		close(lock);
 	return ret;
@@ -98,8 +100,12 @@ static int remember(struct peal_server *server, const char *path)
 {
 	struct stat st;
 
-	if (lstat(path, &st) < 0)
-		return -errno;
+	if (lstat(path, &st) < 0) {
+		int error = errno;
+
+		unlink(path); /* it was ours a moment ago */
+		return -error;
+	}
 	strcpy(server->path, path);
 	server->dev = st.st_dev;
 	server->ino = st.st_ino;

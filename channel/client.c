@@ -23,12 +23,20 @@
 
 /* -- one handshake, in three steps */
 
+/* A server that does not read is busy; -EAGAIN would say to wait for it. */
+static int say(int fd, const void *packet, size_t size)
+{
+	int ret = peal_socket_send(fd, packet, size, NULL, 0);
+
+	return ret == -EAGAIN ? -EBUSY : ret;
+}
+
 static int say_hello(int fd, const struct peal_hello *hello)
 {
 	struct peal_wire_hello wire;
 
 	peal_wire_put_hello(&wire, hello);
-	return peal_socket_send(fd, &wire, sizeof(wire), NULL, 0);
+	return say(fd, &wire, sizeof(wire));
 }
 
 static int say_ready(int fd, int status, const char *text)
@@ -36,7 +44,7 @@ static int say_ready(int fd, int status, const char *text)
 	struct peal_wire_ready wire;
 
 	peal_wire_begin(&wire.start, PEAL_WIRE_READY, status, text);
-	return peal_socket_send(fd, &wire, sizeof(wire), NULL, 0);
+	return say(fd, &wire, sizeof(wire));
 }
 
 static void close_fds(int *fds)

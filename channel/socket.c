@@ -182,8 +182,13 @@ int peal_socket_send(int fd, const void *packet, size_t size, const int *fds,
 bool peal_socket_hung_up(int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
+	int ret;
 
-	return poll(&pfd, 1, 0) > 0;
+	/* A signal interrupts it, though it does not wait. */
+	do
+		ret = poll(&pfd, 1, 0);
+	while (ret < 0 && errno == EINTR);
+	return ret > 0;
 }
 
 bool peal_socket_leave(int fd)

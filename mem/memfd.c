@@ -49,14 +49,15 @@ static int set_size(int fd, size_t size)
 {
 	const struct timespec now = { 0 };
 	sigset_t too_large, pending, before;
-	int error = 0;
+	int error;
 
 	sigemptyset(&too_large);
 	sigaddset(&too_large, SIGXFSZ);
 	pthread_sigmask(SIG_BLOCK, &too_large, &before);
 	sigpending(&pending);
-	if (ftruncate(fd, (off_t)size) < 0)
-		error = -errno;
+	do
+		error = ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+	while (error == -EINTR);
 	/* One that was pending already is the caller's. */
 	if (error == -EFBIG && !sigismember(&pending, SIGXFSZ))
 		while (sigtimedwait(&too_large, NULL, &now) < 0 &&
@@ -98,7 +99,10 @@ int peal_memfd_verify(int fd, enum peal_seals seals, size_t page, off_t *size)
 		return -EBADMSG;
 	if (found != (int)seals)
 		return -EPERM;
-	if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0)
+	while (fstatfs(fd, &fs) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (fstat(fd, &st) < 0)
 		return -errno;
 	/* Not st_blksize, which may be that of a transparent huge page. */
 	if ((size_t)fs.f_bsize != page)

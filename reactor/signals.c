@@ -91,9 +91,13 @@ void peal_signal_turn(struct peal_source *source)
 {
 	struct signalfd_siginfo info;
 	struct peal_call call;
+	ssize_t ret;
 
 	peal_count(&source->reactor->stats.system_calls);
-	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
+	do
+		ret = read(source->fd, &info, sizeof(info));
+	while (ret < 0 && errno == EINTR);
+	if (ret != sizeof(info))
 		return;
 	call = peal_call_begin(source);
 	source->callback.on_signal(source, &info, source->user);

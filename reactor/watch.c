@@ -170,6 +170,8 @@ void peal_fd_turn(struct peal_source *source)
 		if (!peal_call_end(&call))
 			return;
 	}
-	if (!(source->events & EPOLLET) && !peal_level(loop))
-		peal_source_rewatch(source, edge_or_once(source->events));
+	if (!(source->events & EPOLLET) && !peal_level(loop) &&
+	    peal_source_rewatch(source, edge_or_once(source->events)) ==
+		    -ENOMEM)
+		peal_source_ready(source); /* to be watched next time */
 }

@@ -21,6 +21,7 @@
 
 #define READS_MAX 1024
 #define READS_NS 1000000
+#define TRIES 16 /* to ring, while there is no memory for it */
 
 int peal_doorbell_init(struct peal_doorbell *bell, enum peal_doorbell_kind kind)
 {
@@ -149,9 +150,16 @@ static ssize_t write_quietly(int fd)
 	return ret;
 }
 
+/* For a packet: nothing was rung. Nobody would ring for this position again. */
+static bool lacks_memory(void)
+{
+	return errno == ENOBUFS || errno == ENOMEM;
+}
+
 int peal_doorbell_ring(const struct peal_doorbell *bell)
 {
 	const uint64_t one = 1;
+	int tries = TRIES;
 	ssize_t ret;
 
 	do {
@@ -171,9 +179,10 @@ int peal_doorbell_ring(const struct peal_doorbell *bell)
 				   MSG_DONTWAIT | MSG_NOSIGNAL);
 		}
 		/* Reset is told once, and after it the truth. */
-	} while (ret < 0 && (errno == EINTR || errno == ECONNRESET));
+	} while (ret < 0 && (errno == EINTR || errno == ECONNRESET ||
+			     (lacks_memory() && --tries > 0)));
 	/* Full: it was rung, and nobody has looked since. */
-	if (ret < 0 && errno != EAGAIN && errno != ENOBUFS)
+	if (ret < 0 && errno != EAGAIN)
 		return -errno;
 	return 0;
 }
@@ -182,8 +191,13 @@ int peal_doorbell_ring(const struct peal_doorbell *bell)
 static bool hung_up(int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
+	int ret;
 
-	return poll(&pfd, 1, 0) > 0;
+	/* A signal interrupts it, though it does not wait. */
+	do
+		ret = poll(&pfd, 1, 0);
+	while (ret < 0 && errno == EINTR);
+	return ret > 0;
 }
 
 /*
