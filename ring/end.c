@@ -122,9 +122,9 @@ static void leave(struct peal_end *end, enum peal_state state, int error)
 /*
  * What is to be told to whoever waits for this end, though the peer will not
  * ring: a reactor listens, and an eventfd or a pipe of our own can be rung by
- * the waiter as well.
+ * the waiter as well. @return false: there is no way
  */
-static void ring_self(struct peal_end *end)
+static bool ring_self(struct peal_end *end)
 {
 	if (end->stir)
 		end->stir(end->waiter);
@@ -132,6 +132,9 @@ static void ring_self(struct peal_end *end)
 		 end->waits_on.kind != PEAL_DOORBELL_SOCKET &&
 		 end->waits_on.kind != PEAL_DOORBELL_NONE)
 		peal_doorbell_ring(&end->waits_on);
+	else
+		return false;
+	return true;
 }
 
 static int broken(struct peal_end *end)
@@ -446,9 +449,24 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* Where nobody can ring for it, the old position is stored once more; unless
+ * it is reached by now, which what is returned says. */
+static ssize_t arm_again(struct peal_end *end, uint64_t target)
+{
+	ssize_t ret;
+
+	end->target = target;
+	peal_end_store(end);
+	fence(end);
+	ret = peal_end_refresh(end, end->capacity + 1);
+	if (ret >= 0)
+		rouse_receiver(end);
+	return ret;
+}
+
 ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 {
-	uint64_t want = larger(n, end->watermark);
+	uint64_t want = larger(n, end->watermark), before = end->target;
 	bool waiting = end->waiting;
 	ssize_t ret;
 
@@ -488,8 +506,8 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 		end->waiting = waiting;
 		/* The bell may have been owed for the old position, which
 		 * is no longer stored. wake.pml: reserve_told */
-		if (waiting)
-			ring_self(end);
+		if (waiting && !ring_self(end))
+			return arm_again(end, before);
 		return ret;
 	}
 	rouse_receiver(end);
