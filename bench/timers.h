@@ -14,6 +14,7 @@ struct timers {
 	const struct timers_how *how;
 	uint64_t count; /* rounds of them */
 	size_t n;
+	uint64_t began; /* of a round, where it is looked at */
 	uint64_t fired;
 	void *state; /* the contestant's own */
 };

@@ -108,7 +108,8 @@ void peal_alarm_set(struct peal_source *source, uint64_t deadline)
 
 	peal_alarm_drop(source);
 	sift_up(loop, loop->timers++, deadline, source);
-	if (loop->dispatching)
+	/* In line behind another one it changes nothing. */
+	if (loop->dispatching || source->rank != 1)
 		return;
 	peal_timers_program(loop);
 	/* The kernel takes its time even for what is due already. */
@@ -133,8 +134,8 @@ void peal_timers_program(struct peal_reactor *loop)
 	its.it_value.tv_sec = (time_t)(deadline / NSEC);
 	its.it_value.tv_nsec = (long)(deadline % NSEC);
 	peal_count(&loop->stats.system_calls);
-	timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &its, NULL);
-	loop->timer_set = deadline;
+	if (timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &its, NULL) == 0)
+		loop->timer_set = deadline;
 }
 
 static void timer_expired(struct peal_source *source, uint64_t deadline,
