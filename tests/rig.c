@@ -7,16 +7,21 @@
 
 void rig_init(struct rig *rig, size_t capacity)
 {
+	memset(rig, 0, sizeof(*rig));
+	CHECK_EQ(peal_doorbell_init(&rig->data, PEAL_DOORBELL_EVENTFD), 0);
+	CHECK_EQ(peal_doorbell_init(&rig->space, PEAL_DOORBELL_EVENTFD), 0);
+	rig_attach(rig, capacity);
+}
+
+void rig_attach(struct rig *rig, size_t capacity)
+{
 	struct peal_geometry g = { .capacity = capacity,
 				   .item_size = sizeof(int) };
 
-	memset(rig, 0, sizeof(*rig));
 	CHECK_EQ(peal_geometry_fit(&g, 0), 0);
 	CHECK_EQ(peal_ring_format(&rig->ring, &g, rig->memory,
 				  sizeof(rig->memory)),
 		 0);
-	CHECK_EQ(peal_doorbell_init(&rig->data, PEAL_DOORBELL_EVENTFD), 0);
-	CHECK_EQ(peal_doorbell_init(&rig->space, PEAL_DOORBELL_EVENTFD), 0);
 	CHECK_EQ(peal_sender_attach(&rig->tx, &rig->ring, &rig->data,
 				    &rig->space),
 		 0);

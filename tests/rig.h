@@ -18,6 +18,8 @@ struct rig {
 };
 
 void rig_init(struct rig *rig, size_t capacity);
+/* The ring alone, for a rig that has its doorbells. */
+void rig_attach(struct rig *rig, size_t capacity);
 void rig_finish(struct rig *rig);
 /* Send n items, which must fit. */
 void rig_send(struct rig *rig, size_t n);
