@@ -363,8 +363,7 @@ struct peal_server {
 	int fd;
 	bool owned, paused;
 	uint64_t look_at; /* when to look at what has no event, or 0 */
-	dev_t dev;
-	ino_t ino;
+	uint64_t dev, ino;
 	char path[108];
 };
 

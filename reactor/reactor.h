@@ -127,7 +127,8 @@ struct peal_sender_callbacks {
  * any thread: peal_source_stats().
  */
 struct peal_source_stats {
-	uint64_t callbacks;   /**< of any kind */
+	/** of any kind; aligned for the other threads */
+	uint64_t callbacks __attribute__((aligned(8)));
 	uint64_t transitions; /**< of a ring: callbacks but for the mores */
 	uint64_t mores;	      /**< callbacks that PEAL_MORE asked for */
 	uint64_t wakeups;     /**< events that were reported for it */
@@ -183,7 +184,9 @@ struct peal_source {
 		pid_t pid;
 		struct {
 			struct peal_post *cells;
-			uint64_t mask, head, tail;
+			/* As struct peal_post's. */
+			uint64_t tail __attribute__((aligned(8)));
+			uint64_t mask, head;
 		} queue;
 	} of;
 	union {
@@ -227,7 +230,8 @@ struct peal_slot {
  * any thread: peal_reactor_stats().
  */
 struct peal_reactor_stats {
-	uint64_t iterations;   /**< rounds of the loop */
+	/** rounds of the loop; aligned for the other threads */
+	uint64_t iterations __attribute__((aligned(8)));
 	uint64_t sleeps;       /**< of them, those that had nothing to do */
 	uint64_t system_calls; /**< that it made itself; doorbells not among */
 	uint64_t wakeups;      /**< events that were reported for rings */

@@ -143,7 +143,8 @@ int peal_reactor_add_child(struct peal_reactor *loop,
 
 /** A cell of a queue. Private. */
 struct peal_post {
-	uint64_t turn;
+	/* Several threads look at it: never across two cache lines. */
+	uint64_t turn __attribute__((aligned(8)));
 	void *message;
 };
 

@@ -41,9 +41,14 @@ extern "C" {
 /** Bells of a group at most. */
 #define PEAL_GROUP_MOST 4096u
 
-/** What those who ring share with the reactor. All zero at first; private. */
+/*
+ * What those who ring share with the reactor. All zero at first; private. A
+ * word across two cache lines is not loaded in one piece, and 32-bit x86 would
+ * align them to 4 bytes.
+ */
 struct peal_group_marks {
-	uint64_t words; /* those of `rings` that are not 0, by bit */
+	/* Those of `rings` that are not 0, by bit. */
+	uint64_t words __attribute__((aligned(8)));
 	uint64_t pad0[15];
 	uint64_t asleep; /* the eventfd has to be written */
 	uint64_t pad1[15];

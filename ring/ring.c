@@ -18,9 +18,10 @@ static bool terminated(const char *text, size_t size)
 	return memchr(text, '\0', size) != NULL;
 }
 
+/* Not by what the type asks for, which on 32-bit x86 is 4. */
 static bool aligned(const void *memory)
 {
-	return (uintptr_t)memory % _Alignof(uint64_t) == 0;
+	return (uintptr_t)memory % sizeof(uint64_t) == 0;
 }
 
 /* Everything that a geometry promises; the sizes are sane afterwards. */

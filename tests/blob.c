@@ -82,6 +82,7 @@ TEST(sealed_blob_can_be_changed_by_no_means)
 	char path[64];
 	int again;
 
+	test_needs_madvise();
 	CHECK_EQ(peal_blob_seal(&blob), 0);
 	CHECK_EQ(fcntl(blob.fd, F_GET_SEALS) & ~F_SEAL_EXEC,
 		 F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
@@ -378,8 +379,9 @@ TEST(blob_that_is_too_large_to_map_is_no_memory)
 
 	if (sizeof(size_t) < 8)
 		test_skip("32 bits of address space");
-	fd = foreign_memfd((size_t)1 << 60, F_SEAL_SHRINK | F_SEAL_GROW |
-						    F_SEAL_WRITE | F_SEAL_SEAL);
+	fd = foreign_memfd((size_t)(UINT64_C(1) << 60),
+			   F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE |
+				   F_SEAL_SEAL);
 	CHECK_EQ(try_open(fd), -ENOMEM);
 	close(fd);
 }

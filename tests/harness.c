@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -114,6 +113,20 @@ void test_skip(const char *format, ...)
 	_exit(EXIT_SUCCESS);
 }
 
+void test_needs_madvise(void)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	void *memory = mmap(NULL, (size_t)page, PROT_READ,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const int nonsense = 0x7fff;
+
+	if (memory == MAP_FAILED)
+		test_fail(__FILE__, __LINE__, "mmap: %s", strerror(errno));
+	if (madvise(memory, (size_t)page, nonsense) == 0)
+		test_skip("madvise(2) does nothing here, and says that it did");
+	munmap(memory, (size_t)page);
+}
+
 void test_note(const char *format, ...)
 {
 	char text[1024];
@@ -140,17 +153,6 @@ uint64_t test_seed(void)
 	}
 	test_note("TEST_SEED=0x%llx", (unsigned long long)seed);
 	return seed;
-}
-
-uint64_t test_random(uint64_t *state)
-{
-	uint64_t x = *state ? *state : UINT64_C(0x9e3779b97f4a7c15);
-
-	x ^= x >> 12;
-	x ^= x << 25;
-	x ^= x >> 27;
-	*state = x;
-	return x * UINT64_C(0x2545f4914f6cdd1d);
 }
 
 pid_t test_fork(void (*run)(void *arg), void *arg)
@@ -193,34 +195,6 @@ void(test_join)(pid_t pid, const char *file, int line)
 
 /* -- fds */
 
-/* Which fds are open. @return how many */
-static int list_fds(int *fds, int most)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	struct dirent *entry;
-	int n = 0;
-
-	if (!dir)
-		test_fail(__FILE__, __LINE__, "/proc/self/fd: %s",
-			  strerror(errno));
-	while ((entry = readdir(dir))) {
-		int fd = atoi(entry->d_name);
-
-		if (entry->d_name[0] == '.' || fd == dirfd(dir))
-			continue;
-		if (n < most)
-			fds[n] = fd;
-		n++;
-	}
-	closedir(dir);
-	return n;
-}
-
-int test_count_fds(void)
-{
-	return list_fds(NULL, 0);
-}
-
 static bool contains(const int *fds, int n, int fd)
 {
 	for (int i = 0; i < n && i < FDS_MAX; i++)
@@ -232,7 +206,7 @@ static bool contains(const int *fds, int n, int fd)
 static void check_fds(const struct test *test, const int *before, int n)
 {
 	static int after[FDS_MAX];
-	int m = list_fds(after, FDS_MAX);
+	int m = test_list_fds(after, FDS_MAX);
 
 	for (int i = 0; i < m && i < FDS_MAX; i++) {
 		char link[64], target[128];
@@ -256,7 +230,7 @@ static void check_fds(const struct test *test, const int *before, int n)
 static void run(const struct test *test)
 {
 	static int before[FDS_MAX];
-	int n = list_fds(before, FDS_MAX);
+	int n = test_list_fds(before, FDS_MAX);
 
 	if (test->run_row)
 		test->run_row(test->row);

@@ -40,6 +40,11 @@ _Noreturn void test_fail(const char *file, int line, const char *format, ...)
 /* The test itself cannot run here: say why. It counts as skipped. */
 _Noreturn void test_skip(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
+/*
+ * Skip the test where madvise(2) claims to do what it does not, as under
+ * emulators of a processor: what rests on it cannot be tested there.
+ */
+void test_needs_madvise(void);
 /* A comment in the output, for a seed or a figure. */
 void test_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* From TEST_SEED= in the environment, or chosen anew, and noted. */
@@ -56,6 +61,8 @@ void test_join(pid_t pid, const char *file, int line);
 #define test_join(pid) test_join(pid, __FILE__, __LINE__)
 /* How many fds this process has open. */
 int test_count_fds(void);
+/* And which: at most so many are written. */
+int test_list_fds(int *fds, int most);
 
 #define TEST(name_)                                                            \
 	static void run_##name_(void);                                         \

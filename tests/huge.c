@@ -61,6 +61,23 @@ static int pool_lock(void)
 	return fd;
 }
 
+/* Emulators of a processor may have other ideas about their addresses. */
+static void need_mappings(void)
+{
+	int fd = memfd_create("probe", MFD_CLOEXEC | MFD_HUGETLB | 21u << 26);
+	void *memory;
+
+	if (fd < 0)
+		return;
+	CHECK_EQ(ftruncate(fd, HUGE_PAGE), 0);
+	memory = mmap(NULL, HUGE_PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED && errno == EINVAL)
+		test_skip("mmap(2) of huge pages: %s", strerror(errno));
+	if (memory != MAP_FAILED)
+		munmap(memory, HUGE_PAGE);
+	close(fd);
+}
+
 struct pool {
 	int lock, alive;
 	pid_t guard;
@@ -78,6 +95,7 @@ static struct pool pool_get(long wanted)
 
 	if (pool.lock < 0)
 		test_skip("no huge pages of 2 MiB here");
+	need_mappings();
 	CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
 	pool.alive = ends[1];
 	pool.guard = fork();
@@ -235,6 +253,7 @@ TEST(exhausted_pool_is_an_error_and_no_signal)
 
 	if (sizeof(size_t) < 8)
 		test_skip("32 bits of address space");
+	need_mappings();
 	ask_for_too_many(POOL_2M, (size_t)2 << 20, PEAL_MEM_HUGE_2M);
 	ask_for_too_many(POOL_1G, (size_t)1 << 30, PEAL_MEM_HUGE_1G);
 	if (lock >= 0)

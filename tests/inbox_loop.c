@@ -388,6 +388,7 @@ static void misuse_in_child(void *arg)
 
 TEST(a_forked_child_cannot_use_the_inbox_or_harm_it)
 {
+	test_needs_madvise();
 	open_own();
 	put_text(&a, "1");
 	put_text(&a, "2");

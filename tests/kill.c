@@ -30,12 +30,28 @@
 #define PATIENCE_S 30
 #define STEPS 3000 /* to a death, at most */
 
+enum kill_role {
+	KILL_BLOCKING,
+	KILL_REACTOR,
+	KILL_MIXED
+};
+
+struct scenario {
+	const char *name;
+	int clients;
+	enum peal_role role;
+	enum peal_bells bells;
+	enum kill_role how; /* the clients go about it */
+	bool clients_die, servers_die;
+};
+
 enum {
 	CLIENT_SIDE,
 	SERVER_SIDE
 };
 
 struct leader {
+	const struct scenario *scenario;
 	pid_t pids[KILL_CLIENTS + 1];
 	uint64_t flows; /* given out */
 	uint64_t dead[KILL_FLOWS];
@@ -98,7 +114,7 @@ static bool drained(void)
 {
 	const struct kill_page *page = kill_world.page;
 
-	for (int i = 0; i < kill_world.scenario->clients; i++)
+	for (int i = 0; i < kill_world.clients; i++)
 		if (!arrived(page->processes[i].identity) ||
 		    !arrived(page->processes[i].back))
 			return false;
@@ -124,7 +140,7 @@ static void describe(void)
 	for (size_t i = 0; i < leader.n_dead; i++)
 		if (!arrived(leader.dead[i]))
 			describe_flow("dead", leader.dead[i]);
-	for (int i = 0; i < kill_world.scenario->clients; i++) {
+	for (int i = 0; i < kill_world.clients; i++) {
 		const struct kill_process *p = &kill_world.page->processes[i];
 
 		test_note(
@@ -163,7 +179,7 @@ static bool all_met(void)
 {
 	uint64_t server = (uint64_t)leader.pids[SERVER];
 
-	for (int i = 0; i < kill_world.scenario->clients; i++) {
+	for (int i = 0; i < kill_world.clients; i++) {
 		const struct kill_process *p = &kill_world.page->processes[i];
 
 		if (kill_load(&p->server) != server ||
@@ -227,6 +243,20 @@ static uint64_t new_flow(void)
 	return ++leader.flows;
 }
 
+static struct kill_habit habit_of(int who)
+{
+	const struct scenario *s = leader.scenario;
+
+	return (struct kill_habit){
+		.role = s->role,
+		.bells = s->bells,
+		.blocks = s->how == KILL_BLOCKING ||
+			  (s->how == KILL_MIXED && who % 2 == 0),
+		.capacity = KILL_CAPACITY,
+		.batch = KILL_BATCH,
+	};
+}
+
 /* @param doomed  it will be dead soon, whatever it does */
 static void start(int who, bool doomed)
 {
@@ -235,11 +265,12 @@ static void start(int who, bool doomed)
 	bool by_fuse = doomed && below(2) == 0;
 
 	p->met = 0;
+	p->habit = habit_of(who);
 	p->fuse = by_fuse ? any_scale(1, STEPS) : 0;
 	kill_world.doom_ns = doomed && !by_fuse ? any_scale(20000, 20000000)
 						: 0;
 	if (who == SERVER) {
-		for (int i = 0; i < kill_world.scenario->clients; i++)
+		for (int i = 0; i < kill_world.clients; i++)
 			kill_world.page->processes[i].back = new_flow();
 		leader.pids[who] = test_fork(kill_server, &args[1]);
 	} else {
@@ -273,7 +304,7 @@ static void bury(int who)
 	leader.young += !page->processes[who].met;
 	leader.kills[who == SERVER ? SERVER_SIDE : CLIENT_SIDE]++;
 	if (who == SERVER)
-		for (int i = 0; i < kill_world.scenario->clients; i++)
+		for (int i = 0; i < kill_world.clients; i++)
 			leader.dead[leader.n_dead++] = page->processes[i].back;
 	else
 		leader.dead[leader.n_dead++] = page->processes[who].identity;
@@ -295,7 +326,7 @@ static void strike(int who)
 /* One of them, or some clients at once; the next ones may die young. */
 static void kill_some(int side)
 {
-	int clients = kill_world.scenario->clients;
+	int clients = kill_world.clients;
 	int first = side == SERVER_SIDE ? SERVER
 					: (int)below((uint64_t)clients);
 	int n = side == SERVER_SIDE ? 1 : 1 + (int)below((uint64_t)clients);
@@ -322,7 +353,7 @@ static int wanted(void)
 	return getenv("PEAL_LONG") ? 1000 : 50;
 }
 
-static void kill_all(const struct kill_scenario *s)
+static void kill_all(const struct scenario *s)
 {
 	int clients = s->clients_die ? wanted() : 0;
 	int servers = s->servers_die ? wanted() : 0;
@@ -367,12 +398,13 @@ static void report(void)
 
 static void run(const void *row)
 {
-	const struct kill_scenario *s = row;
+	const struct scenario *s = row;
 	char folder[] = "/tmp/peal-kill-XXXXXX";
 
 	CHECK(mkdtemp(folder));
 	leader.random = test_seed();
-	kill_world.scenario = s;
+	leader.scenario = s;
+	kill_world.clients = s->clients;
 	snprintf(kill_world.address, sizeof(kill_world.address), "%s/socket",
 		 folder);
 	kill_world.page = mmap(NULL, sizeof(*kill_world.page),
@@ -393,7 +425,7 @@ static void run(const void *row)
 #define EVENTFD PEAL_BELLS_EVENTFD
 #define SOCKET PEAL_BELLS_SOCKET
 
-static const struct kill_scenario scenarios[] = {
+static const struct scenario scenarios[] = {
 	{ "sender_is_a_client_that_is_killed", 1, PEAL_SENDER, EVENTFD,
 	  KILL_BLOCKING, true, false },
 	{ "sender_is_a_client_that_is_killed_with_the_socket_as_bell", 1,

@@ -17,7 +17,7 @@
 
 #include <peal/channel.h>
 
-#define KILL_CLIENTS 5
+#define KILL_CLIENTS 64 /* at most */
 #define KILL_FLOWS 65536
 #define KILL_BATCH 16
 #define KILL_CAPACITY 64
@@ -36,32 +36,34 @@ struct kill_flow {
 	uint64_t repeats;
 };
 
+/* How a process goes about it. */
+struct kill_habit {
+	enum peal_role role;
+	enum peal_bells bells;
+	bool blocks;   /* and has no reactor */
+	bool messages; /* to an inbox; see tests/soak/ */
+	bool barriers;
+	uint64_t capacity;
+	uint64_t batch;	    /* at most; of what it sends */
+	uint64_t watermark; /* of both ends of its rings, if not 0 */
+	uint64_t stall_us;  /* at most, now and then; 0: never */
+};
+
 struct kill_process {
 	uint64_t fuse;	   /* points from here to its death; 0: none */
 	uint64_t identity; /* of an incarnation; the flow of a client */
 	uint64_t census;   /* answered; the numbers come before it */
 	uint64_t fds, maps;
-	uint64_t met; /* it has had a channel that was open */
+	uint64_t resident; /* bytes, but for files and what is shared */
+	uint64_t met;	   /* it has had a channel that was open */
+	struct kill_habit habit;
+	/* What its ends did; nothing of it is lost when it is killed. */
+	uint64_t bytes, doorbells, wakeups, connects, resumed;
 	/* Clients */
 	uint64_t server;	/* pid of the one it is connected to */
 	uint64_t open_identity; /* which incarnation the server has open */
 	uint64_t open_server;	/* and which server: its pid */
 	uint64_t back;		/* the flow from the server that lives now */
-};
-
-enum kill_role {
-	KILL_BLOCKING,
-	KILL_REACTOR,
-	KILL_MIXED
-};
-
-struct kill_scenario {
-	const char *name;
-	int clients;
-	enum peal_role role;
-	enum peal_bells bells;
-	enum kill_role how; /* the clients go about it */
-	bool clients_die, servers_die;
 };
 
 struct kill_page {
@@ -72,9 +74,17 @@ struct kill_page {
 	struct kill_flow flows[KILL_FLOWS];
 };
 
+/* What the server serves on its reactor besides. */
+struct kill_guest {
+	void (*arrive)(struct peal_reactor *loop);
+	void (*tick)(void);
+	void (*leave)(void);
+};
+
 /* The same in all processes, but for `self`. */
 struct kill_world {
-	const struct kill_scenario *scenario;
+	int clients;
+	const struct kill_guest *guest; /* or NULL */
 	struct kill_page *page;
 	char address[64];
 	struct kill_process *self;
@@ -98,17 +108,28 @@ static inline void kill_store(uint64_t *word, uint64_t value)
 
 struct kill_source {
 	uint64_t flow, next;
+	uint64_t doorbells; /* of its end, as counted last */
 };
 
 struct kill_sink {
 	uint64_t flow, next;
 	bool known; /* which flow, and at which item it is */
+	uint64_t doorbells;
 };
 
 /* Where a process may die by its fuse. */
 void kill_point(void);
 /* A process begins: arm what it will die of. */
 void kill_begin(struct kill_process *self, uint64_t seed, uint64_t doom_ns);
+/* Where a process may do nothing for a while. */
+void kill_stall(void);
+/* Set up an end, or NULL, as is the habit of the client. */
+void kill_tune(const struct kill_habit *habit, struct peal_sender *tx,
+	       struct peal_receiver *rx);
+/* What there is in an item, and in a message. */
+uint64_t kill_word(uint64_t flow, uint64_t number, uint64_t i);
+/* The next item that has arrived: may it be this one? */
+void kill_account(struct kill_sink *sink, uint64_t flow, uint64_t number);
 /* Publish one batch of at most n items, in the room that was reserved. */
 void kill_send(struct kill_source *source, struct peal_sender *tx,
 	       struct kill_item *room, size_t n);
@@ -120,6 +141,8 @@ ssize_t kill_receive(struct kill_sink *sink, struct peal_receiver *rx);
 /* Answer a census, if one is asked for. */
 void kill_answer(void);
 void kill_count(uint64_t *fds, uint64_t *maps);
+/* A count of an end that begins anew with each ring. */
+void kill_tally(uint64_t *last, uint64_t now);
 
 /* -- kill_client.c, kill_server.c: a process, up to its orderly end */
 void kill_client(void *arg); /* its number, as an int */

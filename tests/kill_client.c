@@ -34,11 +34,12 @@ static bool stopped(void)
 
 static struct peal_hello what_to_say(int number)
 {
+	const struct kill_habit *habit = &kill_world.self->habit;
 	struct peal_hello hello = {
-		.role = kill_world.scenario->role,
-		.bells = kill_world.scenario->bells,
+		.role = habit->role,
+		.bells = habit->bells,
 		.item_size = sizeof(struct kill_item),
-		.capacity = KILL_CAPACITY,
+		.capacity = habit->capacity,
 	};
 
 	snprintf(hello.name, sizeof(hello.name), "%d.%llu", number,
@@ -46,11 +47,28 @@ static struct peal_hello what_to_say(int number)
 	return hello;
 }
 
+/* What it had sent to the last server, and that has not released. */
+static void count_resumed(struct kill_process *self)
+{
+	const struct kill_flow *flow = &kill_world.page->flows[source.flow];
+
+	if (self->server != 0)
+		kill_store(&self->resumed, self->resumed + flow->done -
+						   kill_load(&flow->released));
+	kill_store(&self->connects, self->connects + 1);
+}
+
 static void opened(void)
 {
+	struct kill_process *self = kill_world.self;
+	enum peal_role role = self->habit.role;
+
 	sink.known = false;
-	kill_store(&kill_world.self->met, 1);
-	kill_store(&kill_world.self->server, (uint64_t)ch.peer.pid);
+	kill_store(&self->met, 1);
+	kill_tune(&self->habit, role & PEAL_SENDER ? &ch.sender : NULL,
+		  role & PEAL_RECEIVER ? &ch.receiver : NULL);
+	count_resumed(self);
+	kill_store(&self->server, (uint64_t)ch.peer.pid);
 	kill_point();
 }
 
@@ -60,7 +78,7 @@ static void send_what_fits(void)
 	struct kill_item *room;
 	ssize_t n;
 
-	if (quiet() || !(kill_world.scenario->role & PEAL_SENDER))
+	if (quiet() || !(kill_world.self->habit.role & PEAL_SENDER))
 		return;
 	n = peal_sender_reserve(&ch.sender, 1, &room);
 	if (n == -EPIPE)
@@ -125,8 +143,8 @@ static void send_until_lost(void)
 	ssize_t n = 0;
 
 	while (n >= 0 && !stopped()) {
-		uint64_t want = 1 +
-				test_random(&kill_world.random) % KILL_BATCH;
+		uint64_t want = 1 + test_random(&kill_world.random) %
+					    kill_world.self->habit.batch;
 
 		kill_answer();
 		if (quiet()) {
@@ -232,6 +250,10 @@ static void on_tick(struct peal_source *timer, uint64_t expirations, void *user)
 	kill_answer();
 	if (ch.connects > 0 && peal_channel_fd(&ch) < 0)
 		send_what_fits();
+	/* There may be less than the watermark. */
+	if (quiet() && kill_world.self->habit.watermark > 1 &&
+	    kill_world.self->habit.role & PEAL_RECEIVER)
+		kill_receive(&sink, &ch.receiver);
 	if (stopped())
 		peal_reactor_stop(&loop);
 }
@@ -261,13 +283,6 @@ static void run_on_reactor(int number)
 
 /* -- both */
 
-static bool blocks(int number)
-{
-	enum kill_role how = kill_world.scenario->how;
-
-	return how == KILL_BLOCKING || (how == KILL_MIXED && number % 2 == 0);
-}
-
 void kill_client(void *arg)
 {
 	const uint64_t *args = arg; /* number, seed */
@@ -279,7 +294,7 @@ void kill_client(void *arg)
 	kill_count(&fds, &maps); /* the first call may allocate */
 	kill_begin(self, args[1], kill_world.doom_ns);
 	kill_count(&fds, &maps);
-	if (blocks(number))
+	if (self->habit.blocks)
 		run_blocking(number);
 	else
 		run_on_reactor(number);

@@ -11,12 +11,12 @@
 #include "kill.h"
 
 #define TICK_NS 1000000
-#define TURNS 8 /* in one callback */
+#define TURNS 8		   /* in one callback */
+#define HANDSHAKE_MS 20000 /* also for one that is held up */
 
 struct host {
 	struct peal_reactor loop;
-	struct peal_slot slots[PEAL_SERVER_SLOTS + 4 +
-			       KILL_CLIENTS * PEAL_CHANNEL_SLOTS];
+	struct peal_slot slots[2 * PEAL_SLOTS(KILL_CLIENTS) + 4];
 	struct peal_server server;
 	struct peal_source timer;
 	struct peal_channel channels[KILL_CLIENTS];
@@ -62,6 +62,9 @@ static void on_open(struct peal_channel *ch, void *user)
 	CHECK_EQ(sscanf(ch->hello.name + 1, ".%llu", &identity), 1);
 	host.sinks[i].known = false;
 	host.kept[i] = false;
+	kill_tune(&client->habit,
+		  ch->hello.role & PEAL_RECEIVER ? &ch->sender : NULL,
+		  ch->hello.role & PEAL_SENDER ? &ch->receiver : NULL);
 	kill_store(&kill_world.self->met, 1);
 	kill_store(&client->open_server, (uint64_t)getpid());
 	kill_store(&client->open_identity, identity);
@@ -117,9 +120,9 @@ static void on_closed(struct peal_channel *ch, int reason, void *user)
 	if (reason != -EPIPE && !(quiet() && reason == 0))
 		test_fail(__FILE__, __LINE__, "closed: %s: %s",
 			  strerror(-reason), ch->text);
-	host.kept[ch - host.channels] =
-		kill_world.scenario->role & PEAL_RECEIVER &&
-		(host.kept[ch - host.channels] || client->open_identity);
+	host.kept[ch - host.channels] = client->habit.role & PEAL_RECEIVER &&
+					(host.kept[ch - host.channels] ||
+					 client->open_identity);
 	kill_store(&client->open_identity, 0);
 }
 
@@ -137,6 +140,22 @@ static void send_in_vain(struct peal_channel *ch)
 		send_one(ch, n, room);
 }
 
+/* There may be less than the watermark. */
+static void receive_rest(struct peal_channel *ch)
+{
+	if (quiet() && client_of(ch)->open_identity &&
+	    client_of(ch)->habit.watermark > 1 && ch->hello.role & PEAL_SENDER)
+		kill_receive(&host.sinks[ch - host.channels], &ch->receiver);
+}
+
+static void count_wakeups(void)
+{
+	struct peal_reactor_stats stats;
+
+	peal_reactor_stats(&host.loop, &stats);
+	kill_store(&kill_world.self->wakeups, stats.wakeups);
+}
+
 static void on_tick(struct peal_source *source, uint64_t expirations,
 		    void *user)
 {
@@ -144,8 +163,13 @@ static void on_tick(struct peal_source *source, uint64_t expirations,
 	(void)expirations;
 	(void)user;
 	kill_answer();
-	for (int i = 0; i < kill_world.scenario->clients; i++)
+	for (int i = 0; i < kill_world.clients; i++) {
 		send_in_vain(&host.channels[i]);
+		receive_rest(&host.channels[i]);
+	}
+	if (kill_world.guest)
+		kill_world.guest->tick();
+	count_wakeups();
 	if (kill_load(&kill_world.page->stop))
 		peal_reactor_stop(&host.loop);
 }
@@ -153,18 +177,18 @@ static void on_tick(struct peal_source *source, uint64_t expirations,
 static void serve(void)
 {
 	struct peal_service service = {
-		.accept = { .item_size = sizeof(struct kill_item),
-			    .role = kill_world.scenario->role },
+		.accept = { .item_size = sizeof(struct kill_item) },
 		.admit = admit,
 		.callbacks = { .on_open = on_open,
 			       .on_readable = on_readable,
 			       .on_writable = on_writable,
 			       .on_closed = on_closed },
 		.resume = true,
+		.handshake_ms = HANDSHAKE_MS,
 	};
 	size_t slots = sizeof(host.slots) / sizeof(*host.slots);
 
-	for (int i = 0; i < kill_world.scenario->clients; i++)
+	for (int i = 0; i < kill_world.clients; i++)
 		host.sources[i].flow = kill_world.page->processes[i].back;
 	CHECK_EQ(peal_reactor_init(&host.loop, host.slots, slots), 0);
 	CHECK_EQ(peal_reactor_add_timer(&host.loop, &host.timer, on_tick, NULL),
@@ -175,9 +199,13 @@ static void serve(void)
 	CHECK_EQ(peal_server_listen(&host.server, &host.loop,
 				    kill_world.address, &service),
 		 0);
+	if (kill_world.guest)
+		kill_world.guest->arrive(&host.loop);
 	CHECK_EQ(peal_reactor_run(&host.loop), 0);
+	if (kill_world.guest)
+		kill_world.guest->leave();
 	peal_server_finish(&host.server);
-	for (int i = 0; i < kill_world.scenario->clients; i++)
+	for (int i = 0; i < kill_world.clients; i++)
 		peal_channel_finish(&host.channels[i]);
 	peal_reactor_finish(&host.loop);
 }

@@ -41,23 +41,50 @@ static void expect_zeros(const unsigned char *page, size_t from, size_t to)
 		expect(page, i, "\0", 1);
 }
 
+/* In the byte order of this machine, which a tag at 12 names. */
+static void put_number(unsigned char *to, size_t size, uint64_t number)
+{
+	for (size_t i = 0; i < size; i++) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+		size_t at = i;
+#else
+		size_t at = size - 1 - i;
+#endif
+		to[at] = (unsigned char)(number >> 8 * i);
+	}
+}
+
+static void expect_number(const unsigned char *page, size_t offset, size_t size,
+			  uint64_t number)
+{
+	unsigned char bytes[8];
+
+	put_number(bytes, size, number);
+	expect(page, offset, (const char *)bytes, size);
+}
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define MAGIC "PEALRING"
+#define ORDER "\x04\x03\x02\x01"
+#else
+#define MAGIC "GNIRLAEP"
+#define ORDER "\x01\x02\x03\x04"
+#endif
+
 TEST(both_pages_have_the_golden_bytes)
 {
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-	test_skip("the golden bytes are those of little-endian machines");
-#endif
 	memset(memory, 0xa5, sizeof(memory));
 	make();
 	for (int i = 0; i < 2; i++) {
 		const unsigned char *page = memory + 4096 * i;
 
-		expect(page, 0, "PEALRING", 8);
-		expect(page, 8, "\x01\0\0\0", 4);	   /* version */
-		expect(page, 12, "\x04\x03\x02\x01", 4);   /* byte order */
-		expect(page, 16, "\0\0\0\0\0\0\0\0", 8);   /* flags */
-		expect(page, 24, "\x10\0\0\0\0\0\0\0", 8); /* capacity */
-		expect(page, 32, "\x04\0\0\0\0\0\0\0", 8); /* item size */
-		expect(page, 40, "\0\x20\0\0\0\0\0\0", 8); /* head */
+		expect(page, 0, MAGIC, 8);
+		expect_number(page, 8, 4, 1); /* version */
+		expect(page, 12, ORDER, 4);
+		expect_zeros(page, 16, 24);	  /* flags */
+		expect_number(page, 24, 8, 16);	  /* capacity */
+		expect_number(page, 32, 8, 4);	  /* item size */
+		expect_number(page, 40, 8, 8192); /* head */
 		expect_zeros(page, 48, 64);
 		expect(page, 64, "sample/1", 8);
 		expect_zeros(page, 72, 128);
@@ -80,14 +107,55 @@ TEST(flag_of_rings_mapped_twice_is_at_16)
 	struct peal_geometry geometry = { .capacity = 1, .item_size = 4 };
 	struct peal_ring ring;
 
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-	test_skip("the golden bytes are those of little-endian machines");
-#endif
 	CHECK_EQ(peal_geometry_fit(&geometry, 4096), 0);
 	CHECK_EQ(peal_ring_format(&ring, &geometry, twice, sizeof(twice)), 0);
-	expect(twice, 16, "\x01\0\0\0\0\0\0\0", 8);
-	expect(twice, 24, "\0\x04\0\0\0\0\0\0", 8);
-	expect(twice, 4096 + 16, "\x01\0\0\0\0\0\0\0", 8);
+	expect_number(twice, 16, 4, 1);
+	expect_zeros(twice, 20, 24);
+	expect_number(twice, 24, 8, 1024);
+	expect_number(twice, 4096 + 16, 4, 1);
+}
+
+/* What a machine of the other byte order makes of the same ring. */
+static void swap_numbers(unsigned char *page)
+{
+	static const struct {
+		size_t offset, size;
+	} numbers[] = { { 0, 8 },  { 8, 4 },  { 12, 4 }, { 16, 4 },
+			{ 24, 8 }, { 32, 8 }, { 40, 8 } };
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		unsigned char *from = page + numbers[i].offset;
+
+		for (size_t k = 0; k < numbers[i].size / 2; k++) {
+			unsigned char *to = from + numbers[i].size - 1 - k;
+			unsigned char byte = from[k];
+
+			from[k] = *to;
+			*to = byte;
+		}
+	}
+}
+
+TEST(ring_of_the_other_byte_order_is_refused)
+{
+	struct peal_geometry geometry = make(), seen;
+	struct peal_ring ring;
+
+	for (int i = 0; i < 2; i++)
+		swap_numbers(memory + 4096 * i);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	expect(memory, 0, "GNIRLAEP\0\0\0\1\1\2\3\4", 16);
+#else
+	expect(memory, 0, "PEALRING\1\0\0\0\4\3\2\1", 16);
+#endif
+	CHECK_EQ(peal_geometry_read(&seen, memory, sizeof(memory)), -EBADMSG);
+	CHECK_EQ(peal_ring_open(&ring, &geometry, memory, sizeof(memory)),
+		 -EBADMSG);
+	swap_numbers(memory);
+	CHECK_EQ(peal_ring_open(&ring, &geometry, memory, sizeof(memory)),
+		 -EBADMSG);
+	swap_numbers(memory + 4096);
+	CHECK_EQ(peal_ring_open(&ring, &geometry, memory, sizeof(memory)), 0);
 }
 
 static uint64_t word_at(size_t offset)

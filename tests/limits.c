@@ -290,6 +290,7 @@ TEST(a_forked_child_that_finishes_the_server_leaves_it_to_its_parent)
 {
 	int silent;
 
+	test_needs_madvise();
 	start();
 	CHECK_EQ(serve_at(link_path), 0);
 	silent = peal_socket_connect(link_path);

@@ -488,6 +488,7 @@ static void in_the_child(void *arg)
 
 TEST(a_child_has_no_reactor_and_leaves_that_of_its_parent_alone)
 {
+	test_needs_madvise();
 	start();
 	rig_init(&a, 8);
 	rig_serve(&loop, &a, take_one);
@@ -522,6 +523,7 @@ TEST(a_child_forked_in_a_callback_serves_nobody_else)
 {
 	int ret;
 
+	test_needs_madvise();
 	start();
 	rig_init(&a, 8);
 	rig_init(&b, 8);

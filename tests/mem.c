@@ -182,6 +182,7 @@ TEST(frozen_memory_can_be_changed_through_its_mapping_alone)
 	char path[64];
 	int again;
 
+	test_needs_madvise();
 	memset(body_of(&mem), 'a', 4 * page());
 	CHECK_EQ(peal_mem_seal(&mem), 0);
 	CHECK_EQ(fcntl(mem.fd, F_GET_SEALS) & ~F_SEAL_EXEC,

@@ -235,5 +235,10 @@ static inline void refuse(long number, int arg, uint32_t mask, uint32_t value,
 #else
 #define FCNTL_NUMBER SYS_fcntl
 #endif
+#ifdef SYS_ftruncate64
+#define FTRUNCATE_NUMBER SYS_ftruncate64
+#else
+#define FTRUNCATE_NUMBER SYS_ftruncate
+#endif
 
 #endif

@@ -121,14 +121,11 @@ TEST(largest_message_gets_through_from_every_place)
 TEST(larger_message_than_the_ring_is_refused_at_once)
 {
 	for (FOR_BOTH(twice)) {
-		size_t sizes[] = { 0,
-				   PEAL_MESSAGE_MAX,
-				   UINT32_MAX - 1,
+		size_t sizes[] = { 0, PEAL_MESSAGE_MAX, UINT32_MAX - 1,
 				   UINT32_MAX,
-				   (size_t)UINT32_MAX + 1,
-				   SIZE_MAX - 15,
-				   SIZE_MAX - 14,
-				   SIZE_MAX };
+				   /* beyond 32 bits, where there are more */
+				   (size_t)UINT32_MAX + (sizeof(size_t) > 4),
+				   SIZE_MAX - 15, SIZE_MAX - 14, SIZE_MAX };
 		struct pair p;
 		char *room = NULL;
 

@@ -188,6 +188,7 @@ static void check_refusals(bool another)
 	struct peal_service service = open_to_all();
 	pid_t pid;
 
+	test_needs_madvise();
 	link_folder();
 	link_gate_init(&gate);
 	pid = test_fork(raw_client, another ? &gate : NULL);

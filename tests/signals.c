@@ -41,7 +41,7 @@ static void look(struct peal_source *source,
 	seen->last = (int)info->ssi_signo;
 	/* Each value once, and in the order in which they were queued. */
 	if (info->ssi_code == SI_QUEUE)
-		CHECK_EQ(info->ssi_int, seen->calls);
+		CHECK_EQ(info->ssi_ptr, seen->calls);
 	seen->calls++;
 	seen->thread = pthread_self();
 }
@@ -99,7 +99,8 @@ TEST(signals_that_are_queued_come_once_each)
 		 0);
 	for (int i = 0; i < 20; i++)
 		CHECK_EQ(sigqueue(getpid(), SIGRTMIN,
-				  (union sigval){ .sival_int = i }),
+				  (union sigval){
+					  .sival_ptr = (void *)(intptr_t)i }),
 			 0);
 	CHECK_EQ(peal_reactor_run_once(&loop, -1), 1); /* one a turn */
 	rig_settle(&loop);
