@@ -1,136 +1,58 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The data path makes no system call, but for the one that rings a bell that
- * is owed. The kernel is the judge: the work is done in a child that it kills
- * at any system call but exit_group(2), and write(2) to one fd where that is
- * allowed.
+ * is owed.
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <signal.h>
-#include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <peal/peal.h>
 
 #include "harness.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define SANITIZED
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SANITIZED
-#endif
-#endif
+#include "judge.h"
 
 #define CAPACITY 512 /* of items of 8 bytes in pages of 4096 */
-#define NO_FD (-1)
-#define NO_SECCOMP 77
 
 struct item {
 	uint64_t number;
 };
 
-/* -- the judge */
-
-/* The half of an argument that an int stands in. */
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define LOW_HALF 4
-#else
-#define LOW_HALF 0
-#endif
-
-/*
- * A test needs no look at the architecture: its own calls are all that it
- * judges.
- */
-static bool forbid_system_calls(int but_write_to)
+/* What it does is seen either way: by dispatch here, by seccomp in a child. */
+static void expect_caught(work_function *work, struct peal_local *local,
+			  int but_write_to, long number)
 {
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 3, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, args[0]) + LOW_HALF),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)but_write_to, 0,
-			 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-	};
-	struct sock_fprog program = {
-		.len = sizeof(code) / sizeof(code[0]),
-		.filter = code,
-	};
+	struct verdict here = judge(work, local, but_write_to);
+	struct verdict child = { .number = -1 };
 
-	/* Not a core dump for each call that is caught. */
-	prctl(PR_SET_DUMPABLE, 0);
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+	CHECK(here.caught);
+	CHECK(here.number == number || here.number == -1);
+	CHECK(here.line > 0);
+	judge_child(work, local, but_write_to, &child);
+	CHECK(child.caught);
 }
-
-/* Work returns 0, or the line where it went wrong, told in shared memory. */
-static int confined(int (*work)(struct peal_local *local),
-		    struct peal_local *local, int but_write_to, int *line)
-{
-	int status;
-	pid_t pid;
-
-#ifdef SANITIZED
-	test_skip("the race detector makes system calls of its own");
-#endif
-	*line = 0;
-	pid = fork();
-	CHECK(pid >= 0);
-	if (pid == 0) {
-		if (!forbid_system_calls(but_write_to))
-			_exit(NO_SECCOMP);
-		*line = work(local);
-		/* Sanitizers have _exit() do more than that. */
-		syscall(SYS_exit_group, 0);
-	}
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_SECCOMP)
-		test_skip("no seccomp filters here");
-	return status;
-}
-
-static bool caught(int status)
-{
-	return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
-}
-
-#define MUST(condition)                                                        \
-	do {                                                                   \
-		if (!(condition))                                              \
-			return __LINE__;                                       \
-	} while (0)
 
 /* -- a ring, and a word to tell a line in, that parent and child share */
 
-static int *setup(struct peal_local *local)
+static void setup(struct peal_local *local)
 {
 	struct peal_geometry geometry = { .capacity = CAPACITY,
 					  .item_size = sizeof(struct item) };
-	int *line = mmap(NULL, sizeof(*line), PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	CHECK(line != MAP_FAILED);
+	at = mmap(NULL, sizeof(*at), PROT_READ | PROT_WRITE,
+		  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(at != MAP_FAILED);
 	CHECK_EQ(peal_local_init(local, &geometry), 0);
 	CHECK(local->ring.geometry.capacity >= CAPACITY);
-	return line;
 }
 
-static void teardown(struct peal_local *local, int *line)
+static void teardown(struct peal_local *local)
 {
 	peal_local_finish(local);
-	CHECK_EQ(munmap(line, sizeof(*line)), 0);
+	CHECK_EQ(munmap((void *)at, sizeof(*at)), 0);
 }
 
 /* How often the bell was rung: an eventfd adds up what is written to it. */
@@ -145,16 +67,16 @@ static uint64_t rings(const struct peal_doorbell *bell)
 	return count;
 }
 
-static void expect(int (*work)(struct peal_local *local), int but_write_to,
-		   struct peal_local *local, int *line)
+static void expect(work_function *work, int but_write_to,
+		   struct peal_local *local)
 {
-	int status = confined(work, local, but_write_to, line);
+	struct verdict verdict = judge(work, local, but_write_to);
 
-	if (caught(status))
-		test_fail(__FILE__, __LINE__, "it made a system call");
-	CHECK_EQ(status, 0);
-	if (*line != 0)
-		test_fail(__FILE__, *line, "the work went wrong");
+	if (verdict.caught)
+		test_fail(__FILE__, verdict.line, "it made system call %ld",
+			  verdict.number);
+	if (verdict.wrong)
+		test_fail(__FILE__, verdict.line, "the work went wrong");
 }
 
 /* -- work */
@@ -220,12 +142,9 @@ static int use_the_data_path(struct peal_local *l)
 	uint64_t capacity = l->ring.geometry.capacity;
 
 	for (uint64_t i = 0; i < capacity; i++) {
-		int line = reserve_and_peek(l, 3 * i);
-
-		if (line == 0)
-			line = put_and_get(l, 100 * i);
-		if (line != 0)
-			return line;
+		if (reserve_and_peek(l, 3 * i) < 0 ||
+		    put_and_get(l, 100 * i) < 0)
+			return -1;
 		MUST(peal_sender_free(&l->sender) == (ssize_t)capacity);
 		MUST(!peal_receiver_ended(&l->receiver));
 	}
@@ -272,22 +191,106 @@ static int fill_up_and_arm(struct peal_local *l)
 	return 0;
 }
 
+PEAL_TYPED(item, struct item, "item/1");
+
+static int use_typed(struct peal_local *l)
+{
+	struct item in[3] = { { 1 }, { 2 }, { 3 } }, out[3];
+	const struct item *data;
+	struct item *room;
+
+	for (int i = 0; i < 2 * CAPACITY; i++) {
+		MUST(item_reserve(&l->sender, 1, &room) > 0);
+		room->number = 1;
+		MUST(item_commit(&l->sender, 1) == 0);
+		MUST(item_try_reserve(&l->sender, &room) > 0);
+		MUST(item_put(&l->sender, in, 3) == 3);
+		MUST(item_peek(&l->receiver, &data) > 0);
+		MUST(data->number == 1);
+		MUST(item_release(&l->receiver, 1) == 0);
+		MUST(item_receive(&l->receiver, 3, 0, &data) == 3);
+		MUST(item_get(&l->receiver, out, 3) == 3);
+		MUST(out[2].number == 3);
+	}
+	return 0;
+}
+
+/* One kept back, one dropped, one that begins at the front of the memory. */
+static int send_messages(struct peal_sender *tx, uint32_t kind)
+{
+	void *room;
+
+	MUST(peal_message_reserve(tx, 24, &room) == 1);
+	memset(room, 1, 24);
+	MUST(peal_message_stage(tx, kind, 17) == 0);
+	MUST(peal_message_try_reserve(tx, 40, &room) == 1);
+	memset(room, 2, 40);
+	MUST(peal_message_commit(tx, kind + 1, 40) == 0);
+	MUST(peal_message_reserve(tx, 8, &room) == 1);
+	peal_message_abandon(tx);
+	MUST(peal_message_send(tx, kind + 2, "three", 5, 0) == 0);
+	MUST(peal_message_publish(tx) == 0);
+	return 0;
+}
+
+static int receive_messages(struct peal_receiver *rx, uint32_t kind)
+{
+	struct peal_message m;
+
+	MUST(peal_message_peek(rx, &m) == 1);
+	MUST(m.kind == kind && m.size == 17);
+	MUST(peal_message_next(rx, &m) == 1);
+	MUST(m.kind == kind + 1 && m.size == 40);
+	MUST(peal_message_release(rx, &m) == 0);
+	MUST(peal_message_receive(rx, 0, &m) == 1);
+	MUST(m.kind == kind + 2 && m.size == 5);
+	MUST(peal_message_release(rx, &m) == 0);
+	MUST(peal_message_peek(rx, &m) == 0);
+	return 0;
+}
+
+static int use_messages(struct peal_local *l)
+{
+	for (uint32_t i = 0; i < 3 * CAPACITY; i++)
+		if (send_messages(&l->sender, i) < 0 ||
+		    receive_messages(&l->receiver, i) < 0)
+			return -1;
+	return 0;
+}
+
+/* A reactor that is awake takes the marks; it would ask to be rung to sleep. */
+static int mark_a_group(struct peal_local *l)
+{
+	const uint64_t rounds = 2 * l->ring.geometry.capacity;
+	struct item *room;
+
+	for (uint64_t i = 0; i < rounds; i++) {
+		MUST(peal_receiver_arm(&l->receiver));
+		MUST(peal_sender_reserve(&l->sender, 1, &room) > 0);
+		MUST(peal_sender_commit(&l->sender, 1) == 0);
+		MUST(peal_receiver_release(&l->receiver, 0) == 0);
+		MUST(peal_receiver_used(&l->receiver) == 1);
+		MUST(peal_receiver_release(&l->receiver, 1) == 0);
+	}
+	return 0;
+}
+
 static int call_getppid(struct peal_local *l)
 {
 	(void)l;
-	syscall(SYS_getppid);
+	MUST(syscall(SYS_getppid) >= 0);
 	return 0;
 }
 
 static int clear_the_bell(struct peal_local *l)
 {
-	peal_receiver_clear(&l->receiver);
+	MUST(peal_receiver_clear(&l->receiver) == 0);
 	return 0;
 }
 
 static int ring_the_space_bell(struct peal_local *l)
 {
-	peal_doorbell_ring(&l->space);
+	MUST(peal_doorbell_ring(&l->space) == 0);
 	return 0;
 }
 
@@ -296,72 +299,141 @@ static int ring_the_space_bell(struct peal_local *l)
 TEST(a_planted_system_call_is_caught)
 {
 	struct peal_local local;
-	int *line = setup(&local);
 
-	CHECK(caught(confined(call_getppid, &local, NO_FD, line)));
-	CHECK(caught(confined(clear_the_bell, &local, NO_FD, line)));
-	teardown(&local, line);
+	setup(&local);
+	expect_caught(call_getppid, &local, NO_FD, SYS_getppid);
+	expect_caught(clear_the_bell, &local, NO_FD, SYS_preadv2);
+	teardown(&local);
 }
 
 TEST(a_bell_that_is_not_allowed_is_caught)
 {
 	struct peal_local local;
-	int *line = setup(&local);
-	int data = local.data.ring_fd, space = local.space.ring_fd;
+	int data, space;
 
-	CHECK(caught(confined(ring_the_space_bell, &local, NO_FD, line)));
-	CHECK(caught(confined(ring_the_space_bell, &local, data, line)));
+	setup(&local);
+	data = local.data.ring_fd;
+	space = local.space.ring_fd;
+	expect_caught(ring_the_space_bell, &local, NO_FD, SYS_write);
+	expect_caught(ring_the_space_bell, &local, data, SYS_write);
 	CHECK_EQ(rings(&local.space), 0);
-	expect(ring_the_space_bell, space, &local, line);
+	expect(ring_the_space_bell, space, &local);
 	CHECK_EQ(rings(&local.space), 1);
-	teardown(&local, line);
+	teardown(&local);
 }
 
 TEST(the_data_path_makes_no_system_call)
 {
 	struct peal_local local;
-	int *line = setup(&local);
 
-	expect(use_the_data_path, NO_FD, &local, line);
+	setup(&local);
+	expect(use_the_data_path, NO_FD, &local);
 	CHECK_EQ(rings(&local.data), 0);
 	CHECK_EQ(rings(&local.space), 0);
-	teardown(&local, line);
+	teardown(&local);
+}
+
+TEST(rings_of_a_type_make_no_system_call)
+{
+	struct peal_local local;
+
+	setup(&local);
+	expect(use_typed, NO_FD, &local);
+	teardown(&local);
+}
+
+TEST(messages_make_no_system_call)
+{
+	struct peal_local local;
+
+	setup(&local);
+	expect(use_messages, NO_FD, &local);
+	CHECK_EQ(rings(&local.data), 0);
+	teardown(&local);
+}
+
+TEST(messages_in_memory_that_wraps_alone_make_no_system_call)
+{
+	static uint64_t memory[(PEAL_RING_HEAD + 8 * 32) / 8];
+	struct peal_geometry geometry = { 0 };
+	struct peal_local local = { 0 }, kept;
+
+	setup(&kept);
+	CHECK_EQ(peal_message_geometry(&geometry, 8 * 32, NULL), 0);
+	CHECK_EQ(peal_geometry_fit(&geometry, 0), 0);
+	CHECK_EQ(peal_ring_format(&local.ring, &geometry, memory,
+				  sizeof(memory)),
+		 0);
+	CHECK_EQ(peal_sender_attach(&local.sender, &local.ring, &kept.data,
+				    &kept.space),
+		 0);
+	CHECK_EQ(peal_receiver_attach(&local.receiver, &local.ring, &kept.data,
+				      &kept.space),
+		 0);
+	expect(use_messages, NO_FD, &local);
+	CHECK_EQ(rings(&kept.data), 0);
+	CHECK_EQ(rings(&kept.space), 0);
+	teardown(&kept);
+}
+
+TEST(bells_of_a_group_that_is_awake_make_no_system_call)
+{
+	static struct peal_group_marks marks;
+	static void *waiters[64];
+	struct peal_local local;
+	struct peal_group group;
+	struct peal_doorbell bell;
+
+	setup(&local);
+	CHECK_EQ(peal_group_init(&group, &marks, waiters, 64), 0);
+	CHECK_EQ(peal_group_bell(&group, &bell), 0);
+	CHECK_EQ(peal_sender_attach(&local.sender, &local.ring, &bell, NULL),
+		 0);
+	CHECK_EQ(
+		peal_receiver_attach(&local.receiver, &local.ring, &bell, NULL),
+		0);
+	expect(mark_a_group, NO_FD, &local);
+	CHECK(marks.words != 0);
+	peal_doorbell_finish(&bell);
+	peal_group_finish(&group);
+	teardown(&local);
 }
 
 TEST(a_receiver_that_sleeps_costs_one_write)
 {
 	struct peal_local local;
-	int *line = setup(&local);
 
+	setup(&local);
 	CHECK(peal_receiver_arm(&local.receiver));
-	expect(send_batches, local.data.ring_fd, &local, line);
+	expect(send_batches, local.data.ring_fd, &local);
 	CHECK_EQ(rings(&local.data), 1);
 	CHECK_EQ(rings(&local.space), 0);
-	teardown(&local, line);
+	teardown(&local);
 }
 
 TEST(a_sender_that_sleeps_costs_one_write)
 {
 	struct peal_local local;
-	int *line = setup(&local);
 	struct item *room;
-	ssize_t n = peal_sender_reserve(&local.sender, 1, &room);
+	ssize_t n;
 
+	setup(&local);
+	n = peal_sender_reserve(&local.sender, 1, &room);
 	CHECK_EQ(peal_sender_commit(&local.sender, (size_t)n), 0);
 	CHECK(peal_sender_arm(&local.sender));
-	expect(release_batches, local.space.ring_fd, &local, line);
+	expect(release_batches, local.space.ring_fd, &local);
 	CHECK_EQ(rings(&local.space), 1);
 	CHECK_EQ(rings(&local.data), 0);
-	teardown(&local, line);
+	teardown(&local);
 }
 
 TEST(to_ask_for_an_eventfd_to_be_rung_takes_no_system_call)
 {
 	struct peal_local local;
-	int *line = setup(&local);
 
-	expect(fill_up_and_arm, local.data.ring_fd, &local, line);
+	setup(&local);
+	expect(fill_up_and_arm, local.data.ring_fd, &local);
 	CHECK_EQ(rings(&local.data), 1);
 	CHECK_EQ(rings(&local.space), 0);
-	teardown(&local, line);
+	teardown(&local);
 }
