@@ -183,7 +183,7 @@ static inline int peal_end_publish(struct peal_end *end, uint64_t n)
 	/* Pairs with the fence in peal_end_arm(), or with its barrier: either
 	 * the waiter's recheck sees the position, or we see its wake word.
 	 * wake.pml: publish_fence */
-	if (end->light) {
+	if (__builtin_expect(end->light, 1)) {
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	} else {
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -191,7 +191,7 @@ static inline int peal_end_publish(struct peal_end *end, uint64_t n)
 			peal_end_adapt(end);
 	}
 	wake = __atomic_load_n(end->peer_wake, __ATOMIC_RELAXED);
-	if (here - wake < n) /* wake.pml: crossing */
+	if (__builtin_expect(here - wake < n, 0)) /* wake.pml: crossing */
 		return peal_end_ring(end);
 	return 0;
 }
