@@ -12,6 +12,8 @@
 #define BATCH 256
 /* Turns of the lowest band in a round in which others have turns. */
 #define LOW_TURNS 8
+/* Rounds of a group's rings between two looks at the fds. */
+#define UNPOLLED 8
 
 /* -- what was seen */
 
@@ -207,6 +209,17 @@ static int serve(struct peal_reactor *loop, bool woken, bool may_spin)
 	return left;
 }
 
+/* Marks that are there already need no kernel; but the fds have their time. */
+static bool goes_on(struct peal_reactor *loop)
+{
+	if (!peal_groups_marked(loop) || loop->unpolled >= UNPOLLED) {
+		loop->unpolled = 0;
+		return false;
+	}
+	loop->unpolled++;
+	return true;
+}
+
 static int iterate(struct peal_reactor *loop, int timeout_ms)
 {
 	bool woken = false, may_spin = timeout_ms != 0;
@@ -227,7 +240,7 @@ static int iterate(struct peal_reactor *loop, int timeout_ms)
 		timeout_ms = 0;
 	if (timeout_ms != 0)
 		peal_count(&loop->stats.sleeps);
-	ret = wait_for_events(loop, timeout_ms, &woken);
+	ret = goes_on(loop) ? 0 : wait_for_events(loop, timeout_ms, &woken);
 	if (sleeps && loop->after_sleep)
 		loop->after_sleep(loop, loop->hooks_user);
 	if (!peal_reactor_here(loop))

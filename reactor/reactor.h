@@ -283,6 +283,7 @@ struct peal_reactor {
 	struct peal_source *groups;	    /* of doorbells */
 	bool dispatching, timing;
 	int made;		      /* callbacks in this iteration */
+	int unpolled;		      /* iterations since the fds were asked */
 	uint64_t spin_most, spin_now; /* nanoseconds */
 	void (*before_sleep)(struct peal_reactor *loop, void *user);
 	void (*after_sleep)(struct peal_reactor *loop, void *user);
@@ -393,7 +394,8 @@ int peal_reactor_add_receiver(struct peal_reactor *loop,
 
 /**
  * Serve a group of doorbells (group.h): before the rings that wait on them,
- * which are added as any other and take no fd.
+ * which are added as any other and take no fd. As long as some of them are
+ * marked they have up to eight rounds before the fds are looked at again.
  * @param group  yours
  * @return       0, -EBUSY the source is added already, -ENOSPC, -EEXIST,
  *               -ECHILD, or an error of epoll_ctl(2)
