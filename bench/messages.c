@@ -50,10 +50,10 @@ static void peal_enter(struct messages *m, unsigned side)
 	bench_touch(mem->base, mem->head + 2 * mem->body);
 	if (side == 0)
 		peal_sender_set_barriers(&builtin(m)->local.sender,
-					 m->how->barriers);
+					 !m->how->fences);
 	else
 		peal_receiver_set_barriers(&builtin(m)->local.receiver,
-					   m->how->barriers);
+					   !m->how->fences);
 }
 
 static void peal_close(struct messages *m)
@@ -293,8 +293,8 @@ CONTESTANT(bare, "bare, spinning", messages_spinning, .open = bare_open,
 	   .close = bare_close);
 CONTESTANT(peal_spinning, "peal, spinning", messages_spinning, OF_PEAL,
 	   .spin = true);
-CONTESTANT(barriers_spinning, "peal, barriers, spinning", messages_spinning,
-	   OF_PEAL, .spin = true, .barriers = true);
+CONTESTANT(fences_spinning, "peal, fences, spinning", messages_spinning,
+	   OF_PEAL, .spin = true, .fences = true);
 CONTESTANT(peal_blocking, "peal", messages_blocking, OF_PEAL);
 CONTESTANT(by_packets, "SEQPACKET", messages_any, .open = packets_open,
 	   .send = packets_send, .receive = packets_receive,
@@ -302,8 +302,8 @@ CONTESTANT(by_packets, "SEQPACKET", messages_any, .open = packets_open,
 
 static const struct bench_contestant *const contestants[] = {
 	&bare,
-	&barriers_spinning,
 	&peal_spinning,
+	&fences_spinning,
 	&peal_blocking,
 #ifdef HAVE_LIBQB
 	&messages_qb_spinning,

@@ -26,7 +26,7 @@ struct messages_how {
 	uint64_t (*receive)(struct messages *m); /* @return sum of numbers */
 	void (*leave)(struct messages *m, unsigned side);
 	void (*close)(struct messages *m);
-	bool spin, barriers;
+	bool spin, fences;
 	int kind;
 };
 

@@ -101,8 +101,8 @@ static void peal_open(struct packet *p)
 				   .item_size = 8 };
 
 	bench_check(peal_local_init(&p->local, &g), "peal_local_init");
-	peal_sender_set_barriers(&p->local.sender, p->how->kind);
-	peal_receiver_set_barriers(&p->local.receiver, p->how->kind);
+	peal_sender_set_barriers(&p->local.sender, !p->how->kind);
+	peal_receiver_set_barriers(&p->local.receiver, !p->how->kind);
 }
 
 static uint64_t peal_pass(struct packet *p)
@@ -257,7 +257,7 @@ static void run(const struct bench_contestant *self,
 
 CONTESTANT(memory, "memory", .open = memory_open, .pass = memory_pass);
 CONTESTANT(by_peal, "peal", .open = peal_open, .pass = peal_pass);
-CONTESTANT(barriers, "peal, barriers", .open = peal_open, .pass = peal_pass,
+CONTESTANT(fences, "peal, fences", .open = peal_open, .pass = peal_pass,
 	   .kind = 1);
 CONTESTANT(by_count, "count", .open = count_open, .pass = count_pass,
 	   .kind = 1);
@@ -269,8 +269,8 @@ CONTESTANT(by_pipe, "pipe", .open = fds_open, .pass = fds_pass,
 	   .kind = KERNEL_PIPE);
 
 static const struct bench_contestant *const contestants[] = {
-	&by_unix,  &by_peal,	  &barriers, &memory,
-	&by_count, &silent_count, &by_pipe,  NULL,
+	&by_unix,  &by_peal,	  &fences,  &memory,
+	&by_count, &silent_count, &by_pipe, NULL,
 };
 
 #define KIB 1024

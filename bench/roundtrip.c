@@ -50,8 +50,8 @@ static void peal_enter(struct roundtrip *r, unsigned side)
 {
 	struct peal_local *local = builtin(r)->local;
 
-	peal_sender_set_barriers(&local[side].sender, r->how->barriers);
-	peal_receiver_set_barriers(&local[!side].receiver, r->how->barriers);
+	peal_sender_set_barriers(&local[side].sender, !r->how->fences);
+	peal_receiver_set_barriers(&local[!side].receiver, !r->how->fences);
 }
 
 static void peal_close(struct roundtrip *r)
@@ -354,8 +354,8 @@ bool roundtrip_blocking(const struct bench_point *point)
 
 CONTESTANT(bare_spinning, "bare", spinning, OF_MEMORY(bare), .spin = true);
 CONTESTANT(peal_spinning, "peal", spinning, OF_PEAL, .spin = true);
-CONTESTANT(barriers_spinning, "peal, barriers", spinning, OF_PEAL, .spin = true,
-	   .barriers = true);
+CONTESTANT(fences_spinning, "peal, fences", spinning, OF_PEAL, .spin = true,
+	   .fences = true);
 CONTESTANT(count_spinning, "count", spinning, OF_MEMORY(count), .spin = true);
 CONTESTANT(by_eventfds, "bare eventfds", roundtrip_blocking, OF_FDS(EVENTFDS));
 CONTESTANT(by_peal, "peal", roundtrip_blocking, OF_PEAL);
@@ -368,7 +368,7 @@ CONTESTANT(by_packet, "SEQPACKET", roundtrip_blocking,
 static const struct bench_contestant *const contestants[] = {
 	&bare_spinning,
 	&peal_spinning,
-	&barriers_spinning,
+	&fences_spinning,
 	&count_spinning,
 	&by_eventfds,
 	&by_peal,

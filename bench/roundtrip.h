@@ -29,7 +29,7 @@ struct roundtrip_how {
 	void (*server)(struct roundtrip *r);
 	void (*leave)(struct roundtrip *r, unsigned side);
 	void (*close)(struct roundtrip *r);
-	bool spin, barriers;
+	bool spin, fences;
 	int kind;
 };
 

@@ -273,10 +273,9 @@ void stream_enter(struct stream *s, unsigned side)
 		return;
 	bench_touch(mem->base, mem->head + 2 * mem->body);
 	if (side == 0)
-		peal_sender_set_barriers(&s->local.sender, s->how->barriers);
+		peal_sender_set_barriers(&s->local.sender, !s->how->fences);
 	else
-		peal_receiver_set_barriers(&s->local.receiver,
-					   s->how->barriers);
+		peal_receiver_set_barriers(&s->local.receiver, !s->how->fences);
 }
 
 static void side(struct bench_stage *stage, unsigned i, void *user)
@@ -373,14 +372,13 @@ CONTESTANT(peal_blocking, "peal", blocking, .open = peal_open,
 	   .send = peal_send, .receive = peal_receive);
 CONTESTANT(peal_spinning, "peal, spinning", two_cpus, .open = peal_open,
 	   .send = peal_send, .receive = peal_receive, .spin = true);
-CONTESTANT(barriers_blocking, "peal, barriers", blocking, .open = peal_open,
-	   .send = peal_send, .receive = peal_receive, .barriers = true);
-CONTESTANT(polling, "peal, barriers, polling", blocking, .open = peal_open,
-	   .send = peal_send, .receive = peal_receive, .barriers = true,
-	   .poll = 20000);
-CONTESTANT(barriers_spinning, "peal, barriers, spinning", two_cpus,
+CONTESTANT(fences_blocking, "peal, fences", blocking, .open = peal_open,
+	   .send = peal_send, .receive = peal_receive, .fences = true);
+CONTESTANT(polling, "peal, polling", blocking, .open = peal_open,
+	   .send = peal_send, .receive = peal_receive, .poll = 20000);
+CONTESTANT(fences_spinning, "peal, fences, spinning", two_cpus,
 	   .open = peal_open, .send = peal_send, .receive = peal_receive,
-	   .spin = true, .barriers = true);
+	   .spin = true, .fences = true);
 CONTESTANT(bare_spinning, "bare, spinning", two_cpus, .open = memory_open,
 	   .send = bare_send, .receive = bare_receive, .spin = true);
 CONTESTANT(count_blocking, "count", blocking, .open = count_open,
@@ -395,9 +393,9 @@ CONTESTANT(by_packets, "SEQPACKET", as_packets, .open = fds_open,
 	   .send = fds_send, .receive = fds_receive, .kind = KERNEL_SEQPACKET);
 
 static const struct bench_contestant *const contestants[] = {
-	&bare_spinning, &barriers_spinning, &peal_spinning, &count_spinning,
-	&peal_blocking, &barriers_blocking, &polling,	    &count_blocking,
-	&by_pipe,	&by_unix,	    &by_packets,    NULL,
+	&bare_spinning, &peal_spinning,	  &fences_spinning, &count_spinning,
+	&peal_blocking, &fences_blocking, &polling,	    &count_blocking,
+	&by_pipe,	&by_unix,	  &by_packets,	    NULL,
 };
 
 #define MIB (1 << 20)

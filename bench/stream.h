@@ -24,7 +24,7 @@ struct stream {
 };
 
 struct stream_how {
-	bool spin, barriers;
+	bool spin, fences;
 	uint64_t poll; /* nanoseconds, before it sleeps */
 	void (*open)(struct stream *s);
 	void (*send)(struct stream *s);

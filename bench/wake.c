@@ -175,7 +175,7 @@ static const struct bench_contestant peal = {
 };
 
 static const struct bench_contestant polls = {
-	.name = "peal, barriers, polling",
+	.name = "peal, polling",
 	.fits = two_cpus,
 	.run = run,
 	.how = &stream_polling,
