@@ -102,9 +102,11 @@ enum peal_bells {
 /** What a client asks for. */
 struct peal_hello {
 	enum peal_role role;
-	enum peal_bells bells;	 /**< _SOCKET is always granted */
-	uint64_t item_size;	 /**< bytes */
-	uint64_t capacity;	 /**< items at least; 0: as the server likes */
+	enum peal_bells bells; /**< _SOCKET is always granted */
+	uint64_t item_size;    /**< bytes */
+	/** Items at least; 0: as the server likes. More than 64 MiB of them,
+	 * and twice as many as were asked for, are refused. */
+	uint64_t capacity;
 	uint64_t back_item_size; /**< PEAL_BOTH: of the ring to the client; */
 	uint64_t back_capacity;	 /**< with a size of 0 it is like the other */
 	char tag[64];		 /**< what the items are, such as "sample/1" */

@@ -11,6 +11,7 @@
 #include "socket.h"
 
 #define MEM_FLAGS (PEAL_MEM_HUGE_2M | PEAL_MEM_LOCK)
+#define MUCH (UINT64_C(64) << 20) /* bytes, of a ring */
 
 static int make_bells(struct peal_leg *leg, int socket)
 {
@@ -105,6 +106,14 @@ static int refuse(char *text, const char *what)
 	return -EPROTO;
 }
 
+/* More than can be explained: all of it is faulted in, and so it is ours. */
+static bool much_larger(const struct peal_geometry *g,
+			const struct peal_geometry *wanted)
+{
+	return peal_geometry_body(g) > MUCH &&
+	       g->capacity / 2 >= wanted->capacity;
+}
+
 /* The ring that was asked for, but for a larger capacity. */
 static int check_ring(const struct peal_wire_ring *ring,
 		      const struct peal_geometry *wanted,
@@ -125,6 +134,8 @@ static int check_ring(const struct peal_wire_ring *ring,
 	    g->capacity != ring->capacity || g->head != ring->head ||
 	    g->flags != ring->flags)
 		return refuse(text, "a ring of an impossible shape");
+	if (!ring->mem && much_larger(g, wanted))
+		return refuse(text, "a much larger ring than was asked for");
 	return 0;
 }
 

@@ -389,6 +389,26 @@ TEST(a_capacity_of_0_is_64_kib_or_what_the_server_says)
 	link_end();
 }
 
+/* Whoever wants as much has to ask for it. */
+TEST(a_server_that_is_too_generous_is_refused)
+{
+	struct peal_service service = usual();
+	struct peal_hello hello = { .role = PEAL_SENDER, .item_size = 8 };
+
+	service.accept.item_size = 0;
+	service.accept.capacity = 16 << 20; /* 128 MiB */
+	service.max_bytes = 1 << 30;
+	service.admit = admit_any;
+	link_serve(LINK_OWN, &service);
+	attempt(&hello);
+	CHECK_EQ(here.opens, 0);
+	CHECK_EQ(here.reason, -EPROTO);
+	CHECK(strstr(here.text, "much larger"));
+	settle();
+	CHECK_EQ(granted(8, 9 << 20), 16 << 20);
+	link_end();
+}
+
 static bool mapped(const char *name)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
