@@ -293,10 +293,11 @@ static int check(const struct peal_inbox *inbox, int timeout_ms)
 
 static int left_ms(uint64_t deadline)
 {
-	uint64_t now = peal_now();
+	uint64_t now;
 
 	if (deadline == UINT64_MAX)
 		return -1;
+	now = peal_now();
 	return now < deadline ? (int)((deadline - now + MS - 1) / MS) : 0;
 }
 

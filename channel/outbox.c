@@ -30,10 +30,11 @@ static uint64_t deadline_of(int timeout_ms)
 
 static int left_ms(uint64_t deadline)
 {
-	uint64_t now = peal_now();
+	uint64_t now;
 
 	if (deadline == UINT64_MAX)
 		return -1;
+	now = peal_now();
 	return now < deadline ? (int)((deadline - now + MS - 1) / MS) : 0;
 }
 

@@ -7,8 +7,8 @@
 faults=$top_srcdir/proof/faults
 
 # What libc does without the kernel, some of it in the place of what the sources
-# say, and those that cannot fail, or only for
-# arguments that nobody here hands over.
+# say, and calls that cannot fail, or only for arguments that nobody here hands
+# over.
 cat >"$scratch/others" <<'END'
 bcmp
 clock_gettime
