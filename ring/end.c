@@ -210,13 +210,14 @@ ssize_t peal_end_refresh(struct peal_end *end, uint64_t want)
 
 /*
  * Who follows the peer item by item has the lines of both go to and fro between
- * two processors for each of them. So where little came, and soon, the peer is
- * let get ahead for the length of a pause: temporal slipping (Giacomoni et al.,
- * "FastForward for Efficient Pipeline Parallelism", PPoPP 2008).
+ * two processors for each of them. So where little came, after a few looks in
+ * vain, the peer is let get ahead for the length of a pause: temporal slipping
+ * (Giacomoni et al., "FastForward for Efficient Pipeline Parallelism", PPoPP
+ * 2008).
  */
 static bool follows_closely(const struct peal_end *end)
 {
-	return end->looks < CLOSE_LOOKS &&
+	return end->looks > 0 && end->looks < CLOSE_LOOKS &&
 	       peal_end_known(end) * end->item_size < CLOSE_BYTES;
 }
 
