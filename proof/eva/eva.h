@@ -74,6 +74,22 @@ static int eva_clz(uint64_t n)
 #define SYS_membarrier 324
 #define SIOCOUTQ 0x5411
 
+struct epoll_event {
+	uint32_t events;
+	union {
+		uint32_t u32;
+		uint64_t u64;
+	} data;
+};
+#define EPOLLIN 0x1
+#define EPOLLRDHUP 0x2000
+#define EPOLLET (1u << 31)
+#define EPOLL_CLOEXEC 02000000
+#define EPOLL_CTL_ADD 1
+int epoll_create1(int flags);
+int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+int epoll_wait(int epfd, struct epoll_event *events, int most, int timeout_ms);
+
 typedef struct {
 	unsigned long bits[16];
 } cpu_set_t;

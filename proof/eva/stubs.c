@@ -49,3 +49,34 @@ long syscall(long number, ...)
 	(void)number;
 	return any_int(-1, 0);
 }
+
+int epoll_create1(int flags)
+{
+	(void)flags;
+	return any_int(-1, 1000);
+}
+
+int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	(void)epfd;
+	(void)op;
+	(void)fd;
+	(void)event;
+	return any_int(-1, 0);
+}
+
+int epoll_wait(int epfd, struct epoll_event *events, int most, int timeout_ms)
+{
+	int n = any_int(-1, most);
+
+	(void)epfd;
+	(void)timeout_ms;
+	//@ loop unroll 3;
+	for (int i = 0; i < n; i++) {
+		events[i].events = (uint32_t)eva_word;
+		events[i].data.u32 = any_bool() ? PEAL_HEARD_BELL
+						: PEAL_HEARD_HANGUP;
+	}
+	errno = any_int(0, 133);
+	return n;
+}
