@@ -24,10 +24,9 @@ void *loops_zeroed(size_t n, size_t size)
 	size_t bytes = (n * size + 63) & ~(size_t)63;
 	void *memory = aligned_alloc(64, bytes);
 
-	if (!memory)
-		bench_fail("memory", ENOMEM);
-	memset(memory, 0, bytes);
-	return memory;
+	if (memory)
+		return memset(memory, 0, bytes);
+	bench_fail("memory", ENOMEM);
 }
 
 void loops_ring(struct loops *l, size_t i)

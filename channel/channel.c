@@ -93,10 +93,10 @@ static bool undelivered(const struct peal_channel *ch)
 
 void peal_channel_unwatch(struct peal_channel *ch)
 {
-	struct peal_source *sources[] = { &ch->line, &ch->pid, &ch->rx,
-					  &ch->tx };
+	struct peal_source *sources[4] = { &ch->line, &ch->pid, &ch->rx,
+					   &ch->tx };
 
-	for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++)
+	for (int i = 0; i < 4; i++)
 		if (sources[i]->reactor)
 			peal_reactor_remove(ch->loop, sources[i]);
 }

@@ -222,11 +222,10 @@ int peal_leg_carry_over(struct peal_sender *to, const struct peal_sender *from)
 		return -EPROTO;
 	if (left > 0 && old.item_size != to->end.item_size)
 		return -ERANGE;
-	if ((peal_sender_reserve)(to, 1, &room) < (ssize_t)left)
+	if ((peal_sender_reserve)(to, 1, &room) < (ssize_t)left || !room)
 		return -ERANGE;
-	if (left > 0)
-		memcpy(room, old.items + (released & old.mask) * old.item_size,
-		       left * old.item_size);
+	memcpy(room, old.items + (released & old.mask) * old.item_size,
+	       left * old.item_size);
 	peal_sender_commit(to, left);
 	if (old.error == -EPIPE)
 		peal_sender_finish(to); /* as the old one was */

@@ -135,6 +135,37 @@ static void be_deceived(const struct deceit *deceit)
 		peal_channel_finish(&ch);
 }
 
+/* An emulator may have room for fewer fds than were sent, and keep the rest. */
+static bool kernel_keeps_fds(void)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(12 * sizeof(int))];
+	} control = { 0 };
+	char byte = 0;
+	struct iovec data = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &data,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	int pair[2], fds;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair),
+		 0);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(12 * sizeof(int));
+	for (int i = 0; i < 12; i++)
+		((int *)(void *)CMSG_DATA(c))[i] = pair[0];
+	CHECK_EQ(sendmsg(pair[0], &message, 0), 1);
+	fds = test_count_fds();
+	message.msg_controllen = CMSG_SPACE(sizeof(int));
+	CHECK_EQ(recvmsg(pair[1], &message, MSG_CMSG_CLOEXEC), 1);
+	/* Room for one, and that is room for two. */
+	return test_count_fds() > fds + 2;
+}
+
 static void run_deceit(const void *row)
 {
 	const struct deceit *deceit = row;
@@ -146,6 +177,8 @@ static void run_deceit(const void *row)
 	fds = test_count_fds();
 	for (int i = 0; i < 3; i++) {
 		be_deceived(deceit);
+		if (test_count_fds() != fds && kernel_keeps_fds())
+			test_skip("fds for which there is no room stay open");
 		CHECK_EQ(test_count_fds(), fds);
 		CHECK_EQ(count_mappings(), mappings);
 	}

@@ -92,7 +92,8 @@ static bool guard(bool on)
 		return prctl(PR_SET_SYSCALL_USER_DISPATCH, DISPATCH_OFF, 0, 0,
 			     0) == 0;
 	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, DISPATCH_ON, guard_return,
-		  guard_return_end - guard_return + 1, &selector) < 0)
+		  (uintptr_t)guard_return_end - (uintptr_t)guard_return + 1,
+		  &selector) < 0)
 		return false;
 	CHECK_EQ(syscall(SYS_rt_sigaction, SIGSYS, &action, NULL,
 			 sizeof(action.mask)),
