@@ -10,6 +10,8 @@
 #include "internal.h"
 
 #define BATCH 256
+/* Of rings, until they are armed. */
+#define TURNS 32
 /* Turns of the lowest band in a round in which others have turns. */
 #define LOW_TURNS 8
 /* Rounds of a group's rings between two looks at the fds. */
@@ -162,7 +164,7 @@ static int round_robin(struct peal_reactor *loop)
 		if (!peal_reactor_here(loop))
 			return -ECHILD;
 		/* As long as they are in the cache. */
-		if (i % BATCH == 0)
+		if (i % TURNS == 0)
 			peal_rings_arm(loop);
 	}
 	return 0;
