@@ -121,10 +121,11 @@ void bench_results_open(const char *where)
 	uname(&name);
 	fprintf(text,
 		"# Results of peal-bench\n\n"
-		"%s, %u processors used; %s %s, %s. Medians, the lowest and\n"
-		"the highest run, and the median of the ratios of runs that\n"
-		"followed each other.\n\n",
-		model, bench_cpus(), name.sysname, name.release, name.machine);
+		"%s, %u of its processors; %s %.*s, %s.\n"
+		"Medians, the lowest and the highest run, and the median of\n"
+		"the ratios of runs that followed each other.\n\n",
+		model, bench_cpus(), name.sysname,
+		(int)strcspn(name.release, "-"), name.release, name.machine);
 }
 
 /* -- lines */
