@@ -69,6 +69,7 @@ struct peal_end {
 	uint64_t bias;	    /* limit - the peer's position: capacity or 0 */
 	uint64_t watermark; /* items to be woken for */
 	uint64_t spin;	    /* nanoseconds to poll before it sleeps */
+	unsigned glances;   /* without: looks before it sleeps, see wait.c */
 	uint64_t begin;	    /* own position when it was attached */
 	unsigned looks;	    /* in vain, since the peer was seen to move */
 	uint64_t want;	    /* items that it waits for */
