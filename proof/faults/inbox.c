@@ -49,9 +49,10 @@ static bool all_came(void)
 /* A fault has closed it: another one goes on from where the receiver stands. */
 static void open_outbox(struct peal_outbox *out, const char *name)
 {
+	uint64_t end = faults_now_ms() + 15000;
 	int ret = -EPIPE;
 
-	for (int i = 0; i < 20 && ret < 0; i++) {
+	while (ret < 0 && faults_now_ms() < end) {
 		ret = peal_outbox_open(out, faults->address, name, NULL, 256,
 				       2000);
 		if (ret < 0)
