@@ -177,7 +177,8 @@ static FILE *begin_plot(const char *file, const char *title, const char *x,
 	if (!to)
 		return NULL;
 	fprintf(to,
-		"set terminal svg noenhanced size 800,500 background rgb 'white' "
+		"set terminal svg noenhanced size 800,500 background rgb "
+		"'white' "
 		"font 'sans,12'\n"
 		"set output '%s/%s.svg'\nset title \"%s\"\n"
 		"set xlabel '%s'\nset ylabel '%s'\nset logscale x\n"
