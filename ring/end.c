@@ -41,7 +41,7 @@ static void store_relaxed(uint64_t *word, uint64_t value)
 	__atomic_store_n(word, value, __ATOMIC_RELAXED);
 }
 
-/* And let those who look on see it. */
+/* Count, and let those who look on see it; in cold paths only. */
 #define COUNT(end, what)                                                       \
 	store_relaxed(&(end)->counts[offsetof(struct peal_ring_stats, what) /  \
 				     sizeof(uint64_t)],                        \

@@ -27,7 +27,8 @@
 
 #include "endpoint.h"
 
-/* Publishes without a ring, after which the fence is left out. */
+/* Publishes without a ring, after which the fence is left out; proof/schedule
+ * says fewer. */
 #ifndef LIGHT_AFTER
 #define LIGHT_AFTER 1024u
 #endif

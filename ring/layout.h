@@ -70,8 +70,7 @@ struct peal_page {
 	uint64_t barrier; /* enum peal_barrier: for such a peer */
 	uint8_t pad2[512 - 384 - 32];
 
-	/* Of struct peal_ring_stats all but the items, for those who look on.
-	 */
+	/* struct peal_ring_stats up to the items, for those who look on. */
 	uint64_t counts[4];
 	uint8_t pad3[PEAL_PAGE_SIZE - 512 - 32];
 };

@@ -327,7 +327,8 @@ static inline int peal_message_peek(struct peal_receiver *rx,
 		if (__builtin_expect(ret != 0, 1) || first.next == end->here)
 			return ret;
 		/* The sender may wait for the end of the memory; and what it
-		 * has sent since is not known yet. */
+		 * has sent since is not known yet. At the front there is no
+		 * such record, so it is the last one. */
 		peal_end_publish(end, first.next - end->here);
 	}
 }

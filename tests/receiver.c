@@ -2,6 +2,7 @@
 /* The receiver's side of a ring, as its users rely on it. */
 #include <errno.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "pair.h"
@@ -214,6 +215,36 @@ TEST(wait_for_data_ends_when_the_time_is_over)
 	CHECK_EQ(peal_receiver_wait(&p.rx, 3, 10, &data), -ETIMEDOUT);
 	CHECK(data == NULL);
 	get_numbers(&p.rx, 0, 2);
+	pair_free(&p);
+}
+
+TEST(who_has_slept_holds_an_fd_until_it_is_finished)
+{
+	struct rlimit limit, none;
+	const int *data;
+	struct pair p;
+	int fds;
+
+	pair_make(&p, 8, sizeof(int));
+	fds = test_count_fds();
+	/* Where there is none to be had it sleeps all the same. */
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 3; /* all of them are taken */
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+	CHECK_EQ(peal_receiver_wait(&p.rx, 1, 1, &data), -ETIMEDOUT);
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	CHECK_EQ(test_count_fds(), fds);
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(peal_receiver_wait(&p.rx, 1, 1, &data), -ETIMEDOUT);
+		CHECK_EQ(test_count_fds(), fds + 1);
+	}
+	/* Rung before it sleeps: the bell is heard. */
+	CHECK_EQ(peal_doorbell_ring(&p.data), 0);
+	put_numbers(&p.tx, 0, 1);
+	CHECK_EQ(peal_receiver_wait(&p.rx, 1, -1, &data), 1);
+	peal_receiver_finish(&p.rx);
+	CHECK_EQ(test_count_fds(), fds);
 	pair_free(&p);
 }
 
