@@ -2,10 +2,10 @@
 /*
  * A shared bell: two processes, each with the sender of one ring and the
  * receiver of another behind one socket (channel/channel.c), watched
- * edge-triggered and drained once in so many arms (drain() and wake_sibling()
- * in ring/end.c). An edge is lost if nothing is to be read any more by the time
- * that somebody waits. Every store is seen at once: for the order in which
- * they are seen there is wake.pml.
+ * edge-triggered and drained once in so many arms (peal_end_drain() and
+ * wake_sibling() in ring/bell.c). An edge is lost if nothing is to be read any
+ * more by the time that somebody waits. Every store is seen at once: for the
+ * order in which they are seen there is wake.pml.
  */
 
 /* Steps, as the comments in ring/ name them. Each has mutants. */

@@ -21,6 +21,28 @@
 #define PEAL_DEAR_NS 200000u
 #define PEAL_DEAR_LOOKS 32
 
+static inline uint64_t peal_load_acquire(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static inline uint64_t peal_load_relaxed(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+static inline void peal_store_relaxed(uint64_t *word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+
+/* Count, and let those who look on see it; in cold paths only. */
+#define PEAL_COUNT(end, what)                                                  \
+	peal_store_relaxed(                                                    \
+		&(end)->counts[offsetof(struct peal_ring_stats, what) /        \
+			       sizeof(uint64_t)],                              \
+		++(end)->stats.what)
+
 static inline uint64_t peal_clock_ns(clockid_t clock)
 {
 	struct timespec ts;
@@ -48,17 +70,24 @@ enum peal_found {
 	PEAL_FOUND_BROKEN, /* end->error says why */
 };
 
+/* end.c */
+
 int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 		    bool sender, const struct peal_doorbell *rings,
 		    const struct peal_doorbell *waits_on);
 void peal_end_finish(struct peal_end *end);
 void peal_end_hangup(struct peal_end *end, int reason);
-/* As peal_doorbell_clear(), and what it costs is judged. */
-int peal_end_clear(struct peal_end *end);
 /* The peer has broken the protocol: it is told, for good. @return -EPROTO */
 int peal_end_break(struct peal_end *end);
-int peal_end_set_watermark(struct peal_end *end, size_t n);
-void peal_end_set_spin(struct peal_end *end, uint64_t most);
+/*
+ * Walk over up to n of the items from here on, span by span, then publish
+ * them. `step` returns how many of the span it used.
+ */
+ssize_t peal_end_walk(struct peal_end *end, size_t n,
+		      size_t (*step)(unsigned char *items, size_t n,
+				     void *user),
+		      void *user);
+void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats);
 
 /* Items available as far as is known, without looking. */
 static inline uint64_t peal_end_known(const struct peal_end *end)
@@ -72,6 +101,22 @@ static inline bool peal_end_reached(const struct peal_end *end)
 	return end->limit - end->bias - end->target <= UINT64_MAX / 2;
 }
 
+/* bell.c */
+
+/* As peal_doorbell_clear(), and what it costs is judged. */
+int peal_end_clear(struct peal_end *end);
+/* At an arm: before what was heard fills the bell. */
+void peal_end_drain(struct peal_end *end);
+/*
+ * What is to be told to whoever waits for this end, though the peer will not
+ * ring: a reactor listens, and an eventfd or a pipe of our own can be rung by
+ * the waiter as well. @return false: there is no way
+ */
+bool peal_end_ring_self(struct peal_end *end);
+
+/* arm.c */
+
+int peal_end_set_watermark(struct peal_end *end, size_t n);
 /*
  * Wait for `want` items, 1 to the capacity, counted from the own position.
  * `beyond`: and for more than what is known now, which the user has declined.
@@ -105,6 +150,9 @@ void peal_end_settle(struct peal_end *end, enum peal_found found);
 /* All of it for one end; a transition if it returns false. */
 bool peal_end_arm(struct peal_end *end, uint64_t want);
 
+/* wait.c */
+
+void peal_end_set_spin(struct peal_end *end, uint64_t most);
 /* Sleep until n are available. @return how many, 0 or an error */
 ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms);
 /* It waits no more, or for another bell: close what it waited with. */
@@ -113,15 +161,6 @@ void peal_end_unwatch(struct peal_end *end);
 /* When so many milliseconds will be over, and what is left until then. */
 uint64_t peal_end_deadline(int timeout_ms);
 int peal_end_left_ms(uint64_t deadline);
-
-/*
- * Walk over up to n of the items from here on, span by span, then publish
- * them. `step` returns how many of the span it used.
- */
-ssize_t peal_end_walk(struct peal_end *end, size_t n,
-		      size_t (*step)(unsigned char *items, size_t n,
-				     void *user),
-		      void *user);
 
 /*
  * Sleep until a bell is rung, or what keeps the peer's end of `lifeline` open
@@ -144,7 +183,5 @@ void peal_fence_restore(struct peal_end *end);
 /* @return false: there is none, and so no sleep */
 bool peal_fence_barrier(void);
 void peal_fence_allow(struct peal_end *end, bool allow);
-
-void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats);
 
 #endif
