@@ -209,6 +209,8 @@ void peal_sender_set_spin(struct peal_sender *tx, uint64_t most);
  *	-EINVAL  another n
  *	-EPIPE   the receiver is gone, or the sender was finished
  *	-EPROTO  the receiver left an impossible position, for good
+ *	-EAGAIN  too few, and the space bell may not ring, since the kernel
+ *	         refuses a barrier that it had allowed (seccomp): look again
  * The items are yours until peal_sender_commit(); the receiver sees nothing of
  * them before. Real-time safe but for one system call when a doorbell is owed:
  * the receiver may wait for more than fits in.

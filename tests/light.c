@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Fences that are left out while nobody sleeps, and come back. */
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/membarrier.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -159,6 +164,75 @@ TEST(light_without_an_offer_is_of_no_interest)
 	p.tx_page->light = 1;
 	CHECK(peal_receiver_arm(&p.rx));
 	CHECK(!p.rx.end.unsure);
+	pair_free(&p);
+}
+
+/* From now on, as a sandbox that a program enters late would. */
+static void refuse_barriers(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {
+		.len = sizeof(code) / sizeof(code[0]),
+		.filter = code,
+	};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		test_skip("no seccomp filters here");
+}
+
+/* A sender that finds the ring full, and a receiver without fences. */
+static void fill_up(struct pair *p)
+{
+	need_barriers();
+	make(p, 8);
+	stream(p, ENOUGH);
+	CHECK_EQ(p->rx_page->light, 1);
+	put_numbers(&p->tx, 0, 8);
+}
+
+TEST(a_sender_that_the_kernel_refuses_a_barrier_rings_its_own_bell)
+{
+	struct pair p;
+	int *room;
+
+	fill_up(&p);
+	refuse_barriers();
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), 0);
+		CHECK_EQ(rings(&p.space), 1);
+	}
+	get_numbers(&p.rx, 0, 1);
+	CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), 1);
+	pair_free(&p);
+}
+
+TEST(a_sender_that_has_no_bell_of_its_own_is_told_to_look_again)
+{
+	struct pair p;
+	int fds[2];
+	int *room;
+
+	fill_up(&p);
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+	CHECK_EQ(peal_doorbell_borrow(&p.tx.end.waits_on, PEAL_DOORBELL_SOCKET,
+				      fds[0], fds[0]),
+		 0);
+	CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), 0);
+	refuse_barriers();
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), -EAGAIN);
+	CHECK(!peal_sender_arm(&p.tx));
+	get_numbers(&p.rx, 0, 1);
+	CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), 1);
+	close(fds[0]);
+	close(fds[1]);
 	pair_free(&p);
 }
 
