@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The wake protocol of one ring: ring/end.c, ring/arm.c, ring/end.h and ring/fence.c, for
- * a sender that waits for room and a receiver that waits for items. Both run
- * the same lines, as there.
+ * The wake protocol of one ring: ring/arm.c, ring/end.c, ring/end.h and
+ * ring/fence.c, for a sender that waits for room and a receiver that waits for
+ * items. Both run the same lines, as there.
  */
 
 /* Steps, as the comments in ring/ name them. Each has mutants. */
