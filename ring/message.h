@@ -362,6 +362,8 @@ static inline int peal_message_release(struct peal_receiver *rx,
 	struct peal_end *end = &rx->end;
 	uint64_t behind = m->next;
 
+	if (__builtin_expect(behind == end->here, 0))
+		return end->error < 0 ? end->error : -EINVAL;
 	/* The end of the memory goes with it: who has no use for what comes
 	 * next would not see that the sender waits for that, too. */
 	if (end->wrap == end->mask + 1 &&

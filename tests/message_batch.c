@@ -220,12 +220,36 @@ TEST(message_is_released_once)
 		second = first;
 		next_text(&p, &second, 1, 10);
 		CHECK_EQ(peal_message_release(&p.rx, &second), 0);
+		CHECK_EQ(peal_message_release(&p.rx, &second), -EINVAL);
 		CHECK_EQ(peal_message_release(&p.rx, &first), -EINVAL);
+		CHECK_EQ(peal_message_release(&p.rx, &second), -EINVAL);
 		/* From one that is gone no way leads on. */
 		send_text(&p, 2, 10);
 		CHECK_EQ(peal_receiver_used(&p.rx), PEAL_MESSAGE_UNITS(10));
 		CHECK_EQ(peal_message_next(&p.rx, &first), 0);
 		take_text(&p, 2, 10);
+		pair_free(&p);
+	}
+}
+
+TEST(message_is_released_once_also_where_more_has_come)
+{
+	for (FOR_BOTH(twice)) {
+		struct peal_message m = { 0 };
+		struct pair p;
+
+		pair_make_units(&p, twice, 64);
+		/* None was found yet. */
+		CHECK_EQ(peal_message_release(&p.rx, &m), -EINVAL);
+		send_text(&p, 0, 10);
+		CHECK_EQ(peal_message_release(&p.rx, &m), -EINVAL);
+		peek_text(&p, &m, 0, 10);
+		CHECK_EQ(peal_message_release(&p.rx, &m), 0);
+		send_text(&p, 1, 10);
+		CHECK_EQ(peal_receiver_used(&p.rx), PEAL_MESSAGE_UNITS(10));
+		CHECK_EQ(peal_message_release(&p.rx, &m), -EINVAL);
+		take_text(&p, 1, 10);
+		check_empty(&p);
 		pair_free(&p);
 	}
 }

@@ -219,6 +219,26 @@ TEST(end_is_released_with_the_message_before_it)
 	check_largest_fits_in(&p);
 }
 
+TEST(end_that_came_later_is_not_released_by_a_message_of_before)
+{
+	struct peal_message m;
+	struct pair p;
+	void *room;
+
+	pair_make(&p, CAPACITY, UNIT);
+	pair_start_at(&p, CAPACITY / 2);
+	send_text(&p, 0, 10);
+	peek_text(&p, &m, 0, 10);
+	CHECK_EQ(peal_message_release(&p.rx, &m), 0);
+	/* For the largest the end is sent alone. */
+	CHECK_EQ(peal_message_reserve(&p.tx, peal_message_max(&p.tx), &room),
+		 0);
+	CHECK(peal_receiver_used(&p.rx) > 0);
+	CHECK_EQ(peal_message_release(&p.rx, &m), -EINVAL);
+	CHECK_EQ(peal_message_peek(&p.rx, &m), 0);
+	check_largest_fits_in(&p);
+}
+
 TEST(end_that_was_walked_over_is_released_with_the_message_before_it)
 {
 	struct peal_message m;
