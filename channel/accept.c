@@ -6,8 +6,6 @@
 #include "../reactor/internal.h"
 #include "internal.h"
 
-#define MS UINT64_C(1000000)
-
 typedef int step(struct peal_handshake *shake,
 		 const struct peal_service *service);
 
@@ -60,7 +58,6 @@ int peal_channel_accept(struct peal_channel *ch, int fd,
 				.gid = (gid_t)-1,
 				.pidfd = -1 },
 	};
-	uint64_t deadline = UINT64_MAX;
 	int ret = peal_socket_adopt(fd);
 
 	memset(ch, 0, sizeof(*ch));
@@ -68,9 +65,7 @@ int peal_channel_accept(struct peal_channel *ch, int fd,
 		return ret;
 	peal_socket_refuse(ret);
 	shake.parts.fd = ret;
-	if (timeout_ms >= 0)
-		deadline = peal_time_add(peal_now(), (uint64_t)timeout_ms * MS);
-	ret = shake_hands(&shake, service, deadline);
+	ret = shake_hands(&shake, service, peal_deadline(timeout_ms));
 	if (ret < 0) {
 		memcpy(ch->text, shake.text, sizeof(ch->text));
 		peal_parts_finish(&shake.parts);

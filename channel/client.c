@@ -184,13 +184,6 @@ static struct peal_hello what_to_ask(const struct peal_channel *ch,
 
 /* -- blocking */
 
-static uint64_t deadline_of(int timeout_ms)
-{
-	if (timeout_ms < 0)
-		return UINT64_MAX;
-	return peal_time_add(peal_now(), (uint64_t)timeout_ms * MS);
-}
-
 /* Who listens. Its socket says enough of its life. */
 static void who_serves(const struct peal_channel *ch, int fd,
 		       struct peal_peer *server)
@@ -312,7 +305,7 @@ int peal_connect(struct peal_channel *ch, const char *address,
 
 	if (ret < 0)
 		return ret;
-	ret = connect_until(ch, deadline_of(timeout_ms));
+	ret = connect_until(ch, peal_deadline(timeout_ms));
 	return ret < 0 ? reset(ch, ret) : 0;
 }
 
@@ -326,7 +319,7 @@ int peal_connect_fd(struct peal_channel *ch, int fd,
 	copy = peal_socket_adopt(fd);
 	if (copy < 0)
 		return reset(ch, copy);
-	ret = shake_hands(ch, copy, deadline_of(timeout_ms));
+	ret = shake_hands(ch, copy, peal_deadline(timeout_ms));
 	return ret < 0 ? reset(ch, ret) : 0;
 }
 
@@ -344,7 +337,7 @@ int peal_reconnect(struct peal_channel *ch, int timeout_ms)
 		peal_channel_maroon(ch);
 		ch->state = PEAL_CHANNEL_ABSENT;
 	}
-	return connect_until(ch, deadline_of(timeout_ms));
+	return connect_until(ch, peal_deadline(timeout_ms));
 }
 
 /* -- on a reactor */

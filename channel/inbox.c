@@ -13,7 +13,6 @@
 #include "inbox_wire.h"
 #include "internal.h"
 
-#define MS UINT64_C(1000000)
 /* Messages between two looks at those who were idle. */
 #define LOOK_EACH 64u
 
@@ -291,16 +290,6 @@ static int check(const struct peal_inbox *inbox, int timeout_ms)
 	return inbox->options.loop && timeout_ms != 0 ? -EINVAL : 0;
 }
 
-static int left_ms(uint64_t deadline)
-{
-	uint64_t now;
-
-	if (deadline == UINT64_MAX)
-		return -1;
-	now = peal_now();
-	return now < deadline ? (int)((deadline - now + MS - 1) / MS) : 0;
-}
-
 /* The reactor's turn: those who were idle may have something. */
 static int look_around(struct peal_inbox *inbox, int timeout_ms)
 {
@@ -331,7 +320,7 @@ int peal_inbox_receive(struct peal_inbox *inbox, int timeout_ms,
 	if (ret < 0)
 		return ret;
 	if (timeout_ms > 0)
-		deadline = peal_time_add(peal_now(), (uint64_t)timeout_ms * MS);
+		deadline = peal_deadline(timeout_ms);
 	for (;;) {
 		struct peal_inbox_sender *s = whose_turn(inbox);
 
@@ -343,7 +332,7 @@ int peal_inbox_receive(struct peal_inbox *inbox, int timeout_ms,
 		 * taken back. */
 		if (__atomic_load_n(&inbox->woken, __ATOMIC_SEQ_CST))
 			last = true;
-		ret = look_around(inbox, last ? 0 : left_ms(deadline));
+		ret = look_around(inbox, last ? 0 : peal_left_ms(deadline));
 		if (ret < 0)
 			return ret;
 		s = whose_turn(inbox);

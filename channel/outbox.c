@@ -21,23 +21,6 @@
 /* An attempt takes more than no time, also for those who do not wait. */
 #define ATTEMPT_MS 50
 
-static uint64_t deadline_of(int timeout_ms)
-{
-	if (timeout_ms < 0)
-		return UINT64_MAX;
-	return peal_time_add(peal_now(), (uint64_t)timeout_ms * MS);
-}
-
-static int left_ms(uint64_t deadline)
-{
-	uint64_t now;
-
-	if (deadline == UINT64_MAX)
-		return -1;
-	now = peal_now();
-	return now < deadline ? (int)((deadline - now + MS - 1) / MS) : 0;
-}
-
 static uint64_t coarse_now(void)
 {
 	struct timespec ts;
@@ -67,7 +50,7 @@ int peal_outbox_open(struct peal_outbox *out, const char *address,
 		     const char *name, const char *tag, size_t bytes,
 		     int timeout_ms)
 {
-	uint64_t deadline = deadline_of(timeout_ms);
+	uint64_t deadline = peal_deadline(timeout_ms);
 	struct peal_hello hello = { .role = PEAL_SENDER, .item_size = 8 };
 	int ret = -EPROTOTYPE;
 
@@ -87,7 +70,7 @@ int peal_outbox_open(struct peal_outbox *out, const char *address,
 		if (peal_inbox_tag(hello.tag, tag, stamped) < 0)
 			return say(out, -EINVAL, "a tag that is too long");
 		ret = peal_connect(&out->channel, address, &hello,
-				   left_ms(deadline));
+				   peal_left_ms(deadline));
 		out->stamped = stamped;
 		if (stamped && ret == -EPROTOTYPE)
 			say(out, ret, text); /* the first one says more */
@@ -110,7 +93,7 @@ static int connect_again(struct peal_outbox *out, uint64_t deadline)
 	int ret;
 
 	for (;;) {
-		int ms = left_ms(deadline);
+		int ms = peal_left_ms(deadline);
 
 		if (ms >= 0 && ms < ATTEMPT_MS)
 			ms = ATTEMPT_MS;
@@ -157,7 +140,7 @@ static int persist(struct peal_outbox *out, uint64_t deadline,
 		/* Without a receiver there is its old ring, and no bell. */
 		bool open = out->channel.state == PEAL_CHANNEL_OPEN;
 
-		ret = ready(out, size, open ? left_ms(deadline) : 0, room);
+		ret = ready(out, size, open ? peal_left_ms(deadline) : 0, room);
 		if (ret != -EPIPE && (open || ret != -ETIMEDOUT))
 			break;
 		ret = connect_again(out, deadline);
@@ -193,7 +176,7 @@ int(peal_outbox_reserve)(struct peal_outbox *out, size_t size, int timeout_ms,
 
 	if (out->channel.address[0] && size > peal_outbox_max(out))
 		return -EMSGSIZE;
-	ret = persist(out, deadline_of(timeout_ms), room_for, size + stamp,
+	ret = persist(out, peal_deadline(timeout_ms), room_for, size + stamp,
 		      &at);
 	if (ret <= 0)
 		return ret;
@@ -280,7 +263,7 @@ int peal_outbox_flush(struct peal_outbox *out, int timeout_ms)
 
 	if (nothing_left(out))
 		return 0;
-	ret = persist(out, deadline_of(timeout_ms), flushed, 0, &room);
+	ret = persist(out, peal_deadline(timeout_ms), flushed, 0, &room);
 	return ret < 0 ? ret : 0;
 }
 
@@ -292,7 +275,7 @@ int peal_outbox_send_when_empty(struct peal_outbox *out, uint32_t kind,
 
 	if (out->channel.address[0] && size > peal_outbox_max(out))
 		return -EMSGSIZE;
-	ret = persist(out, deadline_of(timeout_ms), all_taken, 0, &room);
+	ret = persist(out, peal_deadline(timeout_ms), all_taken, 0, &room);
 	return ret < 0 ? ret : peal_outbox_send(out, kind, data, size, 0);
 }
 
