@@ -5,25 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "link.h"
-
-static struct peal_channel channels[4];
-static struct party there;
-
-/* A child has no business with what its parent serves. */
-static void close_from(int fd)
-{
-	for (; fd < 1024; fd++)
-		close(fd);
-}
-
-static struct peal_service serving(void)
-{
-	return (struct peal_service){ .accept = { .item_size = 8 },
-				      .channels = channels,
-				      .n_channels = 4,
-				      .callbacks = party_callbacks(&there) };
-}
+#include "service.h"
 
 /* -- pairs */
 
@@ -102,7 +84,7 @@ TEST(a_pair_is_refused_in_words_on_both_sides)
 TEST(a_pair_needs_a_connected_socket_of_packets)
 {
 	struct peal_hello hello = link_hello(PEAL_SENDER, 0);
-	struct peal_service service = serving();
+	struct peal_service service = usual();
 	struct peal_channel ch;
 	int pair[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -135,7 +117,7 @@ static void inherited_client(void *arg)
 
 TEST(a_server_may_listen_nowhere)
 {
-	struct peal_service service = serving();
+	struct peal_service service = usual();
 	int pair[2];
 	pid_t pid;
 
@@ -156,7 +138,7 @@ TEST(a_server_may_listen_nowhere)
 
 TEST(a_server_takes_the_end_of_a_socketpair)
 {
-	struct peal_service service = serving();
+	struct peal_service service = usual();
 	enum peal_bells bells[] = { PEAL_BELLS_SOCKET, PEAL_BELLS_EVENTFD };
 
 	for (int trusted = 0; trusted < 2; trusted++) {

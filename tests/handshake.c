@@ -8,74 +8,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "link.h"
+#include "service.h"
 
-#define CHANNELS 4
-
-static struct peal_channel channels[CHANNELS];
-static struct party here, there;
 static struct peal_channel client;
-static struct {
-	int n, reason;
-	char text[PEAL_TEXT];
-} refused;
-
-static void on_refused(const struct peal_peer *peer, int reason,
-		       const char *text, void *user)
-{
-	CHECK(user == &there);
-	CHECK(peer->known);
-	CHECK_EQ(peer->pid, getpid());
-	CHECK_EQ(peer->pidfd, -1);
-	refused.n++;
-	refused.reason = reason;
-	snprintf(refused.text, sizeof(refused.text), "%s", text);
-}
-
-/* Items of any size: then somebody has to look at what comes. */
-static struct peal_channel *admit_any(const struct peal_hello *hello,
-				      const struct peal_peer *peer,
-				      const char **why, void *user)
-{
-	(void)hello;
-	(void)peer;
-	(void)why;
-	(void)user;
-	return peal_channel_unused(channels, CHANNELS);
-}
-
-static struct peal_service usual(void)
-{
-	return (struct peal_service){
-		.accept = { .item_size = 8 },
-		.channels = channels,
-		.n_channels = CHANNELS,
-		.callbacks = party_callbacks(&there),
-		.on_refused = on_refused,
-	};
-}
 
 static void attempt(const struct peal_hello *hello)
 {
-	struct peal_channel_callbacks callbacks = party_callbacks(&here);
-
-	here = (struct party){ 0 };
-	refused.n = 0;
-	CHECK_EQ(peal_connect_on(&client, &loop, link_path, hello, &callbacks,
-				 0),
-		 0);
-	LINK_UNTIL(here.opens || here.closes);
-}
-
-static void settle(void)
-{
-	struct peal_server_stats stats;
-
-	do {
-		peal_server_stats(&server, &stats);
-		if (stats.handshakes || stats.channels)
-			link_once(true);
-	} while (stats.handshakes || stats.channels);
+	client_meets(&client, link_path, hello);
 }
 
 /* -- refusals: the same words on both sides */
@@ -191,8 +130,7 @@ static void check_refusal(const struct peal_hello *hello, int reason,
 	CHECK_EQ(here.opens, 0);
 	LINK_UNTIL(refused.n);
 	CHECK_EQ(refused.n, 1);
-	CHECK_EQ(refused.reason, reason);
-	CHECK(strcmp(refused.text, text) == 0);
+	check_refused(reason, text);
 	peal_server_stats(&server, &stats);
 	CHECK_EQ(stats.refused, before.refused + 1);
 	CHECK_EQ(stats.failed, before.failed);
@@ -257,22 +195,11 @@ static void hear_a_refusal(void *arg)
 	CHECK_EQ(test_count_fds(), fds);
 }
 
-static void count_refused(const struct peal_peer *peer, int reason,
-			  const char *text, void *user)
-{
-	(void)peer;
-	(void)text;
-	(void)user;
-	refused.n++;
-	refused.reason = reason;
-}
-
 TEST(a_blocking_client_is_refused_in_words_and_has_nothing_but_them)
 {
 	struct peal_service service = usual();
 	pid_t pid;
 
-	service.on_refused = count_refused;
 	link_folder();
 	pid = test_fork(hear_a_refusal, NULL);
 	link_serve(LINK_OWN, &service);
@@ -566,7 +493,6 @@ TEST(a_client_that_lacks_fds_fails_and_keeps_none)
 	pid_t pid;
 	int fds;
 
-	service.on_refused = count_refused;
 	service.callbacks.on_ended = NULL; /* one party for them all */
 	link_folder();
 	pid = test_fork(connect_with_few_fds, NULL);

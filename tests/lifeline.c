@@ -10,12 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "link.h"
+#include "service.h"
 
 #define NUMBERS 300
 
-static struct peal_channel channels[4];
-static struct party here, there;
 static struct link_gate gate;
 
 struct row {
@@ -24,14 +22,6 @@ struct row {
 	int where; /* for those that have a place, too */
 	char name[96];
 };
-
-static struct peal_service usual(void)
-{
-	return (struct peal_service){ .accept = { .item_size = 8 },
-				      .channels = channels,
-				      .n_channels = 4,
-				      .callbacks = party_callbacks(&there) };
-}
 
 static void await_death(pid_t pid)
 {
@@ -380,7 +370,7 @@ static int fired, after;
 
 static void fire(struct peal_channel *ch, enum place now)
 {
-	bool is_server = ch >= channels && ch < channels + 4;
+	bool is_server = ch >= channels && ch < channels + CHANNELS;
 
 	if (is_server != by_server)
 		return;

@@ -10,69 +10,9 @@
 #include <unistd.h>
 
 #include "../channel/socket.h"
-#include "link.h"
+#include "service.h"
 
-#define CHANNELS 8
-
-static struct peal_channel channels[CHANNELS], clients[CHANNELS];
-static struct party here, there;
-static int refused, refusal;
-static char refusal_text[PEAL_TEXT];
-
-static void on_refused(const struct peal_peer *peer, int reason,
-		       const char *text, void *user)
-{
-	(void)peer;
-	(void)user;
-	refused++;
-	refusal = reason;
-	snprintf(refusal_text, sizeof(refusal_text), "%s", text);
-}
-
-static struct peal_service usual(void)
-{
-	return (struct peal_service){ .accept = { .item_size = 8 },
-				      .channels = channels,
-				      .n_channels = CHANNELS,
-				      .callbacks = party_callbacks(&there),
-				      .on_refused = on_refused };
-}
-
-static void start(void)
-{
-	link_folder();
-	link_reactor(LINK_OWN);
-}
-
-static int serve_at(const char *address)
-{
-	struct peal_service service = usual();
-
-	return peal_server_listen(&server, &loop, address, &service);
-}
-
-static void client_meets(struct peal_channel *ch, const char *address,
-			 uint64_t capacity)
-{
-	struct peal_channel_callbacks callbacks = party_callbacks(&here);
-	struct peal_hello hello = link_hello(PEAL_SENDER, capacity);
-
-	here = (struct party){ 0 };
-	CHECK_EQ(peal_connect_on(ch, &loop, address, &hello, &callbacks, 0), 0);
-	LINK_UNTIL(here.opens || here.closes);
-}
-
-static void settle(void)
-{
-	struct peal_server_stats stats;
-
-	for (;;) {
-		peal_server_stats(&server, &stats);
-		if (!stats.handshakes && !stats.channels)
-			return;
-		link_once(true);
-	}
-}
+static struct peal_channel clients[CHANNELS];
 
 /* -- limits */
 
@@ -82,8 +22,7 @@ static void expect(int reason, const char *text)
 	CHECK_EQ(here.reason, reason);
 	if (strcmp(here.text, text) != 0)
 		test_fail(__FILE__, __LINE__, "was told \"%s\"", here.text);
-	CHECK_EQ(refusal, reason);
-	CHECK(strcmp(refusal_text, text) == 0);
+	check_refused(reason, text);
 }
 
 static void fill_then_expect(const struct peal_service *service, int n,
@@ -95,10 +34,11 @@ static void fill_then_expect(const struct peal_service *service, int n,
 	CHECK_EQ(peal_server_listen(&server, &loop, link_path, service), 0);
 	for (int round = 0; round < 2; round++) {
 		for (int i = 0; i < n; i++) {
-			client_meets(&clients[i], link_path, capacity);
+			client_meets_as_sender(&clients[i], link_path,
+					       capacity);
 			CHECK_EQ(here.opens, 1);
 		}
-		client_meets(&clients[n], link_path, capacity);
+		client_meets_as_sender(&clients[n], link_path, capacity);
 		expect(-EAGAIN, text);
 		LINK_UNTIL(there.opens == n * (round + 1));
 		peal_server_stats(&server, &stats);
@@ -106,7 +46,7 @@ static void fill_then_expect(const struct peal_service *service, int n,
 		/* One goes, one may come. */
 		peal_channel_finish(&clients[0]);
 		LINK_UNTIL(there.closes);
-		client_meets(&clients[0], link_path, capacity);
+		client_meets_as_sender(&clients[0], link_path, capacity);
 		CHECK_EQ(here.opens, 1);
 		there.opens--;
 		for (int i = 0; i < n; i++)
@@ -178,9 +118,8 @@ TEST(silent_connections_do_not_keep_a_client_out)
 	CHECK_EQ(stats.connections, 100);
 	CHECK_EQ(stats.handshakes, PEAL_HANDSHAKES_PER_UID);
 	CHECK_EQ(stats.failed, 100 - PEAL_HANDSHAKES_PER_UID);
-	CHECK_EQ(refusal, -ETIMEDOUT);
-	CHECK(strcmp(refusal_text, "it made way for another connection") == 0);
-	client_meets(&clients[0], link_path, 0);
+	check_refused(-ETIMEDOUT, "it made way for another connection");
+	client_meets_as_sender(&clients[0], link_path, 0);
 	CHECK_EQ(here.opens, 1);
 	peal_channel_finish(&clients[0]);
 	for (int i = 0; i < 100; i++)
@@ -263,7 +202,7 @@ TEST(a_server_may_be_finished_while_handshakes_are_pending)
 		silent[i] = peal_socket_connect(link_path);
 	for (int i = 0; i < 10; i++)
 		link_once(false);
-	client_meets(&clients[0], link_path, 0);
+	client_meets_as_sender(&clients[0], link_path, 0);
 	peal_server_finish(&server);
 	peal_server_finish(&server);
 	for (int i = 0; i < 5; i++) {
@@ -294,12 +233,12 @@ TEST(a_forked_child_that_finishes_the_server_leaves_it_to_its_parent)
 	start();
 	CHECK_EQ(serve_at(link_path), 0);
 	silent = peal_socket_connect(link_path);
-	client_meets(&clients[0], link_path, 0);
+	client_meets_as_sender(&clients[0], link_path, 0);
 	LINK_UNTIL(there.opens);
 	test_join(test_fork(finish_in_child, NULL));
 	CHECK_EQ(link_folder_entries(), 1);
 	close(silent);
-	client_meets(&clients[1], link_path, 0);
+	client_meets_as_sender(&clients[1], link_path, 0);
 	CHECK_EQ(here.opens, 1);
 	peal_channel_finish(&clients[0]);
 	peal_channel_finish(&clients[1]);
@@ -475,8 +414,7 @@ static void pair_client(void *arg)
 	struct peal_hello hello = link_hello(PEAL_SENDER, 0);
 	struct peal_channel ch;
 
-	for (int fd = *(int *)arg + 1; fd < 256; fd++)
-		close(fd);
+	close_from(*(int *)arg + 1);
 	CHECK_EQ(peal_connect_fd(&ch, *(int *)arg, &hello, -1), 0);
 	link_put(&ch, 0, 1000);
 	peal_channel_finish(&ch);

@@ -10,50 +10,7 @@
 
 #include "../channel/socket.h"
 #include "../channel/wire.h"
-#include "link.h"
-
-#define CHANNELS 4
-
-static struct peal_channel channels[CHANNELS];
-static struct party there;
-static struct {
-	int n, reason;
-	char text[PEAL_TEXT];
-} refused;
-
-static void on_refused(const struct peal_peer *peer, int reason,
-		       const char *text, void *user)
-{
-	CHECK(user == &there);
-	CHECK(peer->known);
-	CHECK_EQ(peer->pid, getpid());
-	CHECK_EQ(peer->pidfd, -1);
-	refused.n++;
-	refused.reason = reason;
-	snprintf(refused.text, sizeof(refused.text), "%s", text);
-}
-
-static struct peal_service usual(void)
-{
-	return (struct peal_service){
-		.accept = { .item_size = 8 },
-		.channels = channels,
-		.n_channels = CHANNELS,
-		.callbacks = party_callbacks(&there),
-		.on_refused = on_refused,
-	};
-}
-
-static void settle(void)
-{
-	struct peal_server_stats stats;
-
-	do {
-		peal_server_stats(&server, &stats);
-		if (stats.handshakes || stats.channels)
-			link_once(true);
-	} while (stats.handshakes || stats.channels);
-}
+#include "service.h"
 
 /* -- packets by hand */
 
@@ -106,8 +63,7 @@ static void check_raw(const void *packet, size_t size, int reason,
 			  answer.start.text);
 	CHECK_EQ(answer.start.status, reason);
 	CHECK_EQ(refused.n, 1);
-	CHECK_EQ(refused.reason, reason);
-	CHECK(strcmp(refused.text, text) == 0);
+	check_refused(reason, text);
 }
 
 /* As a machine of the other byte order says it. */
@@ -246,8 +202,7 @@ TEST(a_connection_that_says_nothing_is_closed_in_the_end)
 	before = test_count_fds();
 	fd = raw_connect();
 	LINK_UNTIL(refused.n);
-	CHECK_EQ(refused.reason, -ETIMEDOUT);
-	CHECK(strcmp(refused.text, "the handshake took too long") == 0);
+	check_refused(-ETIMEDOUT, "the handshake took too long");
 	CHECK(peal_socket_hung_up(fd));
 	close(fd);
 	CHECK_EQ(test_count_fds(), before);

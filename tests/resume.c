@@ -11,15 +11,12 @@
 #include <unistd.h>
 
 #include "../ring/layout.h"
-#include "link.h"
+#include "service.h"
 
 #define DEATHS 8
 #define EACH 700 /* numbers from one death to the next */
 #define TOTAL (DEATHS * EACH)
 #define CAPACITY 512
-
-static struct peal_channel channels[4];
-static struct party here, there;
 
 /* What the receivers, one after the other, have seen. */
 struct seen {
@@ -35,13 +32,6 @@ static void share_seen(void)
 	seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	CHECK(seen != MAP_FAILED);
-}
-
-/* A child has no business with what its parent serves. */
-static void close_from(int fd)
-{
-	for (; fd < 1024; fd++)
-		close(fd);
 }
 
 static void die(void)
@@ -93,7 +83,7 @@ static void mortal_server(void *arg)
 	struct peal_service service = {
 		.accept = { .item_size = 8 },
 		.channels = channels,
-		.n_channels = 4,
+		.n_channels = CHANNELS,
 		.callbacks = { .on_readable = receive_until_death,
 			       .on_closed = note_end,
 			       .user = arg },
@@ -399,14 +389,6 @@ static void meet(const struct peal_hello *hello, unsigned retry_ms)
 		 0);
 }
 
-static struct peal_service serving(void)
-{
-	return (struct peal_service){ .accept = { .item_size = 8 },
-				      .channels = channels,
-				      .n_channels = 4,
-				      .callbacks = party_callbacks(&there) };
-}
-
 /* What nobody honest does. */
 static void leap(void *page)
 {
@@ -436,7 +418,7 @@ TEST(there_is_no_way_back_for_a_client_that_broke_the_protocol)
 
 TEST(a_client_does_not_go_back_to_a_server_that_broke_the_protocol)
 {
-	struct peal_service service = serving();
+	struct peal_service service = usual();
 	struct peal_hello hello = link_hello(PEAL_SENDER, CAPACITY);
 
 	link_serve(LINK_OWN, &service);
@@ -455,7 +437,7 @@ TEST(a_client_does_not_go_back_to_a_server_that_broke_the_protocol)
 
 TEST(an_impossible_position_is_found_when_a_ring_is_carried_over)
 {
-	struct peal_service service = serving();
+	struct peal_service service = usual();
 	struct peal_hello hello = link_hello(PEAL_SENDER, CAPACITY);
 
 	link_serve(LINK_OWN, &service);
@@ -474,7 +456,7 @@ TEST(an_impossible_position_is_found_when_a_ring_is_carried_over)
 
 TEST(a_refusal_ends_the_attempts_to_connect_again)
 {
-	struct peal_service service = serving();
+	struct peal_service service = usual();
 	struct peal_hello hello = link_hello(PEAL_SENDER, CAPACITY);
 
 	link_serve(LINK_OWN, &service);
@@ -491,7 +473,7 @@ TEST(a_refusal_ends_the_attempts_to_connect_again)
 
 TEST(a_server_that_finishes_is_a_death_from_which_clients_come_back)
 {
-	struct peal_service service = serving();
+	struct peal_service service = usual();
 	struct peal_hello hello = link_hello(PEAL_BOTH, CAPACITY);
 
 	link_serve(LINK_OWN, &service);
@@ -521,7 +503,7 @@ TEST(a_server_that_finishes_is_a_death_from_which_clients_come_back)
 
 TEST(a_channel_may_be_finished_while_its_server_is_away)
 {
-	struct peal_service service = serving();
+	struct peal_service service = usual();
 
 	for (int role = PEAL_SENDER; role <= PEAL_BOTH; role++) {
 		struct peal_hello hello = link_hello((enum peal_role)role,
@@ -545,7 +527,7 @@ TEST(a_channel_may_be_finished_while_its_server_is_away)
 
 TEST(a_receiver_may_be_asked_while_its_server_is_away)
 {
-	struct peal_service service = serving();
+	struct peal_service service = usual();
 
 	for (int role = PEAL_RECEIVER; role <= PEAL_BOTH; role++) {
 		struct peal_hello hello = link_hello((enum peal_role)role,

@@ -18,7 +18,7 @@
 
 #include "../channel/socket.h"
 #include "../channel/wire.h"
-#include "link.h"
+#include "service.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
@@ -29,8 +29,6 @@
 #define WORDS 64   /* items of 512 bytes, so that a ring of */
 #define CAPACITY 8 /* so many is a page */
 
-static struct peal_channel channels[4];
-static struct party here, there;
 static struct link_gate gate;
 
 static void need_another_user(void)
@@ -46,18 +44,6 @@ static void become_nobody(void)
 	CHECK_EQ(setresuid(NOBODY, NOBODY, NOBODY), 0);
 	/* So that /proc/self is its own again. */
 	CHECK_EQ(prctl(PR_SET_DUMPABLE, 1), 0);
-}
-
-/* Items of any size: then somebody has to look at what comes. */
-static struct peal_channel *admit_any(const struct peal_hello *hello,
-				      const struct peal_peer *peer,
-				      const char **why, void *user)
-{
-	(void)hello;
-	(void)peer;
-	(void)why;
-	(void)user;
-	return peal_channel_unused(channels, 4);
 }
 
 static struct peal_service open_to_all(void)

@@ -14,70 +14,11 @@
 #include <unistd.h>
 
 #include "../channel/socket.h"
-#include "link.h"
+#include "service.h"
 
-#define CHANNELS 8
 #define NOBODY 65534
 
-static struct peal_channel channels[CHANNELS], clients[CHANNELS];
-static struct party here, there;
-static int refused, refusal;
-static char refusal_text[PEAL_TEXT];
-
-static void on_refused(const struct peal_peer *peer, int reason,
-		       const char *text, void *user)
-{
-	(void)peer;
-	(void)user;
-	refused++;
-	refusal = reason;
-	snprintf(refusal_text, sizeof(refusal_text), "%s", text);
-}
-
-static struct peal_service usual(void)
-{
-	return (struct peal_service){ .accept = { .item_size = 8 },
-				      .channels = channels,
-				      .n_channels = CHANNELS,
-				      .callbacks = party_callbacks(&there),
-				      .on_refused = on_refused };
-}
-
-static void start(void)
-{
-	link_folder();
-	link_reactor(LINK_OWN);
-}
-
-static int serve_at(const char *address)
-{
-	struct peal_service service = usual();
-
-	return peal_server_listen(&server, &loop, address, &service);
-}
-
-static void client_meets(struct peal_channel *ch, const char *address,
-			 uint64_t capacity)
-{
-	struct peal_channel_callbacks callbacks = party_callbacks(&here);
-	struct peal_hello hello = link_hello(PEAL_SENDER, capacity);
-
-	here = (struct party){ 0 };
-	CHECK_EQ(peal_connect_on(ch, &loop, address, &hello, &callbacks, 0), 0);
-	LINK_UNTIL(here.opens || here.closes);
-}
-
-static void settle(void)
-{
-	struct peal_server_stats stats;
-
-	for (;;) {
-		peal_server_stats(&server, &stats);
-		if (!stats.handshakes && !stats.channels)
-			return;
-		link_once(true);
-	}
-}
+static struct peal_channel clients[CHANNELS];
 
 /* -- the path */
 
@@ -158,7 +99,7 @@ TEST(the_socket_of_a_dead_server_is_replaced)
 	for (int i = 0; i < 3; i++) {
 		close(bind_here(types[i], types[i] != SOCK_DGRAM));
 		CHECK_EQ(serve_at(link_path), 0);
-		client_meets(&clients[0], link_path, 0);
+		client_meets_as_sender(&clients[0], link_path, 0);
 		CHECK_EQ(here.opens, 1);
 		peal_channel_finish(&clients[0]);
 		peal_server_finish(&server);
@@ -197,7 +138,7 @@ TEST(a_second_server_does_not_disturb_the_first)
 	CHECK_EQ(peal_server_listen(&second, &loop, link_path, &service),
 		 -EADDRINUSE);
 	peal_server_finish(&second);
-	client_meets(&clients[0], link_path, 0);
+	client_meets_as_sender(&clients[0], link_path, 0);
 	CHECK_EQ(here.opens, 1);
 	peal_channel_finish(&clients[0]);
 	settle();
@@ -386,7 +327,7 @@ TEST(an_abstract_name_needs_no_file)
 	CHECK_EQ(link_folder_entries(), 0);
 	CHECK_EQ(peal_server_listen(&second, &loop, name, &service),
 		 -EADDRINUSE);
-	client_meets(&clients[0], name, 0);
+	client_meets_as_sender(&clients[0], name, 0);
 	CHECK_EQ(here.opens, 1);
 	peal_channel_finish(&clients[0]);
 	settle();
@@ -450,7 +391,7 @@ TEST(a_socket_that_listens_already_is_served_and_stays_its_owners)
 	fd = bind_here(SOCK_SEQPACKET, true);
 	CHECK_EQ(peal_server_adopt(&server, &loop, fd, &service), 0);
 	CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
-	client_meets(&clients[0], link_path, 0);
+	client_meets_as_sender(&clients[0], link_path, 0);
 	CHECK_EQ(here.opens, 1);
 	peal_channel_finish(&clients[0]);
 	settle();
