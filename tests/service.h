@@ -62,6 +62,25 @@ static inline struct peal_channel *admit_any(const struct peal_hello *hello,
 	return peal_channel_unused(channels, CHANNELS);
 }
 
+/* The first one, for a client that may come back to it. */
+static inline struct peal_channel *admit_first(const struct peal_hello *hello,
+					       const struct peal_peer *peer,
+					       const char **why, void *user)
+{
+	(void)peer;
+	(void)why;
+	(void)user;
+	CHECK(strcmp(hello->name, "cello") == 0);
+	return &channels[0];
+}
+
+static inline struct peal_service keeping(void)
+{
+	return (struct peal_service){ .admit = admit_first,
+				      .callbacks = party_callbacks(&there),
+				      .resume = true };
+}
+
 /* Without a server, which comes at an address of the test's choice. */
 static inline void start(void)
 {
