@@ -5,36 +5,7 @@
  */
 #include <pthread.h>
 
-#include "harness.h"
-#include "rig.h"
-
-#define SLOTS 8
-
-static struct peal_slot slots[SLOTS];
-static struct peal_reactor loop;
-static struct rig a;
-
-static void start(size_t capacity)
-{
-	CHECK_EQ(peal_reactor_init(&loop, slots, SLOTS), 0);
-	rig_init(&a, capacity);
-}
-
-static void end(void)
-{
-	peal_reactor_finish(&loop);
-	rig_finish(&a);
-}
-
-static long drain(struct peal_receiver *rx, void *user)
-{
-	struct rig *rig = user;
-
-	(void)rx;
-	rig->calls++;
-	CHECK(rig_drain(rig) > 0);
-	return PEAL_DONE;
-}
+#include "duo.h"
 
 static uint64_t quarantines(void)
 {
@@ -48,7 +19,7 @@ TEST(a_sender_that_falls_short_while_items_are_taken_elsewhere_is_honest)
 {
 	int *room;
 
-	start(RIG_MAX);
+	start_with(RIG_MAX);
 	CHECK_EQ(peal_receiver_set_watermark(&a.rx, RIG_MAX), 0);
 	rig_serve(&loop, &a, drain);
 	for (int i = 0; i < 1000; i++) {
@@ -73,7 +44,7 @@ TEST(a_sender_that_asks_again_and_again_is_honest)
 {
 	int *room;
 
-	start(RIG_MAX);
+	start_with(RIG_MAX);
 	rig_serve(&loop, &a, refuse);
 	rig_send(&a, 2);
 	for (int i = 0; i < 1000; i++) {
@@ -95,7 +66,7 @@ TEST(a_sender_that_armed_for_less_in_between_is_heard_all_the_same)
 {
 	int *room;
 
-	start(8);
+	start();
 	CHECK_EQ(peal_receiver_set_watermark(&a.rx, 8), 0);
 	rig_serve(&loop, &a, drain);
 	rig_send(&a, 5);
@@ -162,7 +133,7 @@ TEST(a_stream_with_watermarks_and_takers_elsewhere_is_honest)
 
 	seed = test_seed();
 	other = test_random(&seed);
-	start(RIG_MAX);
+	start_with(RIG_MAX);
 	CHECK_EQ(peal_receiver_set_watermark(&a.rx, RIG_MAX / 2), 0);
 	CHECK_EQ(peal_sender_set_watermark(&a.tx, RIG_MAX * 3 / 4), 0);
 	rig_serve(&loop, &a, take_a_part);

@@ -4,15 +4,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "harness.h"
-#include "rig.h"
+#include "duo.h"
 
-#define SLOTS 8
 #define MS UINT64_C(1000000)
 
-static struct peal_slot slots[SLOTS];
-static struct peal_reactor loop;
-static struct rig a, b;
 static uint64_t silent_since; /* a's, or a bit earlier */
 static int told;
 
@@ -22,30 +17,6 @@ static uint64_t now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-static void start(void)
-{
-	CHECK_EQ(peal_reactor_init(&loop, slots, SLOTS), 0);
-	rig_init(&a, 8);
-	rig_init(&b, 8);
-}
-
-static void end(void)
-{
-	peal_reactor_finish(&loop);
-	rig_finish(&a);
-	rig_finish(&b);
-}
-
-static long drain(struct peal_receiver *rx, void *user)
-{
-	struct rig *rig = user;
-
-	(void)rx;
-	rig->calls++;
-	rig_drain(rig);
-	return PEAL_DONE;
 }
 
 /* For rings that wait for 5 ms. */

@@ -4,34 +4,19 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "harness.h"
-#include "rig.h"
+#include "duo.h"
 
-#define SLOTS 8
 #define ROUNDS 3000
 #define SECOND UINT64_C(1000000000)
 
-static struct peal_slot slots[SLOTS];
-static struct peal_reactor loop;
-static struct rig a, b;
-
-static void start(void)
+static void start_on_two_processors(void)
 {
 	cpu_set_t cpus;
 
 	CHECK_EQ(sched_getaffinity(0, sizeof(cpus), &cpus), 0);
 	if (CPU_COUNT(&cpus) == 1)
 		test_skip("there is one processor only");
-	CHECK_EQ(peal_reactor_init(&loop, slots, SLOTS), 0);
-	rig_init(&a, 8);
-	rig_init(&b, 8);
-}
-
-static void end(void)
-{
-	peal_reactor_finish(&loop);
-	rig_finish(&a);
-	rig_finish(&b);
+	start();
 }
 
 static long drain_then_send(struct peal_receiver *rx, void *user)
@@ -53,7 +38,7 @@ TEST(what_polling_finds_costs_no_bell)
 	struct peal_reactor_stats stats;
 	struct peal_ring_stats ring;
 
-	start();
+	start_on_two_processors();
 	CHECK_EQ(peal_reactor_set_spin(&loop, 1000), 0);
 	rig_serve(&loop, &a, drain_then_send);
 	rig_send(&a, 1);
@@ -74,7 +59,7 @@ TEST(it_does_not_poll_unless_it_is_asked_to)
 {
 	struct peal_reactor_stats stats;
 
-	start();
+	start_on_two_processors();
 	rig_serve(&loop, &a, drain_then_send);
 	rig_send(&a, 1);
 	CHECK_EQ(peal_reactor_run(&loop), 0);
@@ -99,7 +84,7 @@ TEST(with_one_processor_it_never_polls)
 	struct peal_reactor_stats stats;
 	cpu_set_t all, one;
 
-	start();
+	start_on_two_processors();
 	CHECK_EQ(sched_getaffinity(0, sizeof(all), &all), 0);
 	for (int i = 0; i < CPU_SETSIZE; i++) {
 		CPU_ZERO(&one);
@@ -152,7 +137,7 @@ static void play(uint64_t most, struct peal_reactor_stats *stats)
 	struct peal_ring_stats ring;
 	pthread_t thread;
 
-	start();
+	start_on_two_processors();
 	CHECK_EQ(peal_reactor_set_spin(&loop, most), 0);
 	rig_serve(&loop, &b, ask_again);
 	CHECK_EQ(pthread_create(&thread, NULL, answer, NULL), 0);
@@ -201,7 +186,7 @@ static void called(struct peal_source *source, void *user)
 	__atomic_store_n((int *)user, 1, __ATOMIC_RELEASE);
 }
 
-static long drain(struct peal_receiver *rx, void *user)
+static long drain_and_count(struct peal_receiver *rx, void *user)
 {
 	struct rig *rig = user;
 
@@ -217,10 +202,10 @@ TEST(polling_ends_when_another_thread_defers_or_stops)
 	pthread_t thread;
 	int calls = 0;
 
-	start();
+	start_on_two_processors();
 	CHECK_EQ(peal_reactor_set_spin(&loop, 3600 * SECOND), 0);
 	CHECK_EQ(peal_reactor_add_deferred(&loop, &call, called, &calls), 0);
-	rig_serve(&loop, &a, drain);
+	rig_serve(&loop, &a, drain_and_count);
 	CHECK_EQ(pthread_create(&thread, NULL, defer_then_stop, &calls), 0);
 	rig_send(&a, 1);
 	CHECK_EQ(peal_reactor_run(&loop), 0);

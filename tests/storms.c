@@ -14,41 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "harness.h"
-#include "rig.h"
+#include "duo.h"
 
-#define SLOTS 8
 /* A quarantine is earned by fewer bells than that, each time. */
 #define BELLS 32
 #define QUARANTINES 8 /* then it is closed */
-
-static struct peal_slot slots[SLOTS];
-static struct peal_reactor loop;
-static struct rig a, b;
-
-static void start(size_t capacity)
-{
-	CHECK_EQ(peal_reactor_init(&loop, slots, SLOTS), 0);
-	rig_init(&a, capacity);
-	rig_init(&b, 8);
-}
-
-static void end(void)
-{
-	peal_reactor_finish(&loop);
-	rig_finish(&a);
-	rig_finish(&b);
-}
-
-static long drain(struct peal_receiver *rx, void *user)
-{
-	struct rig *rig = user;
-
-	(void)rx;
-	rig->calls++;
-	CHECK(rig_drain(rig) > 0);
-	return PEAL_DONE;
-}
 
 static struct peal_reactor_stats counts(void)
 {
@@ -87,7 +57,7 @@ TEST(a_storm_is_closed_after_what_it_published_and_others_miss_no_round)
 	pthread_t thread;
 	int rounds = 0;
 
-	start(8);
+	start();
 	CHECK_EQ(peal_receiver_set_watermark(&a.rx, 8), 0);
 	rig_serve(&loop, &a, drain);
 	rig_serve(&loop, &b, drain);
@@ -140,7 +110,7 @@ TEST(a_storm_does_not_keep_the_loop_awake)
 	struct peal_reactor_stats stats;
 	pid_t pid;
 
-	start(8);
+	start();
 	pid = test_fork(ring_in_a_process, &a.space);
 	CHECK_EQ(peal_reactor_add_sender(&loop, &a.source, &a.tx,
 					 &(struct peal_sender_callbacks){
@@ -166,7 +136,7 @@ TEST(what_came_in_a_quarantine_is_delivered_after_it)
 	struct peal_source_stats stats = { 0 };
 	pthread_t thread;
 
-	start(8);
+	start();
 	rig_serve(&loop, &a, drain);
 	begin_to_ring(&thread, &a.data);
 	while (stats.quarantines == 0) {
@@ -191,7 +161,7 @@ TEST(what_came_in_a_quarantine_is_delivered_after_it)
 
 TEST(a_ring_in_quarantine_can_be_removed_and_added_again)
 {
-	start(8);
+	start();
 	rig_serve(&loop, &a, drain);
 	for (int i = 0; i < BELLS; i++) {
 		peal_doorbell_ring(&a.data);
@@ -221,7 +191,7 @@ TEST(a_sender_that_waits_for_room_has_no_licence_to_storm)
 {
 	int *room;
 
-	start(RIG_MAX);
+	start_with(RIG_MAX);
 	rig_serve(&loop, &a, refuse);
 	rig_send(&a, 2);
 	CHECK_EQ(peal_sender_reserve(&a.tx, RIG_MAX, &room), 0);
@@ -248,7 +218,7 @@ TEST(a_socket_that_hangs_up_without_end_is_not_heard_in_quarantine_either)
 	pthread_t thread;
 	int fds[2];
 
-	start(8);
+	start();
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
 	CHECK_EQ(peal_doorbell_borrow(&bell, PEAL_DOORBELL_SOCKET, fds[0],
 				      fds[0]),
@@ -349,7 +319,7 @@ TEST(a_peer_whose_bell_stays_dear_is_left_and_the_others_are_served)
 {
 	int rounds = 0;
 
-	start(8);
+	start();
 	rig_serve(&loop, &a, drain_some);
 	rig_serve(&loop, &b, drain);
 	make_dear(&a.space);
@@ -371,7 +341,7 @@ TEST(a_peer_whose_bell_stays_dear_is_left_and_the_others_are_served)
 
 TEST(a_bell_that_was_slow_a_few_times_is_not_held_against_the_peer)
 {
-	start(8);
+	start();
 	rig_serve(&loop, &a, drain_some);
 	make_dear(&a.space);
 	for (int i = 0; i < 5; i++)
