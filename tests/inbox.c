@@ -4,23 +4,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-#include "letters.h"
-
-static struct box box;
-static struct peal_outbox a, b, c;
-
-static void open_with(const struct peal_inbox_options *options)
-{
-	CHECK_EQ(box_open(&box, options), 0);
-}
-
-static void close_all(void)
-{
-	peal_outbox_close(&a, 0);
-	peal_outbox_close(&b, 0);
-	peal_outbox_close(&c, 0);
-	peal_inbox_close(&box.inbox);
-}
+#include "box.h"
 
 /* -- receiving */
 

@@ -4,17 +4,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
-#include "letters.h"
-
-static struct box box;
-static struct peal_outbox a, b;
-
-static void close_all(void)
-{
-	peal_outbox_close(&a, 0);
-	peal_outbox_close(&b, 0);
-	peal_inbox_close(&box.inbox);
-}
+#include "box.h"
 
 static int send_later(void *arg)
 {
