@@ -10,7 +10,7 @@
 #include <peal/channel.h>
 
 #include "../channel/socket.h"
-#include "hostile.h"
+#include "hostile_rows.h"
 
 static int bell_of(struct peal_channel *ch)
 {
@@ -358,19 +358,7 @@ static void close_bells(const struct attack *a)
 	keep_it_busy(&ch, 100);
 }
 
-#define SENDS .role = PEAL_SENDER
-#define RECEIVES .role = PEAL_RECEIVER
-#define BOTH .role = PEAL_BOTH
-#define EVENTFD .bells = PEAL_BELLS_EVENTFD
-#define SOCKET .bells = PEAL_BELLS_SOCKET
 /* clang-format off */
-#define ROW(name_, run_, expect_, ...)                                         \
-	{ .name = name_, .run = run_, .expect = expect_, __VA_ARGS__ }
-#define AS_NOBODY(name, run, expect, ...)                                      \
-	ROW(name, run, expect, __VA_ARGS__),                                   \
-	ROW(name ", by another user", run, expect, .flags = NOBODY,            \
-	    __VA_ARGS__)
-
 const struct attack hostile_bells[] = {
 	ROW("eventfds are saturated by a sender", saturate, HARMLESS, SENDS,
 	    EVENTFD),

@@ -7,7 +7,7 @@
 #include <peal/channel.h>
 
 #include "../channel/socket.h"
-#include "hostile.h"
+#include "hostile_rows.h"
 
 /* -- hellos */
 
@@ -74,6 +74,44 @@ static void spoil_sizes(struct peal_wire_hello *h, enum flaw flaw)
 	}
 }
 
+static void spoil_start(struct peal_wire_hello *h, enum flaw flaw)
+{
+	struct peal_wire_start *start = &h->start;
+
+	switch (flaw) {
+	case MAGIC:
+		start->magic++;
+		break;
+	case OTHER_VERSION:
+		start->version = 77;
+		break;
+	case LAYOUT:
+		start->layout = UINT32_MAX;
+		break;
+	case ENDIAN:
+		start->endian = 0;
+		break;
+	case OTHER_ORDER:
+		start->magic = __builtin_bswap64(start->magic);
+		break;
+	case STATUS:
+		start->status = -EPERM;
+		memset(start->text, '\033', sizeof(start->text));
+		break;
+	case STATUS_AGAIN:
+		start->status = -EAGAIN;
+		break;
+	case READY:
+		start->magic = PEAL_WIRE_READY;
+		break;
+	case ANSWER:
+		start->magic = PEAL_WIRE_ANSWER;
+		break;
+	default:
+		spoil_sizes(h, flaw);
+	}
+}
+
 static void spoil(struct peal_wire_hello *h, enum flaw flaw)
 {
 	uint64_t random = test_seed();
@@ -83,28 +121,6 @@ static void spoil(struct peal_wire_hello *h, enum flaw flaw)
 		for (size_t i = 0; i < sizeof(*h); i++)
 			((unsigned char *)h)[i] =
 				(unsigned char)test_random(&random);
-		break;
-	case MAGIC:
-		h->start.magic++;
-		break;
-	case OTHER_VERSION:
-		h->start.version = 77;
-		break;
-	case LAYOUT:
-		h->start.layout = UINT32_MAX;
-		break;
-	case ENDIAN:
-		h->start.endian = 0;
-		break;
-	case OTHER_ORDER:
-		h->start.magic = __builtin_bswap64(h->start.magic);
-		break;
-	case STATUS:
-		h->start.status = -EPERM;
-		memset(h->start.text, '\033', sizeof(h->start.text));
-		break;
-	case STATUS_AGAIN:
-		h->start.status = -EAGAIN;
 		break;
 	case NO_ROLE:
 		h->role = 0;
@@ -124,14 +140,8 @@ static void spoil(struct peal_wire_hello *h, enum flaw flaw)
 	case ESCAPES:
 		strcpy(h->name, "\033]0;owned\007\033[2J");
 		break;
-	case READY:
-		h->start.magic = PEAL_WIRE_READY;
-		break;
-	case ANSWER:
-		h->start.magic = PEAL_WIRE_ANSWER;
-		break;
 	default:
-		spoil_sizes(h, flaw);
+		spoil_start(h, flaw);
 	}
 }
 
@@ -381,16 +391,10 @@ static void ready_twice(const struct attack *a)
 	enemy_say_ready(&grip);
 }
 
-#define SENDS .role = PEAL_SENDER
-#define RECEIVES .role = PEAL_RECEIVER
-#define BOTH .role = PEAL_BOTH
-#define SOCKET .bells = PEAL_BELLS_SOCKET
 /* clang-format off */
-#define ROW(name_, run_, expect_, ...)                                         \
-	{ .name = name_, .run = run_, .expect = expect_, __VA_ARGS__ }
 #define HELLO(text, expect, flaw)                                              \
 	ROW("a hello " text, say_it, expect, .n = flaw)
-#define AS_NOBODY(name, run, expect, ...)                                      \
+#define AS_CROWD(name, run, expect, ...)                                       \
 	ROW(name, run, expect, .flags = CROWDED, __VA_ARGS__),                 \
 	ROW(name ", by another user", run, expect, .flags = NOBODY,            \
 	    __VA_ARGS__)
@@ -428,25 +432,25 @@ const struct attack hostile_hello[] = {
 	    .or_else = -ETIMEDOUT),
 	ROW("a hello again and again", say_it_again_and_again, -EPROTO, SENDS),
 	ROW("a hello with an fd", say_it_with_fds, -EPROTO, SENDS),
-	AS_NOBODY("no hello", stay_silent, -ETIMEDOUT, SENDS),
-	AS_NOBODY("connections opened and closed in a loop", come_and_go,
+	AS_CROWD("no hello", stay_silent, -ETIMEDOUT, SENDS),
+	AS_CROWD("connections opened and closed in a loop", come_and_go,
 		  ANYTHING, SENDS),
-	AS_NOBODY("hellos and gone in a loop", come_and_go, ANYTHING, SENDS,
+	AS_CROWD("hellos and gone in a loop", come_and_go, ANYTHING, SENDS,
 		  .n = 1),
-	AS_NOBODY("hundreds of silent connections", crowd, -ETIMEDOUT, SENDS,
+	AS_CROWD("hundreds of silent connections", crowd, -ETIMEDOUT, SENDS,
 		  .or_else = -EBUSY),
-	AS_NOBODY("hundreds of hellos and nothing after", crowd, ANYTHING,
+	AS_CROWD("hundreds of hellos and nothing after", crowd, ANYTHING,
 		  SENDS, .n = 1),
-	AS_NOBODY("more channels than are allowed", take_all_channels,
+	AS_CROWD("more channels than are allowed", take_all_channels,
 		  ANYTHING, RECEIVES),
-	AS_NOBODY("more bytes than are allowed", take_all_bytes, ANYTHING,
+	AS_CROWD("more bytes than are allowed", take_all_bytes, ANYTHING,
 		  SENDS),
-	AS_NOBODY("the largest rings, ordered and not taken", order_and_leave,
+	AS_CROWD("the largest rings, ordered and not taken", order_and_leave,
 		  ANYTHING, BOTH),
 	ROW("nothing after the answer", stop_after_hello, -ETIMEDOUT, SENDS),
 	ROW("nothing after the answer, on a socket", stop_after_hello,
 	    -ETIMEDOUT, BOTH, SOCKET),
-	AS_NOBODY("answers that are never taken", never_take_the_answer,
+	AS_CROWD("answers that are never taken", never_take_the_answer,
 		  ANYTHING, BOTH),
 	ROW("a connection shut for writing", shut_at_once, -EPIPE,
 	    .n = SHUT_WR),

@@ -7,7 +7,7 @@
 
 #include <peal/channel.h>
 
-#include "hostile.h"
+#include "hostile_rows.h"
 
 /* Only a pidfd tells of a death that somebody hides. */
 static void need_pidfd(void)
@@ -179,18 +179,7 @@ static void stop_at(const struct attack *a)
 	_exit(0);
 }
 
-#define SENDS .role = PEAL_SENDER
-#define RECEIVES .role = PEAL_RECEIVER
-#define BOTH .role = PEAL_BOTH
-#define SOCKET .bells = PEAL_BELLS_SOCKET
 /* clang-format off */
-#define ROW(name_, run_, expect_, ...)                                         \
-	{ .name = name_, .run = run_, .expect = expect_, __VA_ARGS__ }
-#define AS_NOBODY(name, run, expect, ...)                                      \
-	ROW(name, run, expect, __VA_ARGS__),                                   \
-	ROW(name ", by another user", run, expect, .flags = NOBODY,            \
-	    __VA_ARGS__)
-
 const struct attack hostile_life[] = {
 	AS_NOBODY("a client that is killed", die, -EPIPE, BOTH),
 	AS_NOBODY("a death hidden by a child", die_and_leave_a_child, -EPIPE,

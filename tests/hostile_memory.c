@@ -11,7 +11,7 @@
 
 #include <peal/channel.h>
 
-#include "hostile.h"
+#include "hostile_rows.h"
 
 #ifndef F_SEAL_WRITE
 #define F_SEAL_WRITE 0x0008
@@ -337,16 +337,7 @@ static void stall_when_sealed(const struct attack *a)
 		shutdown(grip.socket, SHUT_RDWR);
 }
 
-#define SENDS .role = PEAL_SENDER
-#define SOCKET .bells = PEAL_BELLS_SOCKET
 /* clang-format off */
-#define ROW(name_, run_, expect_, ...)                                         \
-	{ .name = name_, .run = run_, .expect = expect_, __VA_ARGS__ }
-#define AS_NOBODY(name, run, expect, ...)                                      \
-	ROW(name, run, expect, __VA_ARGS__),                                   \
-	ROW(name ", by another user", run, expect, .flags = NOBODY,            \
-	    __VA_ARGS__)
-
 const struct attack hostile_memory[] = {
 	AS_NOBODY("holes punched, then sealed", punch_then_seal, HARMLESS, SENDS),
 	AS_NOBODY("pages removed, then sealed", remove_then_seal, HARMLESS, SENDS),

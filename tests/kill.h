@@ -117,6 +117,8 @@ struct kill_sink {
 	uint64_t doorbells;
 };
 
+/* From `least` to `most`, each power of two as likely as the next. */
+uint64_t kill_any_scale(uint64_t *random, uint64_t least, uint64_t most);
 /* Where a process may die by its fuse. */
 void kill_point(void);
 /* A process begins: arm what it will die of. */

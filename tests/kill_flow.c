@@ -15,6 +15,15 @@
 
 struct kill_world kill_world;
 
+uint64_t kill_any_scale(uint64_t *random, uint64_t least, uint64_t most)
+{
+	uint64_t n = least;
+
+	while (n < most && test_random(random) % 4 > 0)
+		n *= 2;
+	return n + test_random(random) % n;
+}
+
 /* -- dying */
 
 void kill_point(void)

@@ -46,14 +46,9 @@ static uint64_t below(uint64_t n)
 	return test_random(&crowd.random) % n;
 }
 
-/* Each power of two as likely as the next. */
 static uint64_t any_scale(uint64_t least, uint64_t most)
 {
-	uint64_t n = least;
-
-	while (n < most && below(4) > 0)
-		n *= 2;
-	return n + below(n);
+	return kill_any_scale(&crowd.random, least, most);
 }
 
 static struct kill_process *process(int who)
