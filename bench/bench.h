@@ -56,9 +56,14 @@ struct bench_contestant {
 		    const struct bench_point *point, uint64_t count,
 		    struct bench_result *result);
 	const void *how; /* its own */
-	/* Other than the family's: what is compared with this one, or NULL. */
-	uint64_t most; /* times in one run, or 0 */
 };
+
+/* One of these, and its `how`: a struct how_ of what follows. */
+#define BENCH_CONTESTANT(id, how_, run_, fits_, name_, ...)                    \
+	static const struct how_ id##_how = { __VA_ARGS__ };                   \
+	static const struct bench_contestant id = {                            \
+		.name = name_, .fits = fits_, .run = run_, .how = &id##_how    \
+	}
 
 struct bench_family {
 	const char *name, *what;

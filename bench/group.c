@@ -283,11 +283,8 @@ static bool two_cpus(const struct bench_point *point)
 	return point->rings <= MOST && bench_cpus() > 1;
 }
 
-#define CONTESTANT(id, name_, ...)                                             \
-	static const struct group_how id##_how = { __VA_ARGS__ };              \
-	static const struct bench_contestant id = {                            \
-		.name = name_, .fits = two_cpus, .run = run, .how = &id##_how  \
-	}
+#define CONTESTANT(id, name, ...)                                              \
+	BENCH_CONTESTANT(id, group_how, run, two_cpus, name, __VA_ARGS__)
 
 CONTESTANT(bare, "bare, a bitmap", .open = bare_open, .send = bare_send,
 	   .serve = bare_serve);

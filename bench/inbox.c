@@ -222,12 +222,9 @@ bool inbox_fits(const struct bench_point *point)
 	return point->senders < BENCH_SIDES && point->size <= INBOX_MOST;
 }
 
-#define CONTESTANT(id, name_, ...)                                             \
-	static const struct inbox_how id##_how = { __VA_ARGS__ };              \
-	static const struct bench_contestant id = { .name = name_,             \
-						    .fits = inbox_fits,        \
-						    .run = inbox_run,          \
-						    .how = &id##_how }
+#define CONTESTANT(id, name, ...)                                              \
+	BENCH_CONTESTANT(id, inbox_how, inbox_run, inbox_fits, name,           \
+			 __VA_ARGS__)
 
 CONTESTANT(peal, "peal", .receive_all = peal_receive_all,
 	   .send_all = peal_send_all);

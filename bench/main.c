@@ -30,7 +30,7 @@ static void usage(FILE *to)
 		"usage: peal-bench [OPTION...] [FAMILY...]\n"
 		"Measure rings and what else there is, side by side.\n\n"
 		"  --list          name the families\n"
-		"  --quick         fewer points and runs, 60 seconds in all\n"
+		"  --quick         fewer points, and fewer and shorter runs\n"
 		"  --json          an object per line\n"
 		"  --only NAME     contestants whose names begin so, and the\n"
 		"                  one that they are compared with\n"

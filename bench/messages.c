@@ -277,12 +277,9 @@ bool messages_blocking(const struct bench_point *point)
 	return strcmp(point->mode, "blocking") == 0;
 }
 
-#define CONTESTANT(id, name_, fits_, ...)                                      \
-	static const struct messages_how id##_how = { __VA_ARGS__ };           \
-	static const struct bench_contestant id = { .name = name_,             \
-						    .fits = fits_,             \
-						    .run = messages_run,       \
-						    .how = &id##_how }
+#define CONTESTANT(id, name, fits, ...)                                        \
+	BENCH_CONTESTANT(id, messages_how, messages_run, fits, name,           \
+			 __VA_ARGS__)
 
 #define OF_PEAL                                                                \
 	.open = peal_open, .enter = peal_enter, .send = peal_send,             \

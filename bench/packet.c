@@ -249,11 +249,8 @@ static void run(const struct bench_contestant *self,
 	finish(&p);
 }
 
-#define CONTESTANT(id, name_, ...)                                             \
-	static const struct packet_how id##_how = { __VA_ARGS__ };             \
-	static const struct bench_contestant id = { .name = name_,             \
-						    .run = run,                \
-						    .how = &id##_how }
+#define CONTESTANT(id, name, ...)                                              \
+	BENCH_CONTESTANT(id, packet_how, run, NULL, name, __VA_ARGS__)
 
 CONTESTANT(memory, "memory", .open = memory_open, .pass = memory_pass);
 CONTESTANT(by_peal, "peal", .open = peal_open, .pass = peal_pass);

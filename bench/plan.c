@@ -148,7 +148,6 @@ static void run(struct bench_table *table, size_t i, uint64_t count,
 static uint64_t calibrate(const struct plan *plan, struct bench_table *table,
 			  size_t i)
 {
-	uint64_t most = table->contestants[i]->most;
 	uint64_t count = table->family->first;
 
 	progress(plan, table, i, 0);
@@ -158,18 +157,16 @@ static uint64_t calibrate(const struct plan *plan, struct bench_table *table,
 		struct bench_result result = { 0 };
 		double factor;
 
-		if (most && count > most)
-			count = most;
 		run(table, i, count, &result);
 		factor = plan->run_ns / (double)result.ns;
 		if (factor > 32)
 			factor = 32;
 		if (factor < 0.5 || factor > 2)
 			count = (uint64_t)((double)count * factor) + 1;
-		if (factor < 2 || (most && count >= most))
+		if (factor < 2)
 			break;
 	}
-	return most && count > most ? most : count;
+	return count;
 }
 
 static void drop_failed(struct bench_table *table)

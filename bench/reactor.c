@@ -282,11 +282,8 @@ void loops_run(const struct bench_contestant *self,
 
 /* -- who takes part */
 
-#define CONTESTANT(id, name_, ...)                                             \
-	static const struct loops_how id##_how = { __VA_ARGS__ };              \
-	static const struct bench_contestant id = { .name = name_,             \
-						    .run = loops_run,          \
-						    .how = &id##_how }
+#define CONTESTANT(id, name, ...)                                              \
+	BENCH_CONTESTANT(id, loops_how, loops_run, NULL, name, __VA_ARGS__)
 
 CONTESTANT(edge, "epoll", .open = epoll_open, .bell = loops_ring,
 	   .serve = epoll_serve, .edge = true);

@@ -86,19 +86,7 @@ BENCH_INLINE uint64_t peal_receive(struct roundtrip *r, int from)
 	return number;
 }
 
-BENCH_INLINE uint64_t peal_trip(struct roundtrip *r, uint64_t number)
-{
-	peal_send(r, 0, number);
-	return peal_receive(r, 1);
-}
-
-ROUNDTRIP_CLIENT(peal_client, peal_trip)
-
-static void peal_server(struct roundtrip *r)
-{
-	for (uint64_t i = 0; i < r->count; i++)
-		peal_send(r, 1, peal_receive(r, 0));
-}
+ROUNDTRIP_RINGS(peal)
 
 /* -- bare and count */
 
@@ -160,19 +148,7 @@ BENCH_INLINE uint64_t bare_receive(struct roundtrip *r, int from)
 	return number;
 }
 
-BENCH_INLINE uint64_t bare_trip(struct roundtrip *r, uint64_t number)
-{
-	bare_send(r, 0, number);
-	return bare_receive(r, 1);
-}
-
-ROUNDTRIP_CLIENT(bare_client, bare_trip)
-
-static void bare_server(struct roundtrip *r)
-{
-	for (uint64_t i = 0; i < r->count; i++)
-		bare_send(r, 1, bare_receive(r, 0));
-}
+ROUNDTRIP_RINGS(bare)
 
 BENCH_INLINE void count_send(struct roundtrip *r, int to, uint64_t number)
 {
@@ -200,19 +176,7 @@ BENCH_INLINE uint64_t count_receive(struct roundtrip *r, int from)
 	return number;
 }
 
-BENCH_INLINE uint64_t count_trip(struct roundtrip *r, uint64_t number)
-{
-	count_send(r, 0, number);
-	return count_receive(r, 1);
-}
-
-ROUNDTRIP_CLIENT(count_client, count_trip)
-
-static void count_server(struct roundtrip *r)
-{
-	for (uint64_t i = 0; i < r->count; i++)
-		count_send(r, 1, count_receive(r, 0));
-}
+ROUNDTRIP_RINGS(count)
 
 /* -- eventfds alone, pipes, sockets: fds[to][0] to read, [1] to write */
 
@@ -335,12 +299,9 @@ bool roundtrip_blocking(const struct bench_point *point)
 	return strcmp(point->mode, "blocking") == 0 && enough_cpus(point);
 }
 
-#define CONTESTANT(id, name_, fits_, ...)                                      \
-	static const struct roundtrip_how id##_how = { __VA_ARGS__ };          \
-	static const struct bench_contestant id = { .name = name_,             \
-						    .fits = fits_,             \
-						    .run = roundtrip_run,      \
-						    .how = &id##_how }
+#define CONTESTANT(id, name, fits, ...)                                        \
+	BENCH_CONTESTANT(id, roundtrip_how, roundtrip_run, fits, name,         \
+			 __VA_ARGS__)
 
 #define OF_PEAL                                                                \
 	.open = peal_open, .enter = peal_enter, .client = peal_client,         \

@@ -52,6 +52,26 @@ struct roundtrip_how {
 		}                                                              \
 	}
 
+/*
+ * trip(), client() and server() of those who have two rings, there (0) and back
+ * (1): kind_send(r, to, number) and kind_receive(r, from).
+ */
+#define ROUNDTRIP_RINGS(kind)                                                  \
+	BENCH_INLINE uint64_t kind##_trip(struct roundtrip *r,                 \
+					  uint64_t number)                     \
+	{                                                                      \
+		kind##_send(r, 0, number);                                     \
+		return kind##_receive(r, 1);                                   \
+	}                                                                      \
+                                                                               \
+	ROUNDTRIP_CLIENT(kind##_client, kind##_trip)                           \
+                                                                               \
+	static void kind##_server(struct roundtrip *r)                         \
+	{                                                                      \
+		for (uint64_t i = 0; i < r->count; i++)                        \
+			kind##_send(r, 1, kind##_receive(r, 0));               \
+	}
+
 void roundtrip_run(const struct bench_contestant *self,
 		   const struct bench_point *point, uint64_t count,
 		   struct bench_result *result);
