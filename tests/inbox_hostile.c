@@ -308,9 +308,33 @@ static bool read_all(const struct peal_letter *letter, bool in_place)
 	return !is_enemy(letter->from);
 }
 
-static void one_siege(uint64_t seed)
+/* @return there was one */
+static bool take_one(bool copied)
 {
 	static char data[4088];
+	struct peal_letter letter;
+	int ret;
+
+	if (copied)
+		ret = peal_inbox_read(&box.inbox, 0, data, sizeof(data),
+				      &letter);
+	else
+		ret = peal_inbox_receive(&box.inbox, 0, &letter);
+	if (ret == -ETIMEDOUT)
+		return false;
+	CHECK_EQ(ret, 1);
+	if (read_all(&letter, !copied)) {
+		CHECK_EQ(letter.size, 6);
+		CHECK(memcmp(letter.data, "honest", 6) == 0);
+	}
+	if (!copied)
+		CHECK_EQ(peal_inbox_release(&box.inbox, &letter), 0);
+	return true;
+}
+
+static void one_siege(uint64_t seed)
+{
+	static const char data[128];
 	struct mutator m = { .seed = seed };
 	struct peal_letter letter;
 	struct task task;
@@ -321,32 +345,14 @@ static void one_siege(uint64_t seed)
 	task_start(&task, mutate, &m);
 	while (enemies.left == 0 && rounds-- > 0) {
 		bool copied = rounds % 3 == 0;
-		int ret;
 
 		peal_message_send(&enemy.sender, 1, data, 8 + seed % 100, 0);
 		if (rounds % 2)
 			CHECK_EQ(peal_outbox_send(&honest, (uint32_t)next++,
 						  "honest", 6, 0),
 				 0);
-		for (int i = 0; i < 3; i++) {
-			if (copied)
-				ret = peal_inbox_read(&box.inbox, 0, data,
-						      sizeof(data), &letter);
-			else
-				ret = peal_inbox_receive(&box.inbox, 0,
-							 &letter);
-			if (ret == -ETIMEDOUT)
-				break;
-			CHECK_EQ(ret, 1);
-			if (read_all(&letter, !copied)) {
-				CHECK_EQ(letter.size, 6);
-				CHECK(memcmp(letter.data, "honest", 6) == 0);
-			}
-			if (!copied)
-				CHECK_EQ(
-					peal_inbox_release(&box.inbox, &letter),
-					0);
-		}
+		for (int i = 0; i < 3 && take_one(copied); i++)
+			;
 	}
 	__atomic_store_n(&m.stop, true, __ATOMIC_RELAXED);
 	CHECK_EQ(pthread_join(task.thread, NULL), 0);
@@ -402,10 +408,30 @@ static void come_and_go(void *arg)
 	}
 }
 
-TEST(enemies_that_come_and_go_keep_nobody_out)
+/* They may have all the places for a moment. */
+static void join_again(void)
 {
+	struct joining j = { .out = &honest,
+			     .address = box.address,
+			     .name = "honest" };
 	struct peal_letter letter;
 	struct task task;
+
+	peal_outbox_close(&honest, 0);
+	do {
+		task_start(&task, join_run, &j);
+		while (!task_done(&task)) {
+			if (peal_inbox_receive(&box.inbox, 1, &letter) != 1)
+				continue;
+			CHECK_EQ(peal_inbox_release(&box.inbox, &letter), 0);
+		}
+		CHECK_EQ(pthread_join(task.thread, NULL), 0);
+	} while (task.ret == -EAGAIN);
+	CHECK_EQ(task.ret, 0);
+}
+
+TEST(enemies_that_come_and_go_keep_nobody_out)
+{
 	pid_t pids[3];
 	int status;
 
@@ -416,26 +442,8 @@ TEST(enemies_that_come_and_go_keep_nobody_out)
 	for (int i = 0; i < 3; i++)
 		pids[i] = test_fork(come_and_go, NULL);
 	for (int came = 0; came < 20 || enemies.left < 200; came++) {
-		struct joining j = { .out = &honest,
-				     .address = box.address,
-				     .name = "honest" };
-
 		check_honest(20);
-		/* They may have all the places for a moment. */
-		peal_outbox_close(&honest, 0);
-		do {
-			task_start(&task, join_run, &j);
-			while (!task_done(&task)) {
-				if (peal_inbox_receive(&box.inbox, 1,
-						       &letter) != 1)
-					continue;
-				CHECK_EQ(
-					peal_inbox_release(&box.inbox, &letter),
-					0);
-			}
-			CHECK_EQ(pthread_join(task.thread, NULL), 0);
-		} while (task.ret == -EAGAIN);
-		CHECK_EQ(task.ret, 0);
+		join_again();
 	}
 	for (int i = 0; i < 3; i++) {
 		CHECK_EQ(kill(pids[i], SIGKILL), 0);

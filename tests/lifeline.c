@@ -44,14 +44,20 @@ static void stay_closed(const struct party *party)
 
 /* -- a death */
 
-static void send_and_die(void *arg)
+static void connect_as(enum peal_role role, const struct row *row,
+		       struct peal_channel *ch)
 {
-	const struct row *row = arg;
-	struct peal_hello hello = link_hello(PEAL_SENDER, 512);
-	struct peal_channel ch;
+	struct peal_hello hello = link_hello(role, 512);
 
 	hello.bells = row->bells;
-	link_connect(&ch, &hello);
+	link_connect(ch, &hello);
+}
+
+static void send_and_die(void *arg)
+{
+	struct peal_channel ch;
+
+	connect_as(PEAL_SENDER, arg, &ch);
 	link_put(&ch, 0, NUMBERS);
 	kill(getpid(), SIGKILL);
 }
@@ -77,12 +83,9 @@ static void killed_sender(const void *arg)
 
 static void receive_and_die(void *arg)
 {
-	const struct row *row = arg;
-	struct peal_hello hello = link_hello(PEAL_RECEIVER, 512);
 	struct peal_channel ch;
 
-	hello.bells = row->bells;
-	link_connect(&ch, &hello);
+	connect_as(PEAL_RECEIVER, arg, &ch);
 	link_get(&ch, 0, NUMBERS);
 	kill(getpid(), SIGKILL);
 }
@@ -109,12 +112,9 @@ static void killed_receiver(const void *arg)
 /* The child's child holds the socket, and goes on sending. */
 static void hide_death(void *arg)
 {
-	const struct row *row = arg;
-	struct peal_hello hello = link_hello(PEAL_SENDER, 512);
 	struct peal_channel ch;
 
-	hello.bells = row->bells;
-	link_connect(&ch, &hello);
+	connect_as(PEAL_SENDER, arg, &ch);
 	link_put(&ch, 0, NUMBERS);
 	if (fork() > 0) {
 		kill(getpid(), SIGKILL);
@@ -313,12 +313,10 @@ static void linger(const void *arg)
 static void wait_then_receive(void *arg)
 {
 	const struct row *row = arg;
-	struct peal_hello hello = link_hello(PEAL_RECEIVER, 512);
 	const uint64_t *items;
 	struct peal_channel ch;
 
-	hello.bells = row->bells;
-	link_connect(&ch, &hello);
+	connect_as(PEAL_RECEIVER, row, &ch);
 	link_gate_sleep(&gate);
 	if (row->where == 1)
 		die();

@@ -103,6 +103,13 @@ static pid_t next_server(uint64_t death)
 	return test_fork(mortal_server, &at);
 }
 
+/* It dies EACH numbers later than the one before; the last one lives on. */
+static pid_t another_server(uint64_t *death)
+{
+	*death += EACH;
+	return next_server(*death < TOTAL ? *death : UINT64_MAX);
+}
+
 static bool is_dead(pid_t pid)
 {
 	return waitpid(pid, NULL, WNOHANG) == pid;
@@ -131,8 +138,7 @@ TEST(a_client_on_a_reactor_outlives_its_servers_and_loses_nothing)
 			here.step = 1 + (size_t)death % 100;
 			if (ch.sender.end.items)
 				party_send(&here, &ch.sender);
-			death += EACH;
-			pid = next_server(death < TOTAL ? death : UINT64_MAX);
+			pid = another_server(&death);
 		}
 		if (peal_sender_free(&ch.sender) > 0)
 			party_send(&here, &ch.sender);
@@ -167,8 +173,7 @@ TEST(a_blocking_client_reconnects_and_loses_nothing)
 			/* Nobody is there: the old ring stays as it is. */
 			for (int i = 0; i < 3; i++)
 				CHECK_EQ(peal_reconnect(&ch, 0), -ECONNREFUSED);
-			death += EACH;
-			pid = next_server(death < TOTAL ? death : UINT64_MAX);
+			pid = another_server(&death);
 			while (peal_reconnect(&ch, -1) < 0)
 				usleep(1000);
 			CHECK_EQ(ch.connects, ++connects);
@@ -185,8 +190,7 @@ TEST(a_blocking_client_reconnects_and_loses_nothing)
 			continue;
 		}
 		waitpid(pid, NULL, 0);
-		death += EACH;
-		pid = next_server(death < TOTAL ? death : UINT64_MAX);
+		pid = another_server(&death);
 		while (peal_reconnect(&ch, -1) < 0)
 			usleep(1000);
 	}

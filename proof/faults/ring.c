@@ -160,6 +160,20 @@ static void receive_all(void *argument)
 	MUST(peal_receiver_ended(&ring->receiver));
 }
 
+/* What is hit stands here. */
+static void between(uint64_t capacity, void (*here)(void *ring),
+		    void (*there)(void *ring))
+{
+	struct peal_local ring;
+	pid_t pid;
+
+	make(&ring, capacity, 8);
+	pid = faults_helper(there, &ring);
+	here(&ring);
+	faults_join(pid);
+	peal_local_finish(&ring);
+}
+
 SCENARIO(local_receiver)
 {
 	struct peal_local ring;
@@ -173,18 +187,18 @@ SCENARIO(local_receiver)
 	peal_local_finish(&ring);
 }
 
+static void send_all(void *argument)
+{
+	struct peal_local *ring = argument;
+
+	send_items(ring);
+	peal_sender_finish(&ring->sender);
+	peal_doorbell_ring(&ring->data); /* its own may have been lost */
+}
+
 SCENARIO(local_sender)
 {
-	struct peal_local ring;
-	pid_t pid;
-
-	make(&ring, 16, 8);
-	pid = faults_helper(receive_all, &ring);
-	send_items(&ring);
-	peal_sender_finish(&ring.sender);
-	peal_doorbell_ring(&ring.data); /* its own may have been lost */
-	faults_join(pid);
-	peal_local_finish(&ring);
+	between(16, send_all, receive_all);
 }
 
 /* -- messages */
@@ -221,26 +235,12 @@ static void receive_messages(void *argument)
 
 SCENARIO(message_sender)
 {
-	struct peal_local ring;
-	pid_t pid;
-
-	make(&ring, 32, 8);
-	pid = faults_helper(receive_messages, &ring);
-	send_messages(&ring);
-	faults_join(pid);
-	peal_local_finish(&ring);
+	between(32, send_messages, receive_messages);
 }
 
 SCENARIO(message_receiver)
 {
-	struct peal_local ring;
-	pid_t pid;
-
-	make(&ring, 32, 8);
-	pid = faults_helper(send_messages, &ring);
-	receive_messages(&ring);
-	faults_join(pid);
-	peal_local_finish(&ring);
+	between(32, receive_messages, send_messages);
 }
 
 /* -- fences that are left out, and polling */

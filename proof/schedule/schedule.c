@@ -58,6 +58,38 @@ static int find_scenario(const char *name)
 	exit(usage());
 }
 
+static void take(int option, struct options *o)
+{
+	switch (option) {
+	case 's':
+		o->seed = strtoull(optarg, NULL, 0);
+		break;
+	case 'n':
+		o->schedules = strtoull(optarg, NULL, 0);
+		break;
+	case 't':
+		o->seconds = strtoull(optarg, NULL, 0);
+		break;
+	case 'c':
+		o->scenario = find_scenario(optarg);
+		break;
+	case 'k':
+		o->kind = find(kinds, 2, optarg);
+		break;
+	case 'm':
+		o->memory = find(memories, 3, optarg);
+		break;
+	case 'b':
+		o->bells = find(bells, 2, optarg);
+		break;
+	case 'v':
+		o->trace = true;
+		break;
+	default:
+		exit(usage());
+	}
+}
+
 static struct options parse(int argc, char **argv)
 {
 	static const struct option names[] = {
@@ -72,36 +104,8 @@ static struct options parse(int argc, char **argv)
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
-		switch (option) {
-		case 's':
-			o.seed = strtoull(optarg, NULL, 0);
-			break;
-		case 'n':
-			o.schedules = strtoull(optarg, NULL, 0);
-			break;
-		case 't':
-			o.seconds = strtoull(optarg, NULL, 0);
-			break;
-		case 'c':
-			o.scenario = find_scenario(optarg);
-			break;
-		case 'k':
-			o.kind = find(kinds, 2, optarg);
-			break;
-		case 'm':
-			o.memory = find(memories, 3, optarg);
-			break;
-		case 'b':
-			o.bells = find(bells, 2, optarg);
-			break;
-		case 'v':
-			o.trace = true;
-			break;
-		default:
-			exit(usage());
-		}
-	}
+	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1)
+		take(option, &o);
 	if (optind != argc)
 		exit(usage());
 	if (!o.schedules && !o.seconds)
