@@ -7,22 +7,6 @@
 peal=$top_builddir/peal
 json=$scratch/json
 
-# value KEY: of the summary, a number.
-value() {
-	sed -n "s/.*\"$1\": \([0-9.]*\)[,}].*/\1/p" "$json"
-}
-
-# is KEY NUMBER
-is() {
-	echo "$1 is $(value "$1"), expected $2"
-	[ "$(value "$1")" = "$2" ]
-}
-
-is_positive() {
-	echo "$1 is $(value "$1")"
-	[ "$(value "$1")" -gt 0 ]
-}
-
 demo() {
 	"$peal" demo --json "$@" >"$json" && cat "$json"
 }

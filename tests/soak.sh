@@ -11,21 +11,6 @@ run() {
 	"$soak" --json "$@" >"$json" && cat "$json"
 }
 
-# value KEY
-value() {
-	sed -n "s/.*\"$1\": \([0-9]*\)[,}].*/\1/p" "$json"
-}
-
-is() {
-	echo "$1 is $(value "$1"), expected $2"
-	[ "$(value "$1")" = "$2" ]
-}
-
-is_positive() {
-	echo "$1 is $(value "$1")"
-	[ "$(value "$1")" -gt 0 ]
-}
-
 one_object() {
 	[ "$(wc -l <"$json")" -eq 1 ] &&
 		grep -E '^\{("[a-zA-Z]+": [0-9]+, )+"[a-zA-Z]+": [0-9]+\}$' "$json"

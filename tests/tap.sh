@@ -45,6 +45,24 @@ fails() {
 	! "$@"
 }
 
+# -- one object of JSON, in $scratch/json
+
+# value KEY: a number.
+value() {
+	sed -n "s/.*\"$1\": \([0-9.]*\)[,}].*/\1/p" "$scratch/json"
+}
+
+# is KEY NUMBER
+is() {
+	echo "$1 is $(value "$1"), expected $2"
+	[ "$(value "$1")" = "$2" ]
+}
+
+is_positive() {
+	echo "$1 is $(value "$1")"
+	[ "$(value "$1")" -gt 0 ]
+}
+
 # At the end of every test: without the plan, it died on the way.
 finish() {
 	echo "1..$number"

@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "calls.h"
 
@@ -120,6 +121,17 @@ pid_t faults_helper(void (*run)(void *argument), void *argument);
 /* Wait until it has returned. */
 void faults_join(pid_t pid);
 void faults_kill(pid_t pid);
+
+/* Until a helper has set it. */
+static inline void faults_await(const bool *flag)
+{
+	for (int i = 0; i < 5000; i++) {
+		if (__atomic_load_n(flag, __ATOMIC_ACQUIRE))
+			return;
+		usleep(1000);
+	}
+	MUST(!"it never comes");
+}
 
 /* For scenarios: these are never hit. */
 int __real_close(int fd);

@@ -253,16 +253,6 @@ static void receiver_helper(void *argument)
 		MUST(receive_one(-1) == 1);
 }
 
-static void await(const bool *flag)
-{
-	for (int i = 0; i < 5000; i++) {
-		if (__atomic_load_n(flag, __ATOMIC_ACQUIRE))
-			return;
-		usleep(1000);
-	}
-	MUST(!"it never comes");
-}
-
 static void reopen(struct peal_outbox *out, uint32_t *next)
 {
 	if (!WELL_OR(peal_outbox_open(out, faults->address, "0", NULL, 256,
@@ -317,7 +307,7 @@ static void send_and_resume(bool dies)
 	uint32_t next;
 	pid_t pid = faults_helper(receiver_helper, NULL);
 
-	await(&post()->listens);
+	faults_await(&post()->listens);
 	reopen(&out, &next);
 	if (dies && send_to(&out, &next, 20)) {
 		kill(pid, SIGSTOP);
@@ -325,7 +315,7 @@ static void send_and_resume(bool dies)
 		faults_kill(pid);
 		post()->listens = false;
 		pid = faults_helper(receiver_helper, NULL);
-		await(&post()->listens);
+		faults_await(&post()->listens);
 	}
 	if (send_to(&out, &next, MESSAGES))
 		flush(&out, MESSAGES);

@@ -130,16 +130,6 @@ static void end_server(void)
 	peal_reactor_finish(&loop);
 }
 
-static void await(const bool *flag)
-{
-	for (int i = 0; i < 5000; i++) {
-		if (__atomic_load_n(flag, __ATOMIC_ACQUIRE))
-			return;
-		usleep(1000);
-	}
-	MUST(!"it never comes");
-}
-
 /* -- a client that blocks */
 
 static struct peal_hello hello_of(enum peal_role role, enum peal_bells bells)
@@ -240,7 +230,7 @@ static void be_client(enum peal_role role, enum peal_bells bells)
 	struct peal_channel ch;
 	pid_t pid = faults_helper(server_helper, NULL);
 
-	await(&tally()->listens);
+	faults_await(&tally()->listens);
 	connect_to(&ch, &hello);
 	if (role & PEAL_SENDER)
 		send_all(&ch, &hello);
@@ -275,7 +265,7 @@ SCENARIO(client_reconnects)
 	uint64_t *room = NULL;
 	pid_t pid = faults_helper(server_helper, NULL);
 
-	await(&tally()->listens);
+	faults_await(&tally()->listens);
 	connect_to(&ch, &hello);
 	while (tally()->sent < CAPACITY / 2) {
 		/* Some it takes, and some it leaves to the next one. */
@@ -293,7 +283,7 @@ SCENARIO(client_reconnects)
 	faults_kill(pid);
 	tally()->listens = false;
 	pid = faults_helper(server_helper, NULL);
-	await(&tally()->listens);
+	faults_await(&tally()->listens);
 	connect_again(&ch, &hello);
 	send_all(&ch, &hello);
 	peal_channel_finish(&ch);
