@@ -35,6 +35,33 @@ every_header() {
 	done
 }
 
+# A page of its own, or a line that leads to the page where it stands.
+has_a_page() {
+	page=$stage_man/man3/$1.3
+	[ -f "$page" ] || return 1
+	if [ "$(wc -l <"$page")" -eq 1 ]; then
+		page=$stage_man/$(sed -n 's/^\.so //p' "$page")
+	fi
+	grep -q "^\.Nm $1\( ,\)*\$" "$page"
+}
+
+every_function_has_a_page() {
+	stage_man=$(dirname "$(dirname "$(find "$stage" -name peal.7)")")
+	names=$(sed -n 's/^	\(peal_[a-z_]*\);$/\1/p' "$top_srcdir/peal.map" |
+		grep -v '^peal_end_')
+	echo "$names" | grep -q peal_sender_wait || return 1
+	for name in $names PEAL_TYPED peal_sender_reserve; do
+		has_a_page "$name" || echo "$name has no page"
+	done >"$scratch/pageless"
+	cat "$scratch/pageless"
+	[ ! -s "$scratch/pageless" ]
+}
+
+uninstall() {
+	MAKEFLAGS='' $MAKE -C "$top_builddir" uninstall DESTDIR="$stage" &&
+		[ -z "$(find "$stage" ! -type d -print)" ]
+}
+
 compile() {
 	(cd "$program" && $CC -Wall -Wextra -Werror program.c \
 		$(flags --cflags --libs) -o program)
@@ -159,6 +186,7 @@ server_and_client() {
 
 check 'make install works' install
 check 'every public header is installed as it stands in the tree' every_header
+check 'man finds the page of every function' every_function_has_a_page
 check 'pkg-config finds it' flags --exists --print-errors
 check 'a program compiles by what pkg-config says, and without warnings' \
 	compile
@@ -166,4 +194,5 @@ check 'the program runs' run
 check "the README's smallest program compiles and prints what it says" readme
 check "the README's server and client compile" both_blocks
 check 'they talk to each other' server_and_client
+check 'make uninstall leaves no file behind' uninstall
 finish

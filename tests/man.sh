@@ -1,12 +1,24 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# The man pages are well-formed, tell of every function what its header tells,
-# and their programs compile.
+# The man pages are well-formed, tell of every function what its header tells
+# and of nothing else, and their programs run.
+#
+# A display of a page that begins with #include is a file of its own. One that
+# is a program, with a main(), has its name in a comment right before it:
+#
+#	.\" sum.c
+#	.Bd -literal
+#	#include <peal/peal.h>
+#
+# and is run at the end of this file.
 
 . "${top_srcdir:-$(dirname "$0")/..}/tests/tap.sh"
 
 man=$top_srcdir/man
-include="-I$top_builddir/include"
+headers=$top_builddir/include/peal
+# Declarations that are older than C11, such as fork(), are wanted, too.
+c11="$CC -std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -Werror"
+c11="$c11 -I$top_builddir/include"
 
 well_formed() {
 	mandoc -Tlint -Wwarning "$1"
@@ -18,12 +30,24 @@ section() {
 		inside' "$1"
 }
 
-# The functions of these headers, without what comments and others declare.
+same() {
+	diff "$scratch/$1" "$scratch/$2"
+}
+
+# nothing_is_missing ALL SOME: every line of ALL, of which there are some, is
+# in SOME.
+nothing_is_missing() {
+	LC_ALL=C comm -23 "$scratch/$1" "$scratch/$2" >"$scratch/missing"
+	sed "s/$/ is missing/" "$scratch/missing"
+	[ -s "$scratch/$1" ] && [ ! -s "$scratch/missing" ]
+}
+
+# -- functions
+
+# Those of a header, without what comments and others declare.
 declared() {
-	for header; do
-		sed '/^#include/d' "$top_builddir/include/peal/$header" |
-			$CC -E -P -x c -
-	done | sed -n 's/^[a-z].*[ *]\(peal_[a-z0-9_]*\)(.*/\1/p' |
+	sed '/^#include/d' "$headers/$1" | $CC -E -P -x c - |
+		sed -n 's/^[a-z].*[ *]\(peal_[a-z0-9_]*\)(.*/\1/p' |
 		LC_ALL=C sort -u
 }
 
@@ -64,68 +88,130 @@ prototypes() {
 	/^\.Fc/ { print type, "(" name ")(" list ");" }'
 }
 
-same() {
-	diff "$scratch/$1" "$scratch/$2"
-}
-
-nothing_is_missing() {
-	LC_ALL=C comm -23 "$scratch/declared" "$scratch/explained" \
-		>"$scratch/missing"
-	cat "$scratch/missing"
-	[ -s "$scratch/declared" ] && [ ! -s "$scratch/missing" ]
-}
-
 # Declared otherwise than in the header, a function is an error.
 prototypes_agree() {
 	prototypes "$1" >"$scratch/prototypes.c"
 	found=$(grep -c '(.*);$' "$scratch/prototypes.c")
 	echo "$found prototypes"
 	[ "$found" -eq "$(wc -l <"$scratch/declared")" ] &&
-		$CC -std=gnu11 -Wall -Wextra -Werror "$include" -fsyntax-only \
-			"$scratch/prototypes.c"
+		$c11 -fsyntax-only "$scratch/prototypes.c"
 }
 
-# documents PAGE HEADER...: all functions of these headers, and no others
-documents() {
-	page=$1
-	shift
-	declared "$@" >"$scratch/declared"
-	named "$man/$page" >"$scratch/named"
-	in_synopsis "$man/$page" >"$scratch/in_synopsis"
-	explained "$man/$page" >"$scratch/explained"
-	check "$page names every function of $*, and no others" \
-		same declared named
-	check "the synopsis of $page has every function of $*, and no others" \
-		same declared in_synopsis
-	check "$page explains every function of $*" nothing_is_missing
-	check "the synopsis of $page declares them as $* do" \
-		prototypes_agree "$man/$page"
+# -- what else a header defines
+
+# Constants and macros, but for those that the header keeps to itself.
+constants() {
+	sed -n -e 's/^#define \(PEAL_[A-Z0-9_]*\).*/\1/p' \
+		-e 's/^	\(PEAL_[A-Z0-9_]*\)[ ,].*/\1/p' "$headers/$1" |
+		grep -v -e '_H$' -e '^PEAL_SPAN$' -e '^PEAL_BANDS$' \
+			-e '^PEAL_MESSAGE_WRAP$' -e '^PEAL_TYPED_' |
+		LC_ALL=C sort -u
 }
 
-# The displays of a page that begin with #include, each in a file that is
-# named by its line.
-extract() {
-	rm -f "$scratch"/line.*
-	awk -v out="$scratch/line." '
+# The words of ours that a page or a header has, but for the names of pages.
+words() {
+	sed -e '/^\.\(Dt\|In\|\\"\) /d' -e 's/Xr peal_[a-z]* [1-9]//g' \
+		-e 's/peal_[a-z_]*_\.\.\.//g' "$@" |
+		tr -c 'A-Za-z0-9_' '\n' |
+		grep -e '^peal_[a-z0-9_]*$' -e '^PEAL_[A-Z0-9_]*$' |
+		LC_ALL=C sort -u
+}
+
+# The structs that a page shows are those of the headers, member by member;
+# what is private may be left out.
+structs_agree() {
+	awk '
 	/^\.Bd -literal/ { first = 1; next }
 	/^\.Ed/ { inside = 0 }
-	first { first = 0; inside = /^#include/; file = out NR ".c" }
-	inside { print >file }' "$1"
+	first { inside = /^struct peal_[a-z_]* \{/; first = 0 }
+	inside { print }' "$1" | unescaped | awk '
+	BEGIN { print "#include <peal/peal.h>" }
+	/^struct / { type = $2; sub(/peal_/, "page_"); n = 0 }
+	{ print; text = $0; sub(/\/\*.*$/, "", text); sub(/^.*\*\//, "", text) }
+	/^}/ {
+		if (n == 0)
+			print "#error no members"
+		for (i = 0; i < n; i++)
+			printf "_Static_assert(__builtin_types_compatible_p(" \
+				"__typeof__(((struct %s *)0)->%s), " \
+				"__typeof__(((struct %s *)0)->%s)), \"%s\");\n",
+				type, member[i], "page" substr(type, 5),
+				member[i], type "." member[i]
+		next
+	}
+	match(text, /\(\*[a-z_]+\)/) {
+		member[n++] = substr(text, RSTART + 2, RLENGTH - 3)
+		next
+	}
+	/^\t[a-z]/ {
+		m = split(text, part, ",")
+		for (i = 1; i <= m; i++)
+			if (match(part[i], /[a-z_]+(\[[0-9]+\])?(;|[ \t]*$)/)) {
+				name = substr(part[i], RSTART, RLENGTH)
+				gsub(/[^a-z_].*/, "", name)
+				member[n++] = name
+			}
+	}' >"$scratch/structs.c"
+	cat "$scratch/structs.c"
+	$c11 -fsyntax-only "$scratch/structs.c"
 }
+
+# The calls of a typed ring are as PEAL_TYPED() defines them: declared so again,
+# they are the same.
+typed_calls_agree() {
+	{
+		printf '%s\n' '#include <peal/typed.h>' \
+			'struct tick { uint64_t time; double price; };' \
+			'PEAL_TYPED(tick, struct tick, "tick/1");'
+		awk '/^\.Bd -literal/ { first = 1; next }
+			/^\.Ed/ { inside = 0 }
+			first { inside = /tick_geometry\(/; first = 0 }
+			inside' "$man/peal_typed.3"
+	} >"$scratch/typed.c"
+	found=$(grep -o 'tick_[a-z_]*(' "$scratch/typed.c" | sort -u | wc -l)
+	defined=$(grep -o 'name##_[a-z_]*(' "$headers/typed.h" | sort -u |
+		wc -l)
+	echo "$found of $defined"
+	[ "$found" = "$defined" ] && $c11 -fsyntax-only "$scratch/typed.c"
+}
+
+# -- what stands in displays
 
 # As roff would print it.
 unescaped() {
-	sed -e "s/\\\\(aq/'/g" -e 's/\\&//g' -e 's/\\-/-/g' -e 's/\\e/\\/g' "$1"
+	sed -e "s/\\\\(aq/'/g" -e 's/\\&//g' -e 's/\\-/-/g' -e 's/\\e/\\/g'
 }
 
+# Each file of a page, as $scratch/files/NAME.c or PAGE-LINE.c.
+extract() {
+	unescaped <"$1" | awk -v files="$scratch/files/" \
+		-v page="$(basename "$1")" '
+	/^\.Bd -literal/ { first = 1; next }
+	/^\.Ed/ { inside = 0 }
+	first {
+		first = 0
+		inside = /^#include/
+		file = files (name ? name : page "-" NR ".c")
+	}
+	inside { print >file }
+	{ name = /^\.\\" [a-z_]+\.c$/ ? $2 : "" }'
+}
+
+# compiles FILE.c: if it is a program it is linked with the library, too.
 compiles() {
-	unescaped "$1" >"$scratch/program.c"
-	$CC -std=gnu11 -Wall -Wextra -Werror "$include" -c \
-		-o "$scratch/program.o" "$scratch/program.c"
+	$c11 -c -o "$1.o" "$1" || return
+	grep -q '^int main(' "$1" || return 0
+	case $(basename "$1") in
+	*-*) echo "a program without a name" && return 1 ;;
+	esac
+	[ "$SANITIZERS" = yes ] ||
+		"$top_builddir/libtool" --quiet --tag=CC --mode=link $CC \
+			-no-install -pthread -o "${1%.c}" "$1.o" \
+			"$top_builddir/libpeal.la"
 }
 
 has_a_program() {
-	grep -l '^int main(' "$scratch"/line.*.c
+	sed -n 's/^\.\\" \([a-z_]*\.c\)$/\1/p' "$1" | grep .
 }
 
 refers_to_pages_that_are_there() {
@@ -137,6 +223,67 @@ refers_to_pages_that_are_there() {
 	[ ! -s "$scratch/references" ]
 }
 
+# says TEXT PROGRAM ARGUMENT...: lines of the text are separated by |.
+says() {
+	expected=$1 program=$2
+	shift 2
+	"$scratch/files/$program" "$@" >"$scratch/said" || return 1
+	cat "$scratch/said"
+	[ "$(paste -s -d '|' "$scratch/said")" = "$expected" ]
+}
+
+within() {
+	for _ in $(seq 100); do
+		"$@" && return 0
+		sleep 0.1
+	done
+	echo "not within ten seconds: $*"
+	return 1
+}
+
+# The server has a name in the namespace of the network.
+sums() {
+	"$scratch/files/sum_server" >"$scratch/said" 2>"$scratch/error" &
+	server=$!
+	within grep -q '@peal-sum' /proc/net/unix &&
+		"$scratch/files/sum_client" &&
+		within grep '^counter of uid .*: done; the sum is 5e+11$' \
+			"$scratch/said"
+	summed=$?
+	kill $server
+	wait $server
+	cat "$scratch/said" "$scratch/error"
+	return $summed
+}
+
+letters() {
+	cd "$scratch" || return 1
+	files/log >said &
+	receiver=$!
+	within [ -S log ] && files/say one 'two words' &&
+		within grep '^cellist ([0-9]*): 2 sent$' said &&
+		[ "$(sed 's/.*: //' said | paste -s -d '|')" = \
+			'one|two words|2 sent' ]
+	sent=$?
+	kill $receiver
+	wait $receiver
+	return $sent
+}
+
+every_program_is_run() {
+	for file in "$scratch"/files/*.c; do
+		name=$(basename "$file" .c)
+		! grep -q '^int main(' "$file" ||
+			grep -Eq -e "says '.*' $name( |\$)" -e "files/$name[ \"]" "$0" ||
+			echo "$name is not run here"
+	done >"$scratch/unrun"
+	cat "$scratch/unrun"
+	[ ! -s "$scratch/unrun" ]
+}
+
+# -- the checks
+
+mkdir "$scratch/files"
 for path in "$man"/*.[1-9]; do
 	page=$(basename "$path")
 	if have mandoc; then
@@ -146,19 +293,69 @@ for path in "$man"/*.[1-9]; do
 	fi
 	check "$page refers to no page of peal that is not there" \
 		refers_to_pages_that_are_there "$path"
-	extract "$path"
 	case $page in
-	*.[37]) check "$page has a program" has_a_program ;;
+	*.[37])
+		words "$path" >"$scratch/words"
+		words "$headers"/*.h >"$scratch/all_words"
+		check "$page has no word of ours that no header has" \
+			nothing_is_missing words all_words
+		check "the structs in $page are those of the headers" \
+			structs_agree "$path"
+		check "$page has a program" has_a_program "$path"
+		;;
 	esac
-	for file in "$scratch"/line.*.c; do
-		[ -f "$file" ] || continue
-		line=$(basename "$file" .c)
-		check "the code at line ${line#line.} of $page compiles" \
-			compiles "$file"
-	done
+	extract "$path"
 done
-documents peal_message.3 message.h typed.h
-documents peal_reactor.3 reactor.h sources.h group.h
-documents peal_channel.3 channel.h local.h
-documents peal_inbox.3 inbox.h
+
+for path in "$headers"/*.h; do
+	header=$(basename "$path")
+	page=peal_$(basename "$header" .h).3
+	# All others together, and what is for other headers alone.
+	[ "$header" = peal.h ] || [ "$header" = end.h ] && continue
+	constants "$header" >"$scratch/constants"
+	words "$man/$page" >"$scratch/words"
+	[ ! -s "$scratch/constants" ] ||
+		check "$page names every constant of $header" \
+			nothing_is_missing constants words
+	[ "$header" = typed.h ] && continue
+	declared "$header" >"$scratch/declared"
+	named "$man/$page" >"$scratch/named"
+	in_synopsis "$man/$page" >"$scratch/in_synopsis"
+	explained "$man/$page" >"$scratch/explained"
+	check "$page names every function of $header, and no others" \
+		same declared named
+	check "the synopsis of $page has every function, and no others" \
+		same declared in_synopsis
+	check "$page explains every function of $header" \
+		nothing_is_missing declared explained
+	check "the synopsis of $page declares them as $header does" \
+		prototypes_agree "$man/$page"
+done
+check 'peal_typed.3 has every call of a typed ring, as it is defined' \
+	typed_calls_agree
+
+for file in "$scratch"/files/*.c; do
+	check "$(basename "$file") compiles" compiles "$file"
+done
+check 'every program is run here' every_program_is_run
+
+if [ "$SANITIZERS" = yes ]; then
+	skip 'the programs run' 'they would need the sanitizers, too'
+	finish
+fi
+check 'a child sends, its parent adds up' says '499999500000' sum
+check 'two threads and an array' says '333833500' threads
+check 'memory that another program opens' says '1.5|2.5|3.25' memory
+check 'a receiver in a loop of its own' says '500500' loop
+check 'a doorbell' says 'the child is ready' ready
+check 'one eventfd for eight threads' says '16640' voices
+check 'a blob, and memory that is mapped twice' \
+	says 'hello|...aro, und...' blob
+check 'a watermark' says '500500' watermark
+check 'a typed ring' says '1: 3.5|2: 3.75' ticks
+check 'messages' says '1: one|2: |3: two words' words one '' 'two words'
+check 'a reactor, and a child' says '499999500000' numbers
+check 'results of a thread' says 'signal 15: 285' results
+check 'a server and its client' sums
+check 'an inbox and a sender' letters
 finish
