@@ -213,20 +213,21 @@ struct peal_channel {
  *	-EMFILE, -ENOMEM, ...  what it takes is lacking here
  * Use ch->sender and ch->receiver then, in any way that ring.h knows: their
  * blocking calls end with -EPIPE when the server is gone, a receiver's after
- *all was received; with 0 if it had finished. A server of another user may
- *close the channel at any time, but cannot make you block or crash.
+ * all was received; with 0 if it had finished. A server of another user may
+ * close the channel at any time, but cannot make you block or crash.
  */
 int peal_connect(struct peal_channel *ch, const char *address,
 		 const struct peal_hello *hello, int timeout_ms);
 
-/** Connect through a socket that is connected: one that was inherited, or one
+/**
+ * Connect through a socket that is connected: one that was inherited, or one
  * end of a socketpair(2) of SOCK_SEQPACKET, at whose other end is a
  * peal_channel_accept() or peal_server_add().
  * @param fd     yours; the channel has a duplicate
  * @param hello  the kernel does not say who is there: with PEAL_BELLS_EVENTFD
  *               you trust it, otherwise the doorbell is the socket
  * @return       as peal_connect(), -ENOTSOCK, -EPROTOTYPE another kind of
- * socket
+ *               socket
  */
 int peal_connect_fd(struct peal_channel *ch, int fd,
 		    const struct peal_hello *hello, int timeout_ms);
@@ -241,9 +242,9 @@ int peal_connect_fd(struct peal_channel *ch, int fd,
  *                  released is carried over.
  * @return          0: on_open or on_closed will be called. -EBUSY ch is in use,
  *                  -EINVAL the hello, -ENAMETOOLONG the address, -ENOSPC no
- * slot is free, -ECHILD While there is no server what is published goes into
- * the ring of the last one, until that is full; before the first there is none
- * (-EPIPE).
+ *                  slot is free, -ECHILD
+ * While there is no server what is published goes into the ring of the last
+ * one, until that is full; before the first there is none (-EPIPE).
  */
 int peal_connect_on(struct peal_channel *ch, struct peal_reactor *loop,
 		    const char *address, const struct peal_hello *hello,
@@ -256,8 +257,8 @@ int peal_connect_on(struct peal_channel *ch, struct peal_reactor *loop,
  * first, since its ring goes. Not for channels on a reactor.
  * @return  as peal_connect(), -EINVAL on a reactor, or connected by fd, or not
  *          at all, -EPROTO the old server had broken the protocol, -ERANGE the
- * new ring is smaller than what it has to take up; on failure the old ring is
- * still there, with all that is in it
+ *          new ring is smaller than what it has to take up; on failure the old
+ *          ring is still there, with all that is in it
  */
 int peal_reconnect(struct peal_channel *ch, int timeout_ms);
 
@@ -377,8 +378,9 @@ struct peal_server {
  *                 replaced; nothing else ever is. NULL: nowhere, there is only
  *                 peal_server_add().
  * @return         0, -EINVAL neither admit nor channels with an item size,
- * -EADDRINUSE somebody listens there, -EEXIST the path is no socket,
- * -ENAMETOOLONG, -ENOSPC no slot is free, or an error of bind(2), chmod(2)
+ *                 -EADDRINUSE somebody listens there, -EEXIST the path is no
+ *                 socket, -ENAMETOOLONG, -ENOSPC no slot is free, or an error
+ *                 of bind(2), chown(2) or chmod(2)
  */
 int peal_server_listen(struct peal_server *server, struct peal_reactor *loop,
 		       const char *address, const struct peal_service *service);
