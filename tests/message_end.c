@@ -279,6 +279,7 @@ TEST(hangup_leaves_the_messages_that_were_published)
 		CHECK_EQ(peal_message_reserve(&p.tx, 10, &room), 1);
 		peal_receiver_hangup(&p.rx);
 		take_text(&p, 0, 10);
+		CHECK_EQ(peal_message_receive(&p.rx, 0, &m), -EPIPE);
 		CHECK_EQ(peal_message_receive(&p.rx, -1, &m), -EPIPE);
 		peal_sender_hangup(&p.tx);
 		CHECK_EQ(peal_message_commit(&p.tx, 1, 10), -EPIPE);
