@@ -146,7 +146,7 @@ structs_agree() {
 	/^\t[a-z]/ {
 		m = split(text, part, ",")
 		for (i = 1; i <= m; i++)
-			if (match(part[i], /[a-z_]+(\[[0-9]+\])?(;|[ \t]*$)/)) {
+			if (match(part[i], /[a-z_]+(\[[A-Z0-9_]+\])?(;|[ \t]*$)/)) {
 				name = substr(part[i], RSTART, RLENGTH)
 				gsub(/[^a-z_].*/, "", name)
 				member[n++] = name
