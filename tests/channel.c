@@ -134,15 +134,7 @@ static void add_row(struct test *test, struct row *row,
 		 role_name(row->role),
 		 row->bells == PEAL_BELLS_SOCKET ? "the_socket" : "eventfds",
 		 link_host_name(row->host));
-	for (char *c = row->name; *c; c++)
-		if (*c == ' ' || *c == ',')
-			*c = '_';
-	*test = (struct test){ .name = row->name,
-			       .run_row = run,
-			       .row = row,
-			       .file = __FILE__,
-			       .line = __LINE__ };
-	test_register(test);
+	test_register_row(test, row->name, run, row);
 }
 
 __attribute__((constructor)) static void add_rows(void)

@@ -208,12 +208,8 @@ static void register_row(const struct embed_host *host,
 	rows[n] = (struct row){ host, property };
 	snprintf(names[n], sizeof(names[n]), "%s: %s", host->name,
 		 property->name);
-	tests[n] = (struct test){ .name = names[n],
-				  .run_row = run_row,
-				  .row = &rows[n],
-				  .file = __FILE__,
-				  .line = __LINE__ };
-	test_register(&tests[n++]);
+	test_register_row(&tests[n], names[n], run_row, &rows[n]);
+	n++;
 }
 
 __attribute__((constructor)) static void register_rows(void)

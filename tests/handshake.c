@@ -168,14 +168,9 @@ __attribute__((constructor)) static void add_mismatches(void)
 	};
 	static struct test tests[N];
 
-	for (int i = 0; i < N; i++) {
-		tests[i] = (struct test){ .name = mismatches[i].name,
-					  .run_row = mismatch_row,
-					  .row = &mismatches[i],
-					  .file = __FILE__,
-					  .line = __LINE__ };
-		test_register(&tests[i]);
-	}
+	for (int i = 0; i < N; i++)
+		test_register_row(&tests[i], mismatches[i].name, mismatch_row,
+				  &mismatches[i]);
 }
 
 static void hear_a_refusal(void *arg)

@@ -50,6 +50,18 @@ void test_register(struct test *test)
 	*at = test;
 }
 
+void(test_register_row)(struct test *test, const char *name,
+			void (*run)(const void *row), const void *row,
+			const char *file, int line)
+{
+	*test = (struct test){ .name = name,
+			       .run_row = run,
+			       .row = row,
+			       .file = file,
+			       .line = line };
+	test_register(test);
+}
+
 /* -- what a test calls */
 
 /* One comment line, whole, among those of other processes. */

@@ -24,8 +24,7 @@
 struct test {
 	const char *name;
 	void (*run)(void);
-	/* In the place of run, for tests that are made from a table: give
-	 * test_register() one of these for each row, with any name. */
+	/* In the place of run, for tests that are made from a table. */
 	void (*run_row)(const void *row);
 	const void *row;
 	const char *file;
@@ -34,6 +33,12 @@ struct test {
 };
 
 void test_register(struct test *test);
+/* From a constructor: a test of any name for a row of a table. */
+void test_register_row(struct test *test, const char *name,
+		       void (*run)(const void *row), const void *row,
+		       const char *file, int line);
+#define test_register_row(test, name, run, row)                                \
+	test_register_row(test, name, run, row, __FILE__, __LINE__)
 /* Fail the test, wherever in it we are, and end this process. */
 _Noreturn void test_fail(const char *file, int line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -425,11 +425,6 @@ __attribute__((constructor)) static void register_rows(void)
 		for (const struct attack *a = lists[i]; a->name; a++, n++) {
 			if (n == 256)
 				abort();
-			tests[n] = (struct test){ .name = a->name,
-						  .run_row = run_row,
-						  .row = a,
-						  .file = __FILE__,
-						  .line = __LINE__ };
-			test_register(&tests[n]);
+			test_register_row(&tests[n], a->name, run_row, a);
 		}
 }

@@ -196,11 +196,6 @@ __attribute__((constructor)) static void register_deceits(void)
 	for (const struct deceit *d = hostile_lies; d->name; d++, n++) {
 		if (n == MOST_ROWS)
 			abort();
-		tests[n] = (struct test){ .name = d->name,
-					  .run_row = run_deceit,
-					  .row = d,
-					  .file = __FILE__,
-					  .line = __LINE__ };
-		test_register(&tests[n]);
+		test_register_row(&tests[n], d->name, run_deceit, d);
 	}
 }

@@ -461,14 +461,7 @@ __attribute__((constructor)) static void register_scenarios(void)
 
 	if (getenv("PEAL_LONG"))
 		setenv("TEST_TIMEOUT", "900", 0);
-	for (size_t i = 0; i < SCENARIOS; i++) {
-		tests[i] = (struct test){
-			.name = scenarios[i].name,
-			.run_row = run,
-			.row = &scenarios[i],
-			.file = __FILE__,
-			.line = __LINE__,
-		};
-		test_register(&tests[i]);
-	}
+	for (size_t i = 0; i < SCENARIOS; i++)
+		test_register_row(&tests[i], scenarios[i].name, run,
+				  &scenarios[i]);
 }

@@ -533,15 +533,7 @@ static void add_row(struct test *test, struct row *row, const struct kind *kind)
 		 kind->places ? kind->places[row->where] : "",
 		 row->bells == PEAL_BELLS_SOCKET ? "socket" : "eventfd",
 		 link_host_name(row->host));
-	for (char *c = row->name; *c; c++)
-		if (*c == ' ' || *c == ',')
-			*c = '_';
-	*test = (struct test){ .name = row->name,
-			       .run_row = kind->run,
-			       .row = row,
-			       .file = __FILE__,
-			       .line = __LINE__ };
-	test_register(test);
+	test_register_row(test, row->name, kind->run, row);
 }
 
 __attribute__((constructor)) static void add_rows(void)

@@ -386,14 +386,9 @@ __attribute__((constructor)) static void add_places(void)
 {
 	static struct test tests[PLACES];
 
-	for (int i = 0; i < PLACES; i++) {
-		tests[i] = (struct test){ .name = places[i],
-					  .run_row = finish_in_callback,
-					  .row = &places[i],
-					  .file = __FILE__,
-					  .line = __LINE__ };
-		test_register(&tests[i]);
-	}
+	for (int i = 0; i < PLACES; i++)
+		test_register_row(&tests[i], places[i], finish_in_callback,
+				  &places[i]);
 }
 
 /* -- a callback that brings another client */

@@ -27,8 +27,8 @@ static struct in_epoll_fd in_fds[FDS];
 
 const char *link_host_name(enum link_host which)
 {
-	static const char *const names[] = { "its own loop", "form A",
-					     "form B, level", "form B, edge" };
+	static const char *const names[] = { "its_own_loop", "form_A",
+					     "form_B__level", "form_B__edge" };
 
 	return names[which];
 }

@@ -31,6 +31,7 @@ extern struct peal_slot link_slots[LINK_SLOTS];
 extern struct peal_server server;
 extern char link_path[108]; /* of a socket that is not there yet */
 
+/* Fit for the name of a test. */
 const char *link_host_name(enum link_host host);
 /* Before anything else: the folder. */
 void link_folder(void);

@@ -483,15 +483,7 @@ static void add_row(struct test *test, struct row *row)
 		 row->another ? "of_another_user" : "of_the_same_user",
 		 row->bells == PEAL_BELLS_SOCKET ? "by_request" : "by_trust",
 		 shapes[row->shape], link_host_name(row->host));
-	for (char *c = row->name; *c; c++)
-		if (*c == ' ' || *c == ',')
-			*c = '_';
-	*test = (struct test){ .name = row->name,
-			       .run_row = stream_row,
-			       .row = row,
-			       .file = __FILE__,
-			       .line = __LINE__ };
-	test_register(test);
+	test_register_row(test, row->name, stream_row, row);
 }
 
 __attribute__((constructor)) static void add_rows(void)
