@@ -35,6 +35,24 @@ static inline uint64_t units(const struct pair *pair)
 	return pair->ring.geometry.capacity;
 }
 
+/* A header, and what a peer may do at any time. */
+static inline uint64_t header(uint32_t length, uint32_t kind)
+{
+	return (uint64_t)kind << 32 | length;
+}
+
+static inline void store(uint64_t *word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t *word_at(const struct pair *pair, uint64_t position)
+{
+	uint64_t *items = pair->ring.items;
+
+	return &items[position & (units(pair) - 1)];
+}
+
 /* The bytes of a message, up to TEXT_MAX: another window for each number. */
 static inline const unsigned char *text_of(uint64_t number)
 {
