@@ -39,8 +39,7 @@ void loops_ring(struct loops *l, size_t i);
 void loops_take(int fd);
 void *loops_zeroed(size_t n, size_t size);
 
-extern const struct bench_contestant loops_peal, loops_libevent,
-	loops_libevent_edge, loops_libev, loops_libuv, loops_sdevent,
-	loops_sdevent_edge;
+extern const struct bench_contestant loops_libevent, loops_libevent_edge,
+	loops_libev, loops_libuv, loops_sdevent, loops_sdevent_edge;
 
 #endif

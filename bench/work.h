@@ -20,15 +20,6 @@ typedef uint64_t bench_words
 	__attribute__((vector_size(32), aligned(8), may_alias));
 typedef uint64_t __attribute__((may_alias)) bench_word;
 
-BENCH_INLINE void bench_relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
 /* Sizes are multiples of 8. */
 BENCH_INLINE void bench_fill(void *item, size_t size, uint64_t number)
 {
