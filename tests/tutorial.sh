@@ -121,7 +121,7 @@ saw() {
 		[ -z "$(besides "$scratch/expected" "$scratch/seen")" ]
 }
 
-# type SESSION: the commands of a terminal, up to the first that fails
+# type_in SESSION: the commands of a terminal, up to the first that fails
 type_in() {
 	sed -n 's/^\$ //p' "$1" >"$1.sh"
 	(cd "$typed" && timeout 60 sh -e "$1.sh") >"$1.seen" 2>&1
@@ -147,7 +147,7 @@ run_both() {
 	saw "$1" && saw "$2" && [ $typed_in = 0 ]
 }
 
-# Samples that are as loud as they were asked to be, after the header.
+# wav_is_whole PEAK
 wav_is_whole() {
 	size=$(wc -c <"$typed/mix.wav")
 	[ "$(od -An -tu4 -j4 -N4 "$typed/mix.wav")" -eq $((size - 8)) ] &&
@@ -181,6 +181,5 @@ for session in "$scratch"/session.*[0-9]; do
 		;;
 	esac
 done
-check 'the mix is as loud as the last gain made it, in a file that is whole' \
-	wav_is_whole 16383
+check 'mix.wav is whole, and as loud as its only player' wav_is_whole 16383
 finish
