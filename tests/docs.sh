@@ -88,9 +88,9 @@ every_name_is_declared() {
 	[ ! -s "$scratch/missing" ]
 }
 
-# Those in backticks that have a folder, and no more than a name.
+# Those in backticks, with their folder; NAME and X are any.
 every_file_is_there() {
-	grep -o '`[a-z_./]*/[a-zA-Z_.*]*`' "$top_srcdir/doc/architecture.md" |
+	grep -o '`[a-z_./]*/[a-zA-Z_.*][a-zA-Z_.*]*`' "$top_srcdir/doc/architecture.md" |
 		tr -d '\`' | grep -v '[A-Z]' | while read -r path; do
 		ls $top_srcdir/$path >/dev/null 2>&1 || echo "$path is not there"
 	done >"$scratch/missing"
