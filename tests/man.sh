@@ -108,6 +108,15 @@ constants() {
 		LC_ALL=C sort -u
 }
 
+errors() {
+	grep -o -e '-E[A-Z0-9]\{3,\}' "$headers/$1" | sed 's/^-//' |
+		LC_ALL=C sort -u
+}
+
+told_errors() {
+	sed -n 's/.*Er \(E[A-Z0-9]*\).*/\1/p' "$1" | LC_ALL=C sort -u
+}
+
 # The words of ours that a page or a header has, but for the names of pages.
 words() {
 	sed -e '/^\.\(Dt\|In\|\\"\) /d' -e 's/Xr peal_[a-z]* [1-9]//g' \
@@ -227,7 +236,7 @@ refers_to_pages_that_are_there() {
 says() {
 	expected=$1 program=$2
 	shift 2
-	"$scratch/files/$program" "$@" >"$scratch/said" || return 1
+	timeout 60 "$scratch/files/$program" "$@" >"$scratch/said" || return 1
 	cat "$scratch/said"
 	[ "$(paste -s -d '|' "$scratch/said")" = "$expected" ]
 }
@@ -241,34 +250,32 @@ within() {
 	return 1
 }
 
-# The server has a name in the namespace of the network.
-sums() {
-	"$scratch/files/sum_server" >"$scratch/said" 2>"$scratch/error" &
+sums() (
+	cd "$scratch" || exit 1
+	files/sum_server >said 2>error &
 	server=$!
-	within grep -q '@peal-sum' /proc/net/unix &&
-		"$scratch/files/sum_client" &&
-		within grep '^counter of uid .*: done; the sum is 5e+11$' \
-			"$scratch/said"
+	within [ -S sum ] && timeout 60 files/sum_client &&
+		within grep '^counter of uid .*: done; the sum is 5e+11$' said
 	summed=$?
 	kill $server
 	wait $server
-	cat "$scratch/said" "$scratch/error"
-	return $summed
-}
+	cat said error
+	exit $summed
+)
 
-letters() {
-	cd "$scratch" || return 1
+letters() (
+	cd "$scratch" || exit 1
 	files/log >said &
 	receiver=$!
-	within [ -S log ] && files/say one 'two words' &&
+	within [ -S log ] && timeout 60 files/say one 'two words' &&
 		within grep '^cellist ([0-9]*): 2 sent$' said &&
 		[ "$(sed 's/.*: //' said | paste -s -d '|')" = \
 			'one|two words|2 sent' ]
 	sent=$?
 	kill $receiver
 	wait $receiver
-	return $sent
-}
+	exit $sent
+)
 
 every_program_is_run() {
 	for file in "$scratch"/files/*.c; do
@@ -317,6 +324,11 @@ for path in "$headers"/*.h; do
 	[ ! -s "$scratch/constants" ] ||
 		check "$page names every constant of $header" \
 			nothing_is_missing constants words
+	errors "$header" >"$scratch/errors"
+	told_errors "$man/$page" >"$scratch/told"
+	[ ! -s "$scratch/errors" ] ||
+		check "$page tells of every error of $header" \
+			nothing_is_missing errors told
 	[ "$header" = typed.h ] && continue
 	declared "$header" >"$scratch/declared"
 	named "$man/$page" >"$scratch/named"
