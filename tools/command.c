@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include <config.h>
+
 #include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +17,11 @@ void complain(const char *format, ...)
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputc('\n', stderr);
+}
+
+void print_version(void)
+{
+	puts("peal " PACKAGE_VERSION);
 }
 
 long count_entries(const char *path)

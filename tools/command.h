@@ -10,9 +10,12 @@
 int command_demo(int argc, char **argv);
 int command_recv(int argc, char **argv);
 int command_send(int argc, char **argv);
+int command_top(int argc, char **argv);
 
 /* A line to stderr: "peal: " and the text. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+void print_version(void);
 
 /* How many entries a directory has, or -1. */
 long count_entries(const char *path);

@@ -16,7 +16,7 @@
 
 #include "command.h"
 #include "demo.h"
-#include "relay.h"
+#include "options.h"
 
 #define SECONDS_MAX 1000000
 /* A memfd, two doorbells and a pidfd. */
@@ -33,111 +33,57 @@ int64_t demo_now(void)
 
 /* -- options */
 
-static void help(void)
+static int set(void *user, int letter, const char *value)
 {
-	puts("usage: peal demo [--senders N] [--seconds S] [--json] [FILE...]\n"
-	     "\n"
-	     "Starts N processes that stream files, round and round, each "
-	     "through a ring of\n"
-	     "its own in shared memory, to one thread, which compares every "
-	     "byte with its\n"
-	     "own copy of the files.\n"
-	     "\n"
-	     "  --senders N  how many processes, 1 to 4096 (default 64)\n"
-	     "  --seconds S  how long, fractions allowed (default 3); each "
-	     "sender finishes\n"
-	     "               the file it is in, so with 0 it sends one\n"
-	     "  --json       the summary as one JSON object\n"
-	     "  FILE...      what to stream (default: the licenses in\n"
-	     "               /usr/share/common-licenses and libpeal.so "
-	     "itself)\n"
-	     "\n"
-	     "The summary goes to stdout, all else to stderr. Files are sent "
-	     "in blocks of 64\n"
-	     "bytes, the last one filled up with zeros, which count and are "
-	     "checked as well.\n"
-	     "\n"
-	     "Exit status: 0 nothing was lost or wrong, every sender ended "
-	     "well, and there\n"
-	     "were as many callbacks as transitions; 1 otherwise; 2 it was "
-	     "called wrongly.");
-}
+	struct demo *demo = user;
+	uint64_t n;
+	int ret;
 
-static int parse_senders(const char *text, unsigned *senders)
-{
-	char *end;
-	unsigned long n;
-
-	errno = 0;
-	n = strtoul(text, &end, 10);
-	if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' ||
-	    n < 1 || n > DEMO_SENDERS_MAX) {
-		complain("--senders takes a number from 1 to %u, not `%s`",
-			 DEMO_SENDERS_MAX, text);
-		return EXIT_USAGE;
+	switch (letter) {
+	case 'N':
+		ret = parse_count("--senders", value, DEMO_SENDERS_MAX, &n);
+		demo->senders = ret == 0 ? (unsigned)n : 0;
+		return ret;
+	case 'S':
+		return parse_seconds("--seconds", value, SECONDS_MAX,
+				     &demo->seconds);
+	default:
+		demo->json = true;
+		return 0;
 	}
-	*senders = (unsigned)n;
-	return 0;
 }
 
-static int parse_seconds(const char *text, double *seconds)
-{
-	char *end;
-	double s = strtod(text, &end);
-
-	if (end == text || *end != '\0' || !(s >= 0 && s <= SECONDS_MAX)) {
-		complain(
-			"--seconds takes a number from 0 to %d, such as 3 or "
-			"0.5, not `%s`",
-			SECONDS_MAX, text);
-		return EXIT_USAGE;
-	}
-	*seconds = s;
-	return 0;
-}
-
-enum {
-	OPTION_SENDERS = 256,
-	OPTION_SECONDS,
-	OPTION_JSON
+static const struct command_option options[] = {
+	{ 'N', "senders", "N", "how many processes, 1 to 4096 (64)" },
+	{ 'S', "seconds", "S",
+	  "how long, fractions allowed (3); each sender finishes\n"
+	  "the file it is in, so with 0 it sends one" },
+	{ 'j', "json", NULL, "the summary as one JSON object" },
+	{ 0 },
 };
 
-/* @return 0, an exit status, or -1 where help was asked for */
-static int parse(struct demo *demo, int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "senders", required_argument, NULL, OPTION_SENDERS },
-		{ "seconds", required_argument, NULL, OPTION_SECONDS },
-		{ "json", no_argument, NULL, OPTION_JSON },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int option, ret = 0;
-
-	opterr = 0;
-	while (ret == 0 &&
-	       (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		switch (option) {
-		case OPTION_SENDERS:
-			ret = parse_senders(optarg, &demo->senders);
-			break;
-		case OPTION_SECONDS:
-			ret = parse_seconds(optarg, &demo->seconds);
-			break;
-		case OPTION_JSON:
-			demo->json = true;
-			break;
-		case 'h':
-			help();
-			ret = -1;
-			break;
-		default:
-			ret = explain_option("demo", option, OPTION_SENDERS,
-					     argv[optind - 1]);
-		}
-	}
-	return ret;
-}
+static const struct command_options command = {
+	.command = "demo",
+	.operands = "[FILE...]",
+	.about = "Starts N processes that stream files, round and round, each "
+		 "through a ring of\n"
+		 "its own in shared memory, to one thread, which compares "
+		 "every byte with its\n"
+		 "own copy of the files. Without FILE these are the licenses "
+		 "in\n"
+		 "/usr/share/common-licenses and libpeal.so itself.\n"
+		 "\n"
+		 "The summary goes to stdout, all else to stderr. Files are "
+		 "sent in blocks of 64\n"
+		 "bytes, the last one filled up with zeros, which count and "
+		 "are checked as well.",
+	.options = options,
+	.end = "Exit status: 0 nothing was lost or wrong, every sender ended "
+	       "well, and there\n"
+	       "were as many callbacks as transitions; 1 otherwise; 2 it was "
+	       "called wrongly.",
+	.set = set,
+};
 
 /* -- before the senders are started */
 
@@ -335,7 +281,7 @@ int command_demo(int argc, char **argv)
 		.gate = { -1, -1 },
 		.signal_fd = -1,
 	};
-	int ret = parse(&demo, argc, argv);
+	int ret = options_parse(&command, argc, argv, &demo);
 
 	if (ret < 0)
 		return EXIT_SUCCESS;

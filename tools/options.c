@@ -2,11 +2,145 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay.h"
+#include "command.h"
+#include "options.h"
+
+static const struct command_option common[] = {
+	{ 'h', "help", NULL, "explain this command" },
+	{ 'V', "version", NULL, "the version of peal" },
+	{ 0 },
+};
+
+/* -- help */
+
+static size_t width_of(const struct command_option *o)
+{
+	return strlen("  -x, --") + strlen(o->name) +
+	       (o->value ? 1 + strlen(o->value) : 0) + strlen("  ");
+}
+
+static void explain(const struct command_option *o, size_t column)
+{
+	const char *line = o->help, *end;
+
+	printf("  -%c, --%s%s%s%*s", o->letter, o->name, o->value ? " " : "",
+	       o->value ? o->value : "", (int)(column - width_of(o) + 2), "");
+	while ((end = strchr(line, '\n'))) {
+		printf("%.*s\n%*s", (int)(end - line), line, (int)column, "");
+		line = end + 1;
+	}
+	puts(line);
+}
+
+static void help(const struct command_options *o)
+{
+	const struct command_option *i;
+	size_t column = 0;
+
+	printf("usage: peal %s [OPTIONS]%s%s\n\n%s\n\n", o->command,
+	       o->operands[0] ? " " : "", o->operands, o->about);
+	for (i = o->options; i->name; i++)
+		column = width_of(i) > column ? width_of(i) : column;
+	for (i = o->options; i->name; i++)
+		explain(i, column);
+	for (i = common; i->name; i++)
+		explain(i, column);
+	printf("\n%s\n", o->end);
+}
+
+/* -- getopt */
+
+/* The tables as getopt_long(3) wants to have them. */
+struct tables {
+	struct option longs[OPTIONS_MAX + 3];
+	char shorts[2 * (OPTIONS_MAX + 3)];
+	int n, n_shorts;
+};
+
+static void add(struct tables *t, const struct command_option *o)
+{
+	for (; o->name && t->n < OPTIONS_MAX + 2; o++) {
+		t->longs[t->n++] = (struct option){
+			.name = o->name,
+			.has_arg = o->value ? required_argument : no_argument,
+			.val = o->letter,
+		};
+		t->shorts[t->n_shorts++] = (char)o->letter;
+		if (o->value)
+			t->shorts[t->n_shorts++] = ':';
+	}
+}
+
+static const struct option *find(const struct tables *t, int letter)
+{
+	for (int i = 0; i < t->n; i++)
+		if (t->longs[i].val == letter)
+			return &t->longs[i];
+	return NULL;
+}
+
+/* `text` is the argument that getopt_long(3) was at. */
+static int explain_wrong(const struct command_options *o,
+			 const struct tables *t, int option, const char *text)
+{
+	const struct option *known = find(t, optopt);
+
+	if (option == ':' && known)
+		complain("-%c, --%s takes a value", optopt, known->name);
+	else if (known)
+		complain("-%c, --%s takes no value", optopt, known->name);
+	else if (optopt != 0)
+		complain("there is no option -%c", optopt);
+	else
+		complain("there is no option %s, or there are several", text);
+	complain("`peal %s --help` lists the options", o->command);
+	return EXIT_USAGE;
+}
+
+int options_parse(const struct command_options *o, int argc, char **argv,
+		  void *user)
+{
+	struct tables t = { .shorts = ":", .n_shorts = 1 };
+	int option, ret = 0;
+
+	add(&t, o->options);
+	add(&t, common);
+	opterr = 0;
+	while (ret == 0 && (option = getopt_long(argc, argv, t.shorts, t.longs,
+						 NULL)) != -1) {
+		if (option == 'h') {
+			help(o);
+			return -1;
+		}
+		if (option == 'V') {
+			print_version();
+			return -1;
+		}
+		if (option == ':' || option == '?')
+			return explain_wrong(o, &t, option, argv[optind - 1]);
+		ret = o->set(user, option, optarg);
+	}
+	return ret;
+}
+
+int options_name(const struct command_options *o, int argc, char **argv,
+		 const char **name)
+{
+	if (optind == argc - 1) {
+		*name = argv[optind];
+		return 0;
+	}
+	complain("`peal %s` takes one NAME. `peal %s --help` explains it.",
+		 o->command, o->command);
+	return EXIT_USAGE;
+}
+
+/* -- values */
 
 static bool is_number(const char *text)
 {
@@ -45,18 +179,30 @@ int parse_size(const char *option, const char *text, size_t *size)
 	return 0;
 }
 
-int parse_time(const char *option, const char *text, int *ms)
+int parse_seconds(const char *option, const char *text, double most,
+		  double *seconds)
 {
 	char *end;
 	double s = strtod(text, &end);
 
-	if (end == text || *end != '\0' || !(s >= 0 && s <= INT_MAX / 1000)) {
+	if (end == text || *end != '\0' || !(s >= 0 && s <= most)) {
 		complain(
-			"%s takes a number of seconds, such as 3 or 0.5, "
-			"not `%s`",
-			option, text);
+			"%s takes a number of seconds from 0 to %.0f, such as "
+			"3 or 0.5, not `%s`",
+			option, most, text);
 		return EXIT_USAGE;
 	}
+	*seconds = s;
+	return 0;
+}
+
+int parse_time(const char *option, const char *text, int *ms)
+{
+	double s;
+	int ret = parse_seconds(option, text, INT_MAX / 1000, &s);
+
+	if (ret != 0)
+		return ret;
 	*ms = (int)(s * 1000);
 	if (*ms == 0 && s > 0)
 		*ms = 1;
@@ -79,29 +225,4 @@ int parse_count(const char *option, const char *text, uint64_t most,
 	}
 	*count = n;
 	return 0;
-}
-
-int parse_name(const char *command, int argc, char **argv, const char **name)
-{
-	if (optind == argc - 1) {
-		*name = argv[optind];
-		return 0;
-	}
-	complain("`peal %s` takes one NAME. `peal %s --help` explains it.",
-		 command, command);
-	return EXIT_USAGE;
-}
-
-int explain_option(const char *command, int option, int first, const char *text)
-{
-	if (option == ':')
-		complain("%s takes a value", text);
-	else if (optopt >= first)
-		complain("%s: this option takes no value", text);
-	else if (optopt != 0)
-		complain("there is no option -%c", optopt);
-	else
-		complain("there is no option %s, or there are several", text);
-	complain("`peal %s --help` lists the options", command);
-	return EXIT_USAGE;
 }

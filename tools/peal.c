@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The command `peal`: finds the subcommand and hands over. */
-#include <config.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +20,8 @@ static const struct command commands[] = {
 	  command_recv },
 	{ "send", "send lines, or a stream of bytes, to `peal recv`",
 	  command_send },
+	{ "top", "show all rings of this machine while they are used",
+	  command_top },
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -60,8 +60,8 @@ int main(int argc, char **argv)
 		help();
 		return EXIT_SUCCESS;
 	}
-	if (strcmp(argv[1], "--version") == 0) {
-		puts("peal " PACKAGE_VERSION);
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+		print_version();
 		return EXIT_SUCCESS;
 	}
 	command = find(argv[1]);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* peal recv: lines of any number of senders, or the stream of one. */
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 
 #include <peal/inbox.h>
 
+#include "options.h"
 #include "relay.h"
 
 #define SENDERS 64u
@@ -50,106 +50,74 @@ static void wake(void)
 
 /* -- options */
 
-static void help(void)
+static int set(void *user, int letter, const char *value)
 {
-	puts("usage: peal recv [OPTIONS] NAME\n"
-	     "\n"
-	     "Receives what `peal send NAME` sends, and writes it to stdout: "
-	     "lines, of any\n"
-	     "number of senders, or with --raw one stream of bytes.\n"
-	     "\n"
-	     "NAME is an address if it has a `/` (a path) or begins with `@` "
-	     "(an abstract\n"
-	     "name, open to all users); otherwise a socket of that name in\n"
-	     "$XDG_RUNTIME_DIR/peal/ or /tmp/peal-UID/, for this user only.\n"
-	     "\n"
-	     "  --raw          one stream of bytes; ends with it\n"
-	     "  --from         put the sender's name before each line\n"
-	     "  --oldest       the oldest line first, of all senders\n"
-	     "  --count N      end after N lines\n"
-	     "  --one          end after one line\n"
-	     "  --until-gone   end when the senders are gone, once there was "
-	     "one\n"
-	     "  --timeout S    end when nothing has come for S seconds\n"
-	     "  --bytes N      the largest ring that a sender may have "
-	     "(64M)\n"
-	     "  --senders N    how many at the same time (64)\n"
-	     "  --tag TAG      what the messages are; senders must say the "
-	     "same\n"
-	     "  --stats        rates, to stderr\n"
-	     "\n"
-	     "Exit status: 0 done; 1 an error; 2 it was called wrongly; 3 "
-	     "nothing came in\n"
-	     "time; 5 a sender died, or a stream has no end. See peal(1).");
-}
+	struct receive *r = user;
 
-enum {
-	OPTION_RAW = 256,
-	OPTION_FROM,
-	OPTION_OLDEST,
-	OPTION_COUNT,
-	OPTION_ONE,
-	OPTION_UNTIL_GONE,
-	OPTION_TIMEOUT,
-	OPTION_BYTES,
-	OPTION_SENDERS,
-	OPTION_TAG,
-	OPTION_STATS
-};
-
-static const struct option options[] = {
-	{ "raw", no_argument, NULL, OPTION_RAW },
-	{ "from", no_argument, NULL, OPTION_FROM },
-	{ "oldest", no_argument, NULL, OPTION_OLDEST },
-	{ "count", required_argument, NULL, OPTION_COUNT },
-	{ "one", no_argument, NULL, OPTION_ONE },
-	{ "until-gone", no_argument, NULL, OPTION_UNTIL_GONE },
-	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
-	{ "bytes", required_argument, NULL, OPTION_BYTES },
-	{ "senders", required_argument, NULL, OPTION_SENDERS },
-	{ "tag", required_argument, NULL, OPTION_TAG },
-	{ "stats", no_argument, NULL, OPTION_STATS },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
-
-static int set_option(struct receive *r, int option, const char *text)
-{
-	switch (option) {
-	case OPTION_RAW:
+	switch (letter) {
+	case 'r':
 		r->raw = true;
 		return 0;
-	case OPTION_FROM:
+	case 'f':
 		r->from = true;
 		return 0;
-	case OPTION_OLDEST:
+	case 'o':
 		r->oldest = true;
 		return 0;
-	case OPTION_COUNT:
-		return parse_count("--count", optarg, UINT64_MAX, &r->count);
-	case OPTION_ONE:
+	case 'c':
+		return parse_count("--count", value, UINT64_MAX, &r->count);
+	case '1':
 		r->count = 1;
 		return 0;
-	case OPTION_UNTIL_GONE:
+	case 'g':
 		r->until_gone = true;
 		return 0;
-	case OPTION_TIMEOUT:
-		return parse_time("--timeout", optarg, &r->timeout_ms);
-	case OPTION_BYTES:
-		return parse_size("--bytes", optarg, &r->bytes);
-	case OPTION_SENDERS:
-		return parse_count("--senders", optarg, SENDERS_MAX,
+	case 't':
+		return parse_time("--timeout", value, &r->timeout_ms);
+	case 'b':
+		return parse_size("--bytes", value, &r->bytes);
+	case 'N':
+		return parse_count("--senders", value, SENDERS_MAX,
 				   &r->senders);
-	case OPTION_TAG:
-		r->tag = optarg;
-		return 0;
-	case OPTION_STATS:
-		r->stats = true;
+	case 'T':
+		r->tag = value;
 		return 0;
 	default:
-		return explain_option("recv", option, OPTION_RAW, text);
+		r->stats = true;
+		return 0;
 	}
 }
+
+static const struct command_option options[] = {
+	{ 'r', "raw", NULL, "one stream of bytes; ends with it" },
+	{ 'f', "from", NULL, "put the sender's name before each line" },
+	{ 'o', "oldest", NULL, "the oldest line first, of all senders" },
+	{ 'c', "count", "N", "end after N lines" },
+	{ '1', "one", NULL, "end after one line" },
+	{ 'g', "until-gone", NULL,
+	  "end when the senders are gone, once there was one" },
+	{ 't', "timeout", "S", "end when nothing has come for S seconds" },
+	{ 'b', "bytes", "N", "the largest ring that a sender may have (64M)" },
+	{ 'N', "senders", "N", "how many at the same time (64)" },
+	{ 'T', "tag", "TAG",
+	  "what the messages are; senders must say the same" },
+	{ 's', "stats", NULL, "rates, to stderr" },
+	{ 0 },
+};
+
+static const struct command_options command = {
+	.command = "recv",
+	.operands = "NAME",
+	.about = "Receives what `peal send NAME` sends, and writes it to "
+		 "stdout: lines, of any\n"
+		 "number of senders, or with --raw one stream of bytes.\n"
+		 "\n" ABOUT_NAME,
+	.options = options,
+	.end = "Exit status: 0 done; 1 an error; 2 it was called wrongly; 3 "
+	       "nothing came in\n"
+	       "time; 5 a sender died, or a stream has no end. See peal(1).",
+	.set = set,
+};
 
 static int check_options(struct receive *r)
 {
@@ -171,22 +139,13 @@ static int check_options(struct receive *r)
 	return 0;
 }
 
-/* @return 0, an exit status, or -1 where help was asked for */
+/* @return 0, an exit status, or -1: there is no more to do */
 static int parse(struct receive *r, int argc, char **argv)
 {
-	int option, ret = 0;
+	int ret = options_parse(&command, argc, argv, r);
 
-	opterr = 0;
-	while (ret == 0 &&
-	       (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (option == 'h') {
-			help();
-			return -1;
-		}
-		ret = set_option(r, option, argv[optind - 1]);
-	}
 	if (ret == 0)
-		ret = parse_name("recv", argc, argv, &r->name);
+		ret = options_name(&command, argc, argv, &r->name);
 	return ret == 0 ? check_options(r) : ret;
 }
 

@@ -20,19 +20,12 @@
 
 #define ADDRESS_SIZE 108
 
-/* -- options.c: each complains, and returns 0 or EXIT_USAGE */
-
-/* Bytes, with k, M or G for powers of 1024. */
-int parse_size(const char *option, const char *text, size_t *size);
-/* Seconds, fractions allowed, as milliseconds. */
-int parse_time(const char *option, const char *text, int *ms);
-int parse_count(const char *option, const char *text, uint64_t most,
-		uint64_t *count);
-/* NAME, and nothing else, is left. */
-int parse_name(const char *command, int argc, char **argv, const char **name);
-/* Of getopt_long(3): what is wrong. `first` is the first of the long ones. */
-int explain_option(const char *command, int option, int first,
-		   const char *text);
+/* What --help says of NAME. */
+#define ABOUT_NAME                                                             \
+	"NAME is an address if it has a `/` (a path) or begins with `@` (an "  \
+	"abstract\n"                                                           \
+	"name, open to all users); otherwise a socket of that name in\n"       \
+	"$XDG_RUNTIME_DIR/peal/ or /tmp/peal-UID/, for this user only."
 
 /* -- address.c */
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* peal send: its options, and what it reads. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "options.h"
 #include "send.h"
 
 /* Of the ring, and of the largest message of a stream. */
@@ -18,100 +18,74 @@
 
 /* -- options */
 
-static void help(void)
+static int set(void *user, int letter, const char *value)
 {
-	puts("usage: peal send [OPTIONS] NAME\n"
-	     "\n"
-	     "Sends stdin to `peal recv NAME`: each line as a message, or with "
-	     "--raw all of it\n"
-	     "as one stream of bytes. Waits for the receiver, and at the end "
-	     "until it has\n"
-	     "taken all.\n"
-	     "\n"
-	     "NAME is an address if it has a `/` (a path) or begins with `@` "
-	     "(an abstract\n"
-	     "name); otherwise a socket of that name in $XDG_RUNTIME_DIR/peal/ "
-	     "or\n"
-	     "/tmp/peal-UID/.\n"
-	     "\n"
-	     "  --raw         stdin as one stream of bytes\n"
-	     "  --name NAME   who you are, for `peal recv --from`\n"
-	     "  --when-empty  each line only when all before it were taken\n"
-	     "  --timeout S   wait S seconds at most for the receiver, and for "
-	     "room (for ever)\n"
-	     "  --linger S    the same at the end, until all was taken (as "
-	     "--timeout)\n"
-	     "  --bytes N     of the ring (64k; with --raw 1M)\n"
-	     "  --max N       the longest line (what the ring holds); with "
-	     "--raw the most\n"
-	     "                that is read at once (128k)\n"
-	     "  --tag TAG     what the messages are; the receiver must say the "
-	     "same\n"
-	     "  --stats       rates, to stderr\n"
-	     "\n"
-	     "Exit status: 0 all was taken; 1 an error, such as a line that is "
-	     "too long; 2 it\n"
-	     "was called wrongly; 3 the time is over; 4 it was refused; 5 the "
-	     "receiver of a\n"
-	     "stream is gone. See peal(1).");
-}
+	struct send *s = user;
 
-enum {
-	OPTION_RAW = 256,
-	OPTION_NAME,
-	OPTION_WHEN_EMPTY,
-	OPTION_TIMEOUT,
-	OPTION_LINGER,
-	OPTION_BYTES,
-	OPTION_MAX,
-	OPTION_TAG,
-	OPTION_STATS
-};
-
-static const struct option options[] = {
-	{ "raw", no_argument, NULL, OPTION_RAW },
-	{ "name", required_argument, NULL, OPTION_NAME },
-	{ "when-empty", no_argument, NULL, OPTION_WHEN_EMPTY },
-	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
-	{ "linger", required_argument, NULL, OPTION_LINGER },
-	{ "bytes", required_argument, NULL, OPTION_BYTES },
-	{ "max", required_argument, NULL, OPTION_MAX },
-	{ "tag", required_argument, NULL, OPTION_TAG },
-	{ "stats", no_argument, NULL, OPTION_STATS },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
-
-static int set_option(struct send *s, int option, const char *text)
-{
-	switch (option) {
-	case OPTION_RAW:
+	switch (letter) {
+	case 'r':
 		s->raw = true;
 		return 0;
-	case OPTION_NAME:
-		s->who = optarg;
+	case 'n':
+		s->who = value;
 		return 0;
-	case OPTION_WHEN_EMPTY:
+	case 'e':
 		s->when_empty = true;
 		return 0;
-	case OPTION_TIMEOUT:
-		return parse_time("--timeout", optarg, &s->timeout_ms);
-	case OPTION_LINGER:
-		return parse_time("--linger", optarg, &s->linger_ms);
-	case OPTION_BYTES:
-		return parse_size("--bytes", optarg, &s->bytes);
-	case OPTION_MAX:
-		return parse_size("--max", optarg, &s->max);
-	case OPTION_TAG:
-		s->tag = optarg;
-		return 0;
-	case OPTION_STATS:
-		s->stats = true;
+	case 't':
+		return parse_time("--timeout", value, &s->timeout_ms);
+	case 'l':
+		return parse_time("--linger", value, &s->linger_ms);
+	case 'b':
+		return parse_size("--bytes", value, &s->bytes);
+	case 'm':
+		return parse_size("--max", value, &s->max);
+	case 'T':
+		s->tag = value;
 		return 0;
 	default:
-		return explain_option("send", option, OPTION_RAW, text);
+		s->stats = true;
+		return 0;
 	}
 }
+
+static const struct command_option options[] = {
+	{ 'r', "raw", NULL, "stdin as one stream of bytes" },
+	{ 'n', "name", "NAME", "who you are, for `peal recv --from`" },
+	{ 'e', "when-empty", NULL,
+	  "each line only when all before it were taken" },
+	{ 't', "timeout", "S",
+	  "wait S seconds at most for the receiver, and for room\n"
+	  "(for ever)" },
+	{ 'l', "linger", "S",
+	  "the same at the end, until all was taken (as --timeout)" },
+	{ 'b', "bytes", "N", "of the ring (64k; with --raw 1M)" },
+	{ 'm', "max", "N",
+	  "the longest line (what the ring holds); with --raw the\n"
+	  "most that is read at once (128k)" },
+	{ 'T', "tag", "TAG",
+	  "what the messages are; the receiver must say the same" },
+	{ 's', "stats", NULL, "rates, to stderr" },
+	{ 0 },
+};
+
+static const struct command_options command = {
+	.command = "send",
+	.operands = "NAME",
+	.about = "Sends stdin to `peal recv NAME`: each line as a message, or "
+		 "with --raw all of it\n"
+		 "as one stream of bytes. Waits for the receiver, and at the "
+		 "end until it has\n"
+		 "taken all.\n"
+		 "\n" ABOUT_NAME,
+	.options = options,
+	.end = "Exit status: 0 all was taken; 1 an error, such as a line that "
+	       "is too long; 2 it\n"
+	       "was called wrongly; 3 the time is over; 4 it was refused; 5 "
+	       "the receiver of a\n"
+	       "stream is gone. See peal(1).",
+	.set = set,
+};
 
 static int check_options(struct send *s)
 {
@@ -134,25 +108,17 @@ static int check_options(struct send *s)
 	return 0;
 }
 
-/* @return 0, an exit status, or -1 where help was asked for */
+/* @return 0, an exit status, or -1: there is no more to do */
 static int parse(struct send *s, int argc, char **argv)
 {
-	int option, ret = 0;
+	int ret;
 
 	s->linger_ms = -2;
-	opterr = 0;
-	while (ret == 0 &&
-	       (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (option == 'h') {
-			help();
-			return -1;
-		}
-		ret = set_option(s, option, argv[optind - 1]);
-	}
+	ret = options_parse(&command, argc, argv, s);
 	if (s->linger_ms < -1)
 		s->linger_ms = s->timeout_ms;
 	if (ret == 0)
-		ret = parse_name("send", argc, argv, &s->name);
+		ret = options_name(&command, argc, argv, &s->name);
 	return ret == 0 ? check_options(s) : ret;
 }
 

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Which processes have which rings. /proc/PID/maps names every mapping of a
+ * memfd, with its device and inode, and is read without touching what is
+ * mapped. /proc/PID/fd is looked into only for rings that were not found open
+ * in a process before: most are closed everywhere once they are mapped.
+ */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "top.h"
+
+#define OURS "/memfd:peal:" /* see peal_mem_create() */
+#define PATH_SIZE 64
+
+/* A process that is looked into. */
+struct finder {
+	const struct top_memory *memory;
+	struct top_list *list;
+	struct top_user user; /* its pid, its name */
+	size_t without_fd;    /* rings of this process that nobody has open */
+	int error;
+};
+
+static struct top_ring *add_ring(struct finder *f, dev_t device, ino_t inode)
+{
+	struct top_list *list = f->list;
+	struct top_ring *rings;
+
+	for (size_t i = list->n; i-- > 0;)
+		if (list->rings[i].inode == inode &&
+		    list->rings[i].device == device)
+			return &list->rings[i];
+	/* In steps of powers of two. */
+	if ((list->n & (list->n - 1)) == 0) {
+		size_t room = list->n ? 2 * list->n : 1;
+
+		rings = realloc(list->rings, room * sizeof(*rings));
+		if (!rings)
+			return NULL;
+		list->rings = rings;
+	}
+	rings = &list->rings[list->n++];
+	*rings = (struct top_ring){ .device = device, .inode = inode };
+	return rings;
+}
+
+static struct top_user *add_user(struct finder *f, struct top_ring *ring)
+{
+	struct top_user *users = ring->users;
+
+	if (ring->n_users && users[ring->n_users - 1].pid == f->user.pid)
+		return &users[ring->n_users - 1];
+	users = realloc(users, (ring->n_users + 1) * sizeof(*users));
+	if (!users)
+		return NULL;
+	ring->users = users;
+	users[ring->n_users] = f->user;
+	f->without_fd += ring->fd_of == 0;
+	return &users[ring->n_users++];
+}
+
+static void add_map(struct finder *f, dev_t device, ino_t inode,
+		    const struct top_map *map)
+{
+	struct top_ring *ring = add_ring(f, device, inode);
+	struct top_user *user = ring ? add_user(f, ring) : NULL;
+
+	if (!user)
+		f->error = -ENOMEM;
+	else if (user->n_maps < TOP_MAPS)
+		user->maps[user->n_maps++] = *map;
+}
+
+static void read_line(struct finder *f, const char *line)
+{
+	unsigned major, minor;
+	struct top_map map;
+	uint64_t inode;
+	char mode[8];
+	int path = 0;
+
+	if (!strstr(line, OURS))
+		return;
+	if (sscanf(line,
+		   "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64
+		   " %n",
+		   &map.start, &map.end, mode, &map.offset, &major, &minor,
+		   &inode, &path) < 7 ||
+	    strncmp(line + path, OURS, strlen(OURS)) != 0)
+		return;
+	/* Any file can be called so, and reading it may never end. */
+	if (!top_memory_has(f->memory, makedev(major, minor)))
+		return;
+	map.writable = mode[1] == 'w';
+	add_map(f, makedev(major, minor), (ino_t)inode, &map);
+}
+
+static FILE *open_of(pid_t pid, const char *what)
+{
+	char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, what);
+	return fopen(path, "re");
+}
+
+/* A kernel thread or a zombie has none, and no rings either. */
+static bool has_arguments(pid_t pid)
+{
+	FILE *file = open_of(pid, "cmdline");
+	bool any = file && getc(file) != EOF;
+
+	if (file)
+		fclose(file);
+	return any;
+}
+
+static void read_name(struct top_user *user)
+{
+	FILE *file = open_of(user->pid, "comm");
+	size_t n = 0;
+
+	if (file) {
+		n = fread(user->name, 1, sizeof(user->name) - 1, file);
+		fclose(file);
+	}
+	if (n > 0 && user->name[n - 1] == '\n')
+		n--;
+	user->name[n] = '\0';
+}
+
+static bool is_ours(pid_t pid)
+{
+	char path[PATH_SIZE];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%ld", (long)pid);
+	return stat(path, &st) == 0 && st.st_uid == geteuid();
+}
+
+/* -- what it has open */
+
+static void take_fd(struct finder *f, int fd)
+{
+	char path[PATH_SIZE];
+	dev_t device;
+	ino_t inode;
+	int own;
+
+	snprintf(path, sizeof(path), "/proc/%ld/fd/%d", (long)f->user.pid, fd);
+	own = top_open_memory(f->memory, path, &device, &inode);
+	if (own < 0)
+		return;
+	close(own);
+	for (size_t i = 0; i < f->list->n; i++) {
+		struct top_ring *ring = &f->list->rings[i];
+
+		if (ring->inode != inode || ring->device != device ||
+		    ring->fd_of != 0)
+			continue;
+		ring->fd_of = f->user.pid;
+		ring->fd = fd;
+	}
+}
+
+static void find_fds(struct finder *f)
+{
+	char path[PATH_SIZE], link[sizeof(OURS)];
+	const struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%ld/fd", (long)f->user.pid);
+	dir = opendir(path);
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		ssize_t n = readlinkat(dirfd(dir), entry->d_name, link,
+				       sizeof(link));
+
+		if (n == sizeof(link) && memcmp(link, OURS, n - 1) == 0)
+			take_fd(f, atoi(entry->d_name));
+	}
+	closedir(dir);
+}
+
+/* -- processes */
+
+static void find_in(struct finder *f, pid_t pid)
+{
+	FILE *maps = open_of(pid, "maps");
+	char *line = NULL;
+	size_t size = 0;
+
+	if (!maps) {
+		if ((errno == EACCES || errno == EPERM) && has_arguments(pid))
+			f->list->hidden_processes++;
+		return;
+	}
+	f->user = (struct top_user){ .pid = pid, .ours = is_ours(pid) };
+	f->without_fd = 0;
+	read_name(&f->user);
+	while (f->error == 0 && getline(&line, &size, maps) > 0)
+		read_line(f, line);
+	free(line);
+	fclose(maps);
+	if (f->without_fd > 0)
+		find_fds(f);
+}
+
+int top_find(const struct top_memory *memory, struct top_list *list)
+{
+	struct finder f = { .memory = memory, .list = list };
+	DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+
+	*list = (struct top_list){ 0 };
+	if (!proc)
+		return -errno;
+	while (f.error == 0 && (entry = readdir(proc)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			find_in(&f, (pid_t)atol(entry->d_name));
+	closedir(proc);
+	if (f.error < 0)
+		top_forget(list);
+	return f.error;
+}
+
+void top_forget(struct top_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		free(list->rings[i].users);
+	free(list->rings);
+	*list = (struct top_list){ 0 };
+}
