@@ -3,8 +3,11 @@
 #define PEAL_TOOLS_COMMAND_H
 /* What the subcommands of peal have in common. */
 
-/* Exit status: it was called wrongly, or this machine cannot do it as asked. */
-#define EXIT_USAGE 2
+/* Exit statuses of all subcommands, besides EXIT_SUCCESS and EXIT_FAILURE. */
+#define EXIT_USAGE 2   /* called wrongly, or this machine cannot do it so */
+#define EXIT_TIMEOUT 3 /* --timeout or --linger is over */
+#define EXIT_REFUSED 4 /* by the receiver, or by the kernel */
+#define EXIT_PEER 5    /* the other side died, or left in mid-stream */
 
 /* Subcommands. Each returns an exit status. */
 int command_demo(int argc, char **argv);

@@ -9,11 +9,6 @@
 
 #include "command.h"
 
-/* Exit statuses, besides EXIT_SUCCESS, EXIT_FAILURE and EXIT_USAGE. */
-#define EXIT_TIMEOUT 3 /* --timeout or --linger is over */
-#define EXIT_REFUSED 4 /* by the receiver, or by the kernel */
-#define EXIT_PEER 5    /* the other side died, or left in mid-stream */
-
 /* What a raw stream is, as a tag. Its messages are numbered by their kind, from
  * 0, modulo 2^32; one of size 0 is the end. */
 #define RAW_TAG "stream/1"

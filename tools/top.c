@@ -190,8 +190,9 @@ static int parse(struct asked *a, int argc, char **argv)
 			argv[optind]);
 		return EXIT_USAGE;
 	}
-	if (!a->once && !a->json && !isatty(STDOUT_FILENO)) {
-		complain("stdout is no terminal: use --once or --json");
+	if (!a->once && !a->json &&
+	    !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))) {
+		complain("this is no terminal: use --once or --json");
 		return EXIT_USAGE;
 	}
 	if (!a->once && !a->json && !(a->top.interval >= 0.05)) {

@@ -234,14 +234,7 @@ void top_line(char *to, size_t size, const struct top_columns *columns,
 /* What is not shown, in words, or "". */
 void top_hidden(char *to, size_t size, const struct top_list *list);
 
-/* -- top_text.c, top_json.c, top_screen.c */
-
-void top_print(const struct top_list *list, size_t shown);
-void top_print_json(const struct top_list *list, size_t shown, double seconds);
-
-/* Look, and hand on what is known. @return 0 or -errno */
-struct top;
-int top_look(struct top *top);
+/* -- top.c */
 
 struct top {
 	struct top_memory memory;
@@ -252,6 +245,13 @@ struct top {
 	bool stale;	 /* a ring is gone: do it at once */
 };
 
+/* One look at all rings. @return 0 or -errno */
+int top_look(struct top *top);
+
+/* -- top_text.c, top_json.c, top_screen.c */
+
+void top_print(const struct top_list *list, size_t shown);
+void top_print_json(const struct top_list *list, size_t shown, double seconds);
 /* @return an exit status, or minus the signal to end by */
 int top_screen(struct top *top);
 

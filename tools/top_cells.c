@@ -206,15 +206,17 @@ static void put_capacity(char *to, uint64_t n)
 static void put_fill(char *to, const struct top_ring *r, unsigned width)
 {
 	const struct top_figures *f = &r->figures;
-	double part = (double)f->fill / (double)f->geometry.capacity;
-	unsigned room = width - 2, full = (unsigned)(part * room + 0.5);
+	unsigned room = width - 2, full;
 	char percent[16];
+	double part;
 	size_t n;
 
 	if (!f->possible) {
 		strcpy(to, "-");
 		return;
 	}
+	part = (double)f->fill / (double)f->geometry.capacity;
+	full = (unsigned)(part * room + 0.5);
 	/* One item is not none, and one that is missing is not nothing. */
 	if (f->fill > 0 && full == 0)
 		full = 1;

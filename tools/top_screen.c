@@ -60,8 +60,12 @@ static size_t room(void)
 
 static void put_at(int y, int attributes, const char *text)
 {
+	char cut[LINE_SIZE];
+
+	/* It would go on in the next line. */
+	top_clean(cut, sizeof(cut), text, (size_t)COLS);
 	attrset(attributes);
-	mvaddnstr(y, 0, text, -1);
+	mvaddstr(y, 0, cut);
 	attrset(A_NORMAL);
 }
 
