@@ -77,6 +77,19 @@ TEST(who_has_asked_to_be_rung_waits)
 	CHECK_EQ(f.sender.waits_for, 1);
 }
 
+TEST(nobody_waits_for_more_than_a_ring_can_hold)
+{
+	struct pages p;
+
+	begin(&p);
+	p.rx->wake = 64;
+	CHECK_EQ(look(&p).receiver.waits_for, 64);
+	p.rx->wake = 65;
+	CHECK_EQ(look(&p).receiver.waits_for, 0);
+	p.rx->wake = UINT64_MAX;
+	CHECK_EQ(look(&p).receiver.waits_for, 0);
+}
+
 TEST(nobody_waits_for_who_is_gone)
 {
 	struct top_figures f;

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 #include <wchar.h>
-#include <wctype.h>
 
 #include "top.h"
 
@@ -95,7 +94,7 @@ static size_t step(const char *from, mbstate_t *state, unsigned *columns)
 		memset(state, 0, sizeof(*state));
 		return 1;
 	}
-	width = iswprint((wint_t)c) ? wcwidth(c) : 0;
+	width = wcwidth(c); /* less than 0: not printable */
 	if (width > 0)
 		*columns = (unsigned)width;
 	return n;
