@@ -4,7 +4,7 @@
 /**
  * @file
  * All of peal. Reading order: ring.h, message.h, typed.h, doorbell.h, local.h,
- * channel.h, inbox.h, reactor.h, sources.h, mem.h.
+ * channel.h, inbox.h, reactor.h, sources.h, mem.h, version.h.
  */
 #include <peal/channel.h>
 #include <peal/doorbell.h>
@@ -17,4 +17,5 @@
 #include <peal/ring.h>
 #include <peal/sources.h>
 #include <peal/typed.h>
+#include <peal/version.h>
 #endif

@@ -32,6 +32,13 @@ struct test {
 	struct test *next;
 };
 
+#ifdef __cplusplus
+extern "C" {
+#define TEST_NORETURN [[noreturn]]
+#else
+#define TEST_NORETURN _Noreturn
+#endif
+
 void test_register(struct test *test);
 /* From a constructor: a test of any name for a row of a table. */
 void test_register_row(struct test *test, const char *name,
@@ -40,10 +47,10 @@ void test_register_row(struct test *test, const char *name,
 #define test_register_row(test, name, run, row)                                \
 	test_register_row(test, name, run, row, __FILE__, __LINE__)
 /* Fail the test, wherever in it we are, and end this process. */
-_Noreturn void test_fail(const char *file, int line, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+TEST_NORETURN void test_fail(const char *file, int line, const char *format,
+			     ...) __attribute__((format(printf, 3, 4)));
 /* The test itself cannot run here: say why. It counts as skipped. */
-_Noreturn void test_skip(const char *format, ...)
+TEST_NORETURN void test_skip(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 /*
  * Skip the test where madvise(2) claims to do what it does not, as under
@@ -69,16 +76,19 @@ int test_count_fds(void);
 /* And which: at most so many are written. */
 int test_list_fds(int *fds, int most);
 
+#ifdef __cplusplus
+}
+#endif
+
 #define TEST(name_)                                                            \
 	static void run_##name_(void);                                         \
 	__attribute__((constructor)) static void register_##name_(void)        \
 	{                                                                      \
-		static struct test test = {                                    \
-			.name = #name_,                                        \
-			.run = run_##name_,                                    \
-			.file = __FILE__,                                      \
-			.line = __LINE__,                                      \
-		};                                                             \
+		static struct test test;                                       \
+		test.name = #name_;                                            \
+		test.run = run_##name_;                                        \
+		test.file = __FILE__;                                          \
+		test.line = __LINE__;                                          \
 		test_register(&test);                                          \
 	}                                                                      \
 	static void run_##name_(void)
