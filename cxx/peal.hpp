@@ -44,4 +44,5 @@
 #include <peal/server.hpp>
 #include <peal/sources.hpp>
 #include <peal/span.hpp>
+#include <peal/version.h>
 #endif

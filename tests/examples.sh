@@ -270,8 +270,8 @@ cut_off() {
 }
 
 every_example_is_tested() {
-	for source in "$top_srcdir"/examples/[0-9]*.c; do
-		name=$(basename "$source" .c)
+	for source in "$top_srcdir"/examples/[0-9]*.c*; do
+		name=$(basename "${source%.c*}")
 		grep -Eq "(says |\"\\\$examples/)$name[ \"]" "$0" || {
 			echo "$name is not"
 			return 1
@@ -299,5 +299,12 @@ check 'a player that is killed is silent' killed
 check 'every frame of a video arrives as it was sent' pattern
 check 'frames from a file arrive, too' pictures
 check 'a video that is cut off is not taken for a whole one' cut_off
+if [ -e "$examples/09_cxx" ]; then
+	check 'the same in C++: a server, and clients that are threads' \
+		says 09_cxx '3 sensors, 30000 readings, the highest is 22.0'
+else
+	skip 'the same in C++: a server, and clients that are threads' \
+		'no compiler that knows C++17'
+fi
 check 'every example is tested here' every_example_is_tested
 finish

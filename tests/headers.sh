@@ -122,5 +122,51 @@ for language in $languages; do
 	check "a ring of no tag is refused in $language" \
 		untyped $language 'struct pair' '""'
 done
-[ "$languages" = c11 ] && skip 'the headers compile as C++17' "no $CXX"
+
+# -- the headers for C++ alone
+
+cxx() {
+	$CXX "$@" -Wpedantic -Wall -Wextra -Werror $include -fsyntax-only \
+		"$scratch/cxx.cc"
+}
+
+# cxx_refused STATEMENT: it must not compile, where an empty one does.
+cxx_refused() {
+	printf '%s\n' '#include <peal/peal.hpp>' 'struct pair { int a, b; };' \
+		'void use(peal::local<pair> &, peal::local<pair> &);' \
+		'void use(peal::local<pair> &ring, peal::local<pair> &other)' \
+		'{' '(void)ring, (void)other;' "$1" '}' >"$scratch/cxx.cc"
+	fails cxx -std=c++17
+}
+
+if [ "$languages" = c11 ]; then
+	skip 'the headers compile as C++17' "no $CXX"
+	finish
+fi
+for header in "$top_builddir"/include/peal/*.hpp; do
+	name=$(basename "$header")
+	printf '#include <peal/%s>\n#include <peal/%s>\n' "$name" "$name" \
+		>"$scratch/cxx.cc"
+	check "$name compiles alone as C++17" cxx -std=c++17
+	check "$name compiles without exceptions and RTTI" \
+		cxx -std=c++17 -fno-exceptions -fno-rtti
+done
+if $CXX -std=c++20 -fsyntax-only "$scratch/empty.cc" >/dev/null 2>&1; then
+	check 'peal.hpp compiles as C++20' cxx -std=c++20
+else
+	skip 'peal.hpp compiles as C++20' "$CXX does not know it"
+fi
+check 'what is right is not refused in C++' \
+	fails cxx_refused 'ring.sender().put(pair{ 1, 2 });'
+check 'a ring is not copied' cxx_refused 'other = ring;'
+check 'a receiver does not commit' cxx_refused 'ring.receiver().commit(1);'
+check 'a sender does not release' cxx_refused 'ring.sender().release(1);'
+check 'items that were received are not written to' \
+	cxx_refused 'ring.receiver().peek()[0].a = 1;'
+check 'a ring of what cannot be copied as bytes is refused' \
+	cxx_refused 'peal::local<std::string> strings(1);'
+check 'a channel for nothing is refused' \
+	cxx_refused 'peal::channel<void, void> nothing("");'
+check 'a server without on_readable is refused' \
+	cxx_refused 'peal::reactor_of<1> l; peal::serve<1, int>(l, "", 0);'
 finish

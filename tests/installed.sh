@@ -29,7 +29,7 @@ flags() {
 }
 
 every_header() {
-	for header in "$top_builddir"/include/peal/*.h; do
+	for header in "$top_builddir"/include/peal/*.h*; do
 		cmp "$header" "$(folder_of ring.h)/$(basename "$header")" ||
 			return 1
 	done
@@ -55,11 +55,6 @@ every_function_has_a_page() {
 	done >"$scratch/pageless"
 	cat "$scratch/pageless"
 	[ ! -s "$scratch/pageless" ]
-}
-
-uninstall() {
-	MAKEFLAGS='' $MAKE -C "$top_builddir" uninstall DESTDIR="$stage" &&
-		[ -z "$(find "$stage" ! -type d -print)" ]
 }
 
 compile() {
@@ -184,6 +179,117 @@ server_and_client() {
 		export LD_LIBRARY_PATH="$path" && talk)
 }
 
+# -- C++, other ways to find it, and the way back
+
+cp "$program/program.c" "$scratch/first.c"
+
+cat >"$scratch/program.cc" <<'CXX'
+#include <cstdio>
+
+#include <peal/peal.hpp>
+
+int main()
+{
+	peal::local<int> ring(1);
+	int number = 0;
+
+	ring.sender().put(42);
+	ring.receiver().get(number);
+	std::printf("%d, %d\n", number,
+		    PEAL_VERSION == std::string(peal_version()));
+}
+CXX
+
+cxx17() {
+	have "$CXX" && $CXX -std=c++17 -fsyntax-only "$scratch/empty.cc" \
+		>/dev/null 2>&1
+}
+
+# says TEXT COMMAND...
+says() {
+	text=$1
+	shift
+	LD_LIBRARY_PATH=$path "$@" >"$scratch/said" || return 1
+	cat "$scratch/said"
+	[ "$(cat "$scratch/said")" = "$text" ]
+}
+
+cxx() {
+	# shellcheck disable=SC2046
+	$CXX -std=c++17 -Wall -Wextra -Werror "$scratch/program.cc" \
+		$(flags --cflags --libs) -o "$program/cxx" &&
+		says '42, 1' "$program/cxx"
+}
+
+# Nothing but the C library is needed then.
+static() {
+	# shellcheck disable=SC2046
+	$CC -Wall -Wextra -Werror "$scratch/first.c" -static \
+		$(flags --static --cflags --libs) -o "$program/static" &&
+		says 'on_readable: 42, on_closed: 0' "$program/static"
+}
+
+# Found before it is installed, for libtool.
+uninstalled() {
+	export PKG_CONFIG_PATH="$top_builddir"
+	# shellcheck disable=SC2046
+	$CC -c "$scratch/first.c" -o "$program/uninstalled.o" \
+			$($PKG_CONFIG --cflags peal) &&
+		"$top_builddir/libtool" --quiet --tag=CC --mode=link $CC \
+			-no-install -o "$program/uninstalled" \
+			"$program/uninstalled.o" $($PKG_CONFIG --libs peal) &&
+		says 'on_readable: 42, on_closed: 0' "$program/uninstalled"
+}
+
+cat >"$scratch/CMakeLists.txt" <<'CMAKE'
+cmake_minimum_required(VERSION 3.10)
+project(program C)
+find_package(peal 0.1 REQUIRED)
+foreach(kind "" -static)
+	if(TARGET peal::peal${kind})
+		add_executable(program${kind} program.c)
+		target_link_libraries(program${kind} peal::peal${kind})
+	endif()
+endforeach()
+CMAKE
+
+# cmake_finds FOLDER: below which it is installed
+cmake_finds() {
+	rm -rf "$scratch/cmake" && mkdir "$scratch/cmake" &&
+		cp "$scratch/CMakeLists.txt" "$scratch/cmake" &&
+		cp "$scratch/first.c" "$scratch/cmake/program.c" &&
+		(cd "$scratch/cmake" && CC=$CC cmake . -Dpeal_DIR="$(dirname \
+			"$(find "$1" -name peal-config.cmake)")" &&
+			env -u MAKEFLAGS cmake --build .) || return 1
+	for made in "$scratch"/cmake/program "$scratch"/cmake/program-static; do
+		[ ! -x "$made" ] || says 'on_readable: 42, on_closed: 0' "$made" ||
+			return 1
+	done
+}
+
+# As a whole, to where it was not meant to be.
+cmake_finds_it_moved() {
+	cp -R "$stage" "$scratch/moved" && mv "$stage" "$stage.not" || return 1
+	cmake_finds "$scratch/moved"
+	status=$?
+	mv "$stage.not" "$stage"
+	return $status
+}
+
+# cmake_refuses VERSION
+cmake_refuses() {
+	sed -i "s/find_package(peal .* REQ/find_package(peal $1 REQ/" \
+		"$scratch/CMakeLists.txt"
+	fails cmake_finds "$stage" && grep -q 'peal-config.cmake, version: 0' \
+		"$scratch/output"
+}
+
+nothing_is_left() {
+	MAKEFLAGS='' $MAKE -C "$top_builddir" uninstall DESTDIR="$stage" &&
+		find "$stage" ! -type d >"$scratch/left" &&
+		cat "$scratch/left" && [ ! -s "$scratch/left" ]
+}
+
 check 'make install works' install
 check 'every public header is installed as it stands in the tree' every_header
 check 'man finds the page of every function' every_function_has_a_page
@@ -194,5 +300,28 @@ check 'the program runs' run
 check "the README's smallest program compiles and prints what it says" readme
 check "the README's server and client compile" both_blocks
 check 'they talk to each other' server_and_client
-check 'make uninstall leaves no file behind' uninstall
+
+echo 'int main() { return 0; }' >"$scratch/empty.cc"
+if cxx17; then
+	check 'so does a program in C++' cxx
+else
+	skip 'so does a program in C++' 'no compiler that knows C++17'
+fi
+if [ -z "$(find "$stage" -name libpeal.a)" ]; then
+	skip 'a program is linked statically' 'no static library was built'
+elif ! $CC -static "$scratch/empty.cc" -x c -o "$scratch/empty" 2>/dev/null; then
+	skip 'a program is linked statically' 'no static C library'
+else
+	check 'a program is linked statically' static
+fi
+check 'pkg-config finds it before it is installed' uninstalled
+if have cmake; then
+	check 'cmake finds it, and both its libraries' cmake_finds "$stage"
+	check 'cmake finds it where it was moved to' cmake_finds_it_moved
+	check 'cmake does not take it for an older one' cmake_refuses 0.0
+	check 'nor for a newer one' cmake_refuses 0.2
+else
+	skip 'cmake finds it, and both its libraries' 'no cmake'
+fi
+check 'make uninstall leaves nothing' nothing_is_left
 finish
