@@ -281,7 +281,8 @@ every_program_is_run() {
 	for file in "$scratch"/files/*.c; do
 		name=$(basename "$file" .c)
 		! grep -q '^int main(' "$file" ||
-			grep -Eq -e "says '.*' $name( |\$)" -e "files/$name[ \"]" "$0" ||
+			grep -Eq -e "says '.*' $name( |\$)" \
+				-e "files/$name( |\")" "$0" ||
 			echo "$name is not run here"
 	done >"$scratch/unrun"
 	cat "$scratch/unrun"
