@@ -99,8 +99,9 @@ struct peal_receiver {
  *                  rest 0; changed on success alone
  * @param page      the page size of memory that will be mapped twice in a row
  *                  (peal_mem_page()), or 0 for any other memory
- * @return          0, -EINVAL a capacity or item size of 0, a page size that is
- *                  no power of two, a tag or name without a final NUL,
+ * @return          0, -EINVAL a capacity or item size of 0, a page size of less
+ *                  than 4096 or no power of two, a tag or name without a final
+ *                  NUL,
  *                  -EOVERFLOW the ring does not fit into the address space
  */
 int peal_geometry_fit(struct peal_geometry *geometry, size_t page);
@@ -212,8 +213,9 @@ void peal_sender_set_spin(struct peal_sender *tx, uint64_t most);
  *	-EAGAIN  too few, and the space bell may not ring, since the kernel
  *	         refuses a barrier that it had allowed (seccomp): look again
  * The items are yours until peal_sender_commit(); the receiver sees nothing of
- * them before. Real-time safe but for one system call when a doorbell is owed:
- * the receiver may wait for more than fits in.
+ * them before. Real-time safe but for one system call when a doorbell is owed
+ * (the receiver may wait for more than fits in), and where it falls short one
+ * for a barrier, where these are allowed, and to empty a pipe or a socket.
  */
 static inline ssize_t peal_sender_reserve(struct peal_sender *tx, size_t n,
 					  void *items)

@@ -281,7 +281,7 @@ every_program_is_run() {
 	for file in "$scratch"/files/*.c; do
 		name=$(basename "$file" .c)
 		! grep -q '^int main(' "$file" ||
-			grep -Eq -e "says '.*' $name( |\$)" \
+			grep -Eq -e "says ['\"].*['\"] $name( |\$)" \
 				-e "files/$name( |\")" "$0" ||
 			echo "$name is not run here"
 	done >"$scratch/unrun"
@@ -372,4 +372,7 @@ check 'a reactor, and a child' says '499999500000' numbers
 check 'results of a thread' says 'signal 15: 285' results
 check 'a server and its client' sums
 check 'an inbox and a sender' letters
+version=$(sed -n 's/^#define PEAL_VERSION "\(.*\)"$/\1/p' \
+	"$headers/version.h")
+check 'the version' says "built with $version, runs with $version" version
 finish
