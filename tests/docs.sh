@@ -105,7 +105,9 @@ anchors() {
 
 every_link_leads_somewhere() {
 	folder=$(dirname "$1")
-	grep -o ']([^)]*)' "$1" | sed 's/^](//; s/)$//' | grep -v '^http' |
+	# Not those of code, which is indented.
+	grep -v '^    ' "$1" | grep -o ']([^)]*)' | sed 's/^](//; s/)$//' |
+		grep -v '^http' |
 		while read -r link; do
 			file=${link%%#*}
 			[ -z "$file" ] || [ -e "$folder/$file" ] ||
