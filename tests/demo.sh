@@ -40,10 +40,6 @@ says() {
 		grep "$1" "$scratch/table"
 }
 
-prints_usage() {
-	"$peal" "$@" | grep '^usage: peal'
-}
-
 head -c 100 "$0" >"$scratch/hundred"
 : >"$scratch/empty"
 
@@ -65,15 +61,10 @@ check 'the file counts in blocks of 64 bytes' is bytes 384
 check 'without JSON, the summary is for people' \
 	says '^Every byte arrived, and is what its file says.$'
 
-check 'help is no error' prints_usage --help
-check 'nor is help on the demo' prints_usage demo --help
-check 'no command is a usage error' refused
-check 'nor is there such a command' refused dmeo
 check 'senders are at least one' refused demo --senders 0
 check 'senders are a number' refused demo --senders many
 check 'senders take a value' refused demo --senders
 check 'seconds are not negative' refused demo --seconds -1
-check 'there is no such option' refused demo --colour
 check 'files have to exist' refused demo "$scratch/nothing"
 check 'files are not directories' refused demo "$scratch"
 check 'files are not all empty' refused demo "$scratch/empty"

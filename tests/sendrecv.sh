@@ -114,6 +114,12 @@ many_senders() {
 	done
 }
 
+short_forms() {
+	recv -f1 x >"$out"
+	echo hello | send -n cello -b 4k x && ends "$receiver" 0 &&
+		is 'cello: hello'
+}
+
 without_a_name_it_is_the_pid() {
 	recv --from --one x >"$out"
 	echo hello | send x && ends "$receiver" 0 &&
@@ -588,14 +594,11 @@ stats_on_a_terminal() {
 	ends "$sender" 0 && ends "$receiver" 0 && [ $status -eq 0 ]
 }
 
-prints_usage() {
-	"$peal" "$1" --help | grep "^usage: peal $1 "
-}
-
 check 'lines arrive' lines_arrive
 check 'whatever is in them' strange_lines_arrive
 check 'five senders at once, each in its order' many_senders
 check 'a sender without a name is a pid' without_a_name_it_is_the_pid
+check 'options have short forms' short_forms
 check 'a name cannot steer a terminal' a_name_cannot_steer_a_terminal
 check 'what a receiver leaves the next one takes, once' \
 	the_rest_waits_for_the_next_receiver
@@ -663,14 +666,11 @@ else
 	skip 'and go on in place where there is one' 'no script'
 fi
 
-check 'help is no error' prints_usage recv
-check 'for send, too' prints_usage send
 check 'recv takes a name' exits 2 "$peal" recv
 check 'send takes one name' exits 2 "$peal" send x y
 check 'which is not empty' exits 2 "$peal" recv ''
 check 'nor ..' exits 2 "$peal" send ..
 check 'nor endless' exits 2 "$peal" recv "$(printf '%0200d' 0)"
-check 'there is no such option' exits 2 "$peal" recv --colour x
 check 'a size is a number' exits 2 "$peal" send --bytes many x
 check 'with a known unit' exits 2 "$peal" send --bytes 3Q x
 check 'a time is not negative' exits 2 "$peal" recv --timeout -1 x

@@ -255,11 +255,6 @@ check 'programs that end meanwhile confuse nobody' ends_while_looked_at
 
 # -- called wrongly
 
-check 'help is no error' top 0 --help
-check 'it explains the command' says '^usage: peal top'
-check 'nor is the version' top 0 -V
-check 'there is no such option' top 2 --colour
-check 'what there is, is said' says 'peal top --help'
 check 'there is no such column' top 2 --once --sort colour
 check 'those that there are, are said' says 'stalls'
 check 'there is no process 0' top 2 --once --pid 0
