@@ -19,8 +19,8 @@
 #include "top.h"
 
 #define INTERVAL_MAX 3600
-/* All processes are looked through in at most one part in so many of the time:
- * whoever maps memory has to wait for that meanwhile. */
+/* One part in so many of the time, at most, goes into looking through all
+ * processes: whoever maps memory may have to wait for that. */
 #define FIND_SHARE 20
 
 /* -- one look */
@@ -54,7 +54,6 @@ static int find(struct top *top)
 		top_inherit(&top->list, &before);
 	top_forget(&before);
 	top->find_at = began + FIND_SHARE * (top_now() - began);
-	top->stale = false;
 	return ret;
 }
 
@@ -74,7 +73,6 @@ static void look_at_all(struct top *top)
 
 		if (ret != 0) {
 			list->hidden_rings += ret == -EACCES;
-			top->stale |= ret != -EACCES && ret != -EBADMSG;
 			drop(list, i);
 			continue;
 		}
@@ -90,7 +88,7 @@ int top_look(struct top *top)
 {
 	int ret = 0;
 
-	if (top->stale || top_now() >= top->find_at)
+	if (top_now() >= top->find_at)
 		ret = find(top);
 	if (ret == 0)
 		look_at_all(top);

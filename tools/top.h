@@ -242,7 +242,6 @@ struct top {
 	struct top_view view;
 	double interval; /* seconds */
 	double find_at;	 /* when to look through all processes again */
-	bool stale;	 /* a ring is gone: do it at once */
 };
 
 /* One look at all rings. @return 0 or -errno */
