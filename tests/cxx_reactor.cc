@@ -190,7 +190,11 @@ TEST(cxx_sources_take_callbacks_with_and_without_arguments)
 	CHECK_EQ(ticks, 2);
 	CHECK_EQ(calls, 1);
 	CHECK_EQ(sum, 20);
-	/* All are gone: nothing is called, and the loop has their slots. */
+	/* All are gone: nothing is called, and their slots are free. */
+	std::deque<peal::deferred<void (*)()>> fill;
+
+	for (int i = 0; i < 16; i++)
+		fill.emplace_back(loop, [] {});
 	CHECK_EQ(loop.run_once(peal::at_once), 0);
 	close(fd);
 }
