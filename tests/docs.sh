@@ -106,7 +106,7 @@ anchors() {
 every_link_leads_somewhere() {
 	folder=$(dirname "$1")
 	# Not those of code, which is indented.
-	grep -v '^    ' "$1" | grep -o ']([^)]*)' | sed 's/^](//; s/)$//' |
+	grep -v '^\(    \|	\)' "$1" | grep -o ']([^)]*)' | sed 's/^](//; s/)$//' |
 		grep -v '^http' |
 		while read -r link; do
 			file=${link%%#*}
