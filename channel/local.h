@@ -19,7 +19,9 @@
  *
  * Caveats: each end is for one thread of one process. In a child after
  * fork(2) use one end and let the parent use the other; neither finishes the
- * end that is not its own.
+ * end that is not its own. For tools that show who is who the child may attach
+ * its end anew: peal_sender_attach(&ring.sender, &ring.ring, &ring.data,
+ * &ring.space).
  */
 #include <peal/mem.h>
 #include <peal/ring.h>

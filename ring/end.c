@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "endpoint.h"
 
@@ -234,6 +235,8 @@ int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 		    bool sender, const struct peal_doorbell *rings,
 		    const struct peal_doorbell *waits_on)
 {
+	struct peal_page *own = sender ? ring->sender_page
+				       : ring->receiver_page;
 	struct peal_end e = lay_out(ring, sender);
 
 	if (rings)
@@ -251,6 +254,7 @@ int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 	/* Unarmed: the peer has reached this position already. */
 	e.armed = e.target = e.limit - e.bias;
 	peal_store_relaxed(e.wake, e.armed);
+	peal_store_relaxed(&own->pid, (uint64_t)getpid());
 	e.offered_here = e.here - 1; /* nothing was */
 	peal_fence_init(&e);
 	*end = e;

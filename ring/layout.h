@@ -72,7 +72,8 @@ struct peal_page {
 
 	/* struct peal_ring_stats up to the items, for those who look on. */
 	uint64_t counts[4];
-	uint8_t pad3[PEAL_PAGE_SIZE - 512 - 32];
+	uint64_t pid; /* likewise: of the process that attached last */
+	uint8_t pad3[PEAL_PAGE_SIZE - 512 - 40];
 };
 
 _Static_assert(sizeof(struct peal_header) == 192, "layout");
@@ -84,6 +85,7 @@ _Static_assert(offsetof(struct peal_page, state) == 392, "layout");
 _Static_assert(offsetof(struct peal_page, light) == 400, "layout");
 _Static_assert(offsetof(struct peal_page, barrier) == 408, "layout");
 _Static_assert(offsetof(struct peal_page, counts) == 512, "layout");
+_Static_assert(offsetof(struct peal_page, pid) == 544, "layout");
 _Static_assert(sizeof(struct peal_page) == PEAL_PAGE_SIZE, "layout");
 _Static_assert(2 * sizeof(struct peal_page) == PEAL_RING_HEAD, "layout");
 _Static_assert(offsetof(struct peal_ring_stats, items) == 32, "layout");

@@ -6,6 +6,7 @@
 #include <peal/ring.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness.h"
 
@@ -95,9 +96,9 @@ TEST(both_pages_have_the_golden_bytes)
 		expect_zeros(page, 384, 392); /* wake */
 		expect_zeros(page, 392, 400); /* state: open */
 		expect_zeros(page, 400, 512);
-		expect_zeros(page, 512, 552); /* counts */
-		expect_zeros(page, 552, 640);
-		expect_zeros(page, 640, 4096);
+		expect_zeros(page, 512, 544); /* counts */
+		expect_zeros(page, 544, 552); /* pid */
+		expect_zeros(page, 552, 4096);
 	}
 }
 
@@ -198,6 +199,8 @@ TEST(each_word_stands_where_the_layout_says)
 	CHECK_EQ(word_at(512), 0);	  /* doorbells: it has none */
 	CHECK_EQ(word_at(512 + 16), 1);	  /* stalls */
 	CHECK_EQ(word_at(4096 + 528), 1); /* stalls */
+	CHECK_EQ(word_at(544), getpid());
+	CHECK_EQ(word_at(4096 + 544), getpid());
 
 	peal_sender_finish(&tx);
 	CHECK_EQ(word_at(392), 1); /* state: finished */

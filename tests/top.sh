@@ -136,6 +136,32 @@ else
 	skip 'two looks give rates, and an age' 'no python3'
 fi
 
+# -- who is who
+
+mkfifo "$scratch/lines"
+exec 8<>"$scratch/lines"
+"$peal" recv "$scratch/socket" >"$scratch/received" 8>&- 9>&- &
+receiver=$!
+"$peal" send "$scratch/socket" <"$scratch/lines" 8>&- 9>&- &
+sender=$!
+pids="$pids $receiver $sender"
+echo a line >&8
+until_it_came() {
+	tries=0
+	until grep 'a line' "$scratch/received"; do
+		tries=$((tries + 1))
+		[ $tries -lt 3000 ] || return 1
+		sleep 0.02
+	done
+}
+check 'a line comes through a channel' until_it_came
+pid=$receiver
+check 'its ring is shown' look
+check 'the sender comes first' shows "^peal $sender>$receiver "
+check_json 'and JSON says who is who' "{(p['pid'], p['role'])
+	for p in r['processes']} == {($sender, 'sender'), ($receiver, 'receiver')}"
+kill $sender $receiver
+
 # -- many
 
 have_rings name=viola fork new name=viola-2 tag=cello/9 capacity=1024 s:256=800

@@ -175,6 +175,10 @@ int demo_send(struct demo *demo, struct demo_ring *ring)
 
 	leave_signals_to_parent(&demo->mask);
 	close_others(ring);
+	/* Both ends are attached, by our parent. So peal top knows us. */
+	peal_sender_attach(&ring->local.sender, &ring->local.ring,
+			   &ring->local.data, &ring->local.space);
+	peal_sender_set_barriers(&ring->local.sender, true);
 	/* Let one wake-up be worth half a ring. */
 	peal_sender_set_watermark(&ring->local.sender,
 				  ring->local.ring.geometry.capacity / 2);

@@ -25,7 +25,8 @@
 
 /* -- one look */
 
-static enum top_role role_of(const struct top_user *user, uint64_t head)
+/* By what it can do: most may write both pages. */
+static enum top_role role_by_maps(const struct top_user *user, uint64_t head)
 {
 	bool tx = false, rx = false;
 
@@ -41,6 +42,23 @@ static enum top_role role_of(const struct top_user *user, uint64_t head)
 	if (tx && rx)
 		return TOP_ROLE_UNKNOWN;
 	return tx ? TOP_ROLE_SENDER : rx ? TOP_ROLE_RECEIVER : TOP_ROLE_WATCHER;
+}
+
+/*
+ * Or else by what the pages say. Where one process has attached both ends, and
+ * there are others, it may have forked since.
+ */
+static enum top_role role_of(const struct top_user *user,
+			     const struct top_figures *f)
+{
+	enum top_role role = role_by_maps(user, f->geometry.head);
+
+	if (role != TOP_ROLE_UNKNOWN || f->sender.pid == f->receiver.pid)
+		return role;
+	if (f->sender.pid == (uint64_t)user->pid)
+		return TOP_ROLE_SENDER;
+	return f->receiver.pid == (uint64_t)user->pid ? TOP_ROLE_RECEIVER
+						      : TOP_ROLE_UNKNOWN;
 }
 
 /* All processes; what is known of rings that are still there is kept. */
@@ -77,8 +95,8 @@ static void look_at_all(struct top *top)
 			continue;
 		}
 		for (size_t j = 0; j < ring->n_users; j++)
-			ring->users[j].role = role_of(
-				&ring->users[j], ring->figures.geometry.head);
+			ring->users[j].role = role_of(&ring->users[j],
+						      &ring->figures);
 		top_rate(ring, top_now());
 		i++;
 	}

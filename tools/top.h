@@ -35,7 +35,7 @@ struct top_map {
 };
 
 enum top_role {
-	TOP_ROLE_UNKNOWN, /* it may write both pages, as most do */
+	TOP_ROLE_UNKNOWN, /* it has both ends, or took one over by fork */
 	TOP_ROLE_SENDER,
 	TOP_ROLE_RECEIVER,
 	TOP_ROLE_WATCHER, /* it may write neither */
@@ -62,6 +62,7 @@ enum top_state {
 struct top_end {
 	uint64_t position;
 	uint64_t waits_for; /* items until it is to be rung; 0: it is not */
+	uint64_t pid;	    /* of the process that attached it, as it says */
 	enum top_state state;
 	uint64_t doorbells, bell_errors, stalls, transitions;
 };

@@ -20,6 +20,7 @@ static uint64_t count_of(const struct peal_page *page, size_t offset)
 static void read_end(struct top_end *end, const struct peal_page *page)
 {
 	end->position = page->position;
+	end->pid = page->pid;
 	end->state = page->state <= PEAL_STATE_BROKEN
 			     ? (enum top_state)page->state
 			     : TOP_ODD;
