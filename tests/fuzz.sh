@@ -4,7 +4,7 @@
 
 . "${top_srcdir:-$(dirname "$0")/..}/tests/tap.sh"
 
-for target in ring message hello welcome reactor; do
+for target in ring message parse hello welcome reactor; do
 	check "no input of the corpus harms $target" \
 		"$top_builddir/proof/fuzz/$target" \
 		"$top_srcdir/proof/fuzz/corpus/$target"

@@ -3,53 +3,32 @@
  * A server on a reactor, and clients that are hostile: what they say and when,
  * what they do to the memory that they are given, which seals they set.
  */
-#define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "../../mem/memfd.h"
-#include "../../ring/layout.h"
-#include "packet.h"
+#include "hello.h"
 
-#define CLIENTS 3
-#define CHANNELS 2 /* fewer */
+#define CHANNELS 2 /* fewer than clients */
 #define CALLS_MAX 24
-#define ARRIVALS_MAX 3
-#define BYTES_MAX (1u << 16)
 
-struct client {
-	int fd; /* -1: it is not there */
-	struct peal_wire_hello hello;
-	struct peal_wire_answer answer;
-	int fds[PEAL_FDS];
-	struct peal_page *pages[2]; /* of the first ring, where it looks */
-	int first;		    /* bytes of the first packet, or -1 */
-};
-
+struct run run;
 static struct peal_slot slots[PEAL_SLOTS(CHANNELS)];
 static struct peal_reactor loop;
-static struct peal_server server;
 static struct peal_channel channels[CHANNELS];
-static struct input in;
-static struct client clients[CLIENTS];
-static unsigned arrivals, opens, closes, seals;
-static bool admits;
+static unsigned opens, closes;
 
 /* -- the server's callbacks */
 
 static void on_open(struct peal_channel *ch, void *user)
 {
-	CHECK(user == &server);
+	CHECK(user == &run.server);
 	CHECK(ch->loop == &loop);
 	opens++;
 	/* Nobody is served who has not sealed what it was given. */
-	CHECK(seals > 0);
+	CHECK(run.seals > 0);
 	CHECK(ch->in.mem.fd < 0 || !ch->in.mem.base);
-	CHECK(peal_leg_bytes(&ch->in) + peal_leg_bytes(&ch->out) <= BYTES_MAX);
+	CHECK(peal_leg_bytes(&ch->in) + peal_leg_bytes(&ch->out) <=
+	      HELLO_BYTES_MAX);
 	check_text(ch->hello.name, sizeof(ch->hello.name));
 	check_text(ch->hello.tag, sizeof(ch->hello.tag));
 }
@@ -58,25 +37,25 @@ static long verdict(uint64_t n)
 {
 	static const long verdicts[] = { PEAL_DONE, PEAL_DONE, PEAL_MORE, 1,
 					 -7 };
-	uint8_t which = input_byte(&in) % 6;
+	uint8_t which = input_byte(&run.in) % 6;
 
 	return which < 5 ? verdicts[which] : PEAL_WAIT(n);
 }
 
 static long on_readable(struct peal_channel *ch, void *user)
 {
-	static unsigned char copy[BYTES_MAX];
+	static unsigned char copy[HELLO_BYTES_MAX];
 	struct peal_receiver *rx = &ch->receiver;
 	const void *data;
 	ssize_t n = peal_receiver_peek(rx, &data);
 
-	CHECK(user == &server);
+	CHECK(user == &run.server);
 	if (n > 0) {
 		CHECK((uint64_t)n <= rx->end.capacity);
 		memcpy(copy, data, (size_t)n * rx->end.item_size);
 		peal_receiver_release(rx, (size_t)n);
 	}
-	return verdict(input_below(&in, 8));
+	return verdict(input_below(&run.in, 8));
 }
 
 static long on_writable(struct peal_channel *ch, void *user)
@@ -85,18 +64,18 @@ static long on_writable(struct peal_channel *ch, void *user)
 	void *room;
 	ssize_t n = peal_sender_reserve(tx, 1, &room);
 
-	CHECK(user == &server);
+	CHECK(user == &run.server);
 	if (n > 0) {
 		CHECK((uint64_t)n <= tx->end.capacity);
 		memset(room, 0x77, (size_t)n * tx->end.item_size);
 		peal_sender_commit(tx, (size_t)n);
 	}
-	return input_byte(&in) % 4 ? PEAL_DONE : verdict(1);
+	return input_byte(&run.in) % 4 ? PEAL_DONE : verdict(1);
 }
 
 static void on_closed(struct peal_channel *ch, int reason, void *user)
 {
-	CHECK(user == &server);
+	CHECK(user == &run.server);
 	CHECK(reason <= 0 && reason > -4096);
 	check_text(ch->text, sizeof(ch->text));
 	closes++;
@@ -105,7 +84,7 @@ static void on_closed(struct peal_channel *ch, int reason, void *user)
 static void on_refused(const struct peal_peer *peer, int reason,
 		       const char *text, void *user)
 {
-	CHECK(user == &server);
+	CHECK(user == &run.server);
 	CHECK(reason < 0 && reason > -4096);
 	CHECK_EQ(peer->pidfd, -1);
 	check_text(text, PEAL_TEXT);
@@ -115,18 +94,18 @@ static struct peal_channel *admit(const struct peal_hello *hello,
 				  const struct peal_peer *peer,
 				  const char **why, void *user)
 {
-	CHECK(user == &server);
+	CHECK(user == &run.server);
 	CHECK_EQ(peer->pid, -1);
 	CHECK(hello->item_size > 0);
 	check_text(hello->name, sizeof(hello->name));
 	check_text(hello->tag, sizeof(hello->tag));
 	check_text(hello->back_tag, sizeof(hello->back_tag));
-	switch (input_byte(&in) % 8) {
+	switch (input_byte(&run.in) % 8) {
 	case 0:
 		*why = "not today";
 		return NULL;
 	case 1: /* it may be in use */
-		return &channels[input_byte(&in) % CHANNELS];
+		return &channels[input_byte(&run.in) % CHANNELS];
 	default:
 		return peal_channel_unused(channels, CHANNELS);
 	}
@@ -134,11 +113,11 @@ static struct peal_channel *admit(const struct peal_hello *hello,
 
 static struct peal_service service(void)
 {
-	uint8_t a = input_byte(&in);
+	uint8_t a = input_byte(&run.in);
 	struct peal_service service = {
 		.channels = channels,
 		.n_channels = CHANNELS,
-		.max_bytes = BYTES_MAX,
+		.max_bytes = HELLO_BYTES_MAX,
 		.resume = a & 8,
 		.accept = { .role = (enum peal_role)(a & 16 ? a % 4 : 0),
 			    .item_size = 8,
@@ -147,320 +126,23 @@ static struct peal_service service(void)
 			       .on_readable = on_readable,
 			       .on_writable = on_writable,
 			       .on_closed = on_closed,
-			       .user = &server },
+			       .user = &run.server },
 		.on_refused = on_refused,
 	};
 
-	admits = a & 128;
-	if (admits) {
+	if (a & 128) {
 		service.admit = admit;
 		service.accept.item_size = 0;
 	}
 	return service;
 }
 
-/* -- what clients do */
-
-static int serve(void)
+int hello_serve(void)
 {
 	int ret = peal_reactor_run_once(&loop, 0);
 
 	CHECK(ret >= 0);
 	return ret;
-}
-
-static void forget_rings(struct client *c)
-{
-	for (int i = 0; i < PEAL_FDS; i++) {
-		if (c->fds[i] >= 0)
-			close(c->fds[i]);
-		c->fds[i] = -1;
-	}
-	if (c->pages[0])
-		munmap(c->pages[0], PEAL_RING_HEAD);
-	c->pages[0] = c->pages[1] = NULL;
-}
-
-static void leave(struct client *c)
-{
-	if (c->fd >= 0)
-		close(c->fd);
-	c->fd = -1;
-	forget_rings(c);
-}
-
-static void say(struct client *c, const void *packet, size_t size,
-		const int *fds, size_t n)
-{
-	int ret = packet_send(c->fd, packet, size, fds, n);
-
-	if (ret >= 0 && c->first < 0)
-		c->first = ret;
-}
-
-static void arrive(struct client *c)
-{
-	uint8_t how = input_byte(&in);
-	int pair[2], ret;
-
-	leave(c);
-	if (arrivals++ >= ARRIVALS_MAX)
-		return;
-	packet_pair(pair);
-	ret = peal_server_add(&server, pair[1], how & 1);
-	close(pair[1]);
-	CHECK(ret == 0 || ret == -EAGAIN);
-	c->fd = pair[0];
-	c->first = -1;
-}
-
-static void say_hello(struct client *c, bool lie)
-{
-	static const uint64_t capacities[] = { 0, 1, 4, 64 };
-	uint8_t a = input_byte(&in);
-	struct peal_hello hello = {
-		.role = (enum peal_role)(a % 3 + 1),
-		.bells = (enum peal_bells)(a / 4 % 3),
-		.item_size = 8,
-		.capacity = capacities[a / 16 % 4],
-		.name = "fuzz",
-	};
-	char packet[PACKET_MAX] = { 0 };
-	size_t size = sizeof(c->hello);
-
-	peal_wire_put_hello(&c->hello, &hello);
-	memcpy(packet, &c->hello, size);
-	if (lie)
-		packet_patch(&in, packet, size);
-	if (lie && input_byte(&in) % 2)
-		size = input_below(&in, sizeof(packet));
-	say(c, packet, size, NULL, 0);
-}
-
-static void look(struct client *c)
-{
-	void *pages;
-
-	if (c->fds[0] < 0 || c->pages[0])
-		return;
-	pages = mmap(NULL, PEAL_RING_HEAD, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     c->fds[0], 0);
-	if (pages == MAP_FAILED)
-		return; /* it is sealed */
-	c->pages[0] = pages;
-	c->pages[1] = c->pages[0] + 1;
-}
-
-/* What a server may say. */
-static void check_answer(const struct client *c)
-{
-	const struct peal_wire_answer *answer = &c->answer;
-	int n = 0, rings = 0;
-
-	while (n < PEAL_FDS && c->fds[n] >= 0)
-		n++;
-	CHECK(answer->start.magic == PEAL_WIRE_ANSWER);
-	check_text(answer->start.text, sizeof(answer->start.text));
-	CHECK(answer->start.status <= 0);
-	if (answer->start.status < 0) {
-		CHECK_EQ(n, 0);
-		return;
-	}
-	/* Nothing but a hello is answered so. */
-	CHECK_EQ(c->first, sizeof(struct peal_wire_hello));
-	for (int i = 0; i < 2; i++) {
-		const struct peal_wire_ring *ring = &answer->ring[i];
-
-		rings += ring->capacity > 0;
-		CHECK(ring->capacity * ring->item_size <= BYTES_MAX);
-		CHECK(!(ring->capacity & (ring->capacity - 1)));
-	}
-	CHECK(rings > 0);
-	CHECK_EQ(n, answer->bells == PEAL_BELLS_SOCKET ? rings : 3 * rings);
-}
-
-static void hear(struct client *c)
-{
-	struct peal_wire_answer answer;
-	int fds[PEAL_FDS];
-	int ret = packet_receive(c->fd, &answer, sizeof(answer), fds, PEAL_FDS);
-
-	if (ret != sizeof(answer)) { /* a bell */
-		CHECK(ret <= 1 && fds[0] < 0);
-		return;
-	}
-	forget_rings(c);
-	memcpy(c->fds, fds, sizeof(fds));
-	c->answer = answer;
-	check_answer(c);
-}
-
-static bool is_memfd(const struct client *c, int i)
-{
-	int each = c->answer.bells == PEAL_BELLS_SOCKET ? 1 : 3;
-
-	return c->fds[i] >= 0 && i % each == 0;
-}
-
-static void seal(struct client *c, bool lie)
-{
-	for (int i = 0; i < PEAL_FDS; i++) {
-		int with = F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
-
-		if (!is_memfd(c, i))
-			continue;
-		if (lie)
-			with = input_byte(&in) % 32;
-		fcntl(c->fds[i], F_ADD_SEALS, with);
-		if ((fcntl(c->fds[i], F_GET_SEALS) & 0x1f) == PEAL_SEALS_FROZEN)
-			seals++;
-	}
-}
-
-static void say_ready(struct client *c, bool lie)
-{
-	struct peal_wire_ready ready;
-
-	peal_wire_begin(&ready.start, PEAL_WIRE_READY, 0, NULL);
-	if (lie)
-		packet_patch(&in, &ready, sizeof(ready));
-	say(c, &ready, sizeof(ready), NULL, 0);
-}
-
-static void say_anything(struct client *c)
-{
-	static char packet[PACKET_MAX];
-	size_t size = input_below(&in, sizeof(packet));
-	uint8_t how = input_byte(&in);
-	int fds[2] = { c->fd, c->fd };
-
-	memset(packet, 0, sizeof(packet));
-	memcpy(packet, &c->hello, sizeof(c->hello));
-	packet_patch(&in, packet, sizeof(packet));
-	say(c, packet, size, fds, how % 3 ? 0 : 1 + how / 64 % 2);
-}
-
-static void ring(struct client *c)
-{
-	uint8_t how = input_byte(&in);
-	const uint64_t one = 1;
-
-	if (how % 4 == 0 && c->fds[2] >= 0 && !is_memfd(c, 2) &&
-	    write(c->fds[how & 4 ? 1 : 2], &one, sizeof(one)) < 0)
-		CHECK(errno == EAGAIN);
-	for (int i = 0; i < how / 32 + 1; i++)
-		say(c, "", how % 4 != 1, NULL, 0);
-}
-
-static void scribble(struct client *c)
-{
-	uint8_t how = input_byte(&in);
-	struct peal_page *page = c->pages[how & 1];
-	uint64_t value = input_nearby(&in);
-
-	look(c);
-	if (!page)
-		return;
-	if (how & 2)
-		value += page->position;
-	switch (how / 4 % 8) {
-	case 0:
-		value = input_bytes(&in, 8);
-		memcpy((char *)page + input_below(&in, PEAL_PAGE_SIZE - 7),
-		       &value, sizeof(value));
-		break;
-	case 1:
-		page->state = value;
-		break;
-	case 2:
-		page->light = value;
-		break;
-	case 3:
-	case 4:
-		page->wake = value;
-		break;
-	default:
-		page->position = value;
-	}
-}
-
-/* All that an honest one does, up to a step. */
-static void behave(struct client *c)
-{
-	uint8_t steps = input_byte(&in);
-
-	arrive(c);
-	if (c->fd < 0)
-		return;
-	say_hello(c, false);
-	serve();
-	if (steps < 32)
-		return;
-	hear(c);
-	look(c);
-	if (steps < 48)
-		return;
-	seal(c, false);
-	if (steps < 64)
-		return;
-	say_ready(c, false);
-	serve();
-	serve();
-}
-
-static void call(uint8_t what)
-{
-	struct client *c = &clients[what / 16 % CLIENTS];
-
-	what %= 16;
-	if (c->fd < 0 && what > 2) {
-		behave(c);
-		return;
-	}
-	switch (what) {
-	case 0:
-		arrive(c);
-		break;
-	case 1:
-	case 2:
-		serve();
-		break;
-	case 3:
-		say_hello(c, true);
-		break;
-	case 4:
-		hear(c);
-		break;
-	case 5:
-		seal(c, true);
-		break;
-	case 6:
-		seal(c, false);
-		break;
-	case 7:
-		say_ready(c, true);
-		break;
-	case 8:
-		say_ready(c, false);
-		break;
-	case 9:
-		say_anything(c);
-		break;
-	case 10:
-		ring(c);
-		break;
-	case 11:
-		packet_drain(c->fd);
-		break;
-	case 12:
-		if (input_byte(&in) & 1)
-			shutdown(c->fd, SHUT_WR);
-		else
-			leave(c);
-		break;
-	default:
-		scribble(c);
-	}
 }
 
 /* -- the end */
@@ -472,13 +154,9 @@ static void begin(void)
 	if (!slots[0].source && !loop.slots)
 		CHECK_EQ(peal_reactor_init(&loop, slots, PEAL_SLOTS(CHANNELS)),
 			 0);
-	memset(clients, 0, sizeof(clients));
-	for (int i = 0; i < CLIENTS; i++) {
-		clients[i].fd = -1;
-		memset(clients[i].fds, 0xff, sizeof(clients[i].fds));
-	}
-	arrivals = opens = closes = seals = 0;
-	CHECK_EQ(peal_server_listen(&server, &loop, NULL, &how), 0);
+	opens = closes = run.seals = 0;
+	clients_begin();
+	CHECK_EQ(peal_server_listen(&run.server, &loop, NULL, &how), 0);
 }
 
 /* What is left once all clients are gone: answers that nobody has read, which
@@ -488,14 +166,14 @@ static void check_all_gone(void)
 	struct peal_server_stats stats;
 
 	/* One without callbacks may have been woken for nothing. */
-	while (serve() || serve())
+	while (hello_serve() || hello_serve())
 		;
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		const struct peal_handshake *shake = &server.handshakes[i];
+		const struct peal_handshake *shake = &run.server.handshakes[i];
 
 		CHECK(!shake->server || shake->unread);
 	}
-	peal_server_stats(&server, &stats);
+	peal_server_stats(&run.server, &stats);
 	CHECK(opens == stats.opened);
 	for (int i = 0; i < CHANNELS; i++)
 		CHECK(channels[i].state == PEAL_CHANNEL_UNUSED ||
@@ -509,14 +187,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct leaks leaks;
 	int calls = 0;
 
-	in = input_of(data, size);
+	run.in = input_of(data, size);
 	begin();
-	while (input_left(&in) && calls++ < CALLS_MAX)
-		call(input_byte(&in));
-	for (int i = 0; i < CLIENTS; i++)
-		leave(&clients[i]);
+	while (input_left(&run.in) && calls++ < CALLS_MAX)
+		clients_call(input_byte(&run.in));
+	clients_end();
 	check_all_gone();
-	peal_server_finish(&server);
+	peal_server_finish(&run.server);
 	for (int i = 0; i < CHANNELS; i++)
 		CHECK(channels[i].state == PEAL_CHANNEL_UNUSED);
 	check_leaks(&leaks);
