@@ -23,8 +23,16 @@ extern volatile uint64_t eva_word;
 extern const void *eva_position;
 extern uint64_t eva_first;
 extern bool eva_told;
+#ifdef EVA_RECORDS /* A driver that has another say in this. */
+bool eva_is_record(const uint64_t *word);
+uint64_t eva_record(void);
+#endif
 static uint64_t eva_load(const uint64_t *word)
 {
+#ifdef EVA_RECORDS
+	if (eva_is_record(word))
+		return eva_record();
+#endif
 	if (word == eva_position && !eva_told) {
 		eva_told = true;
 		return eva_first;
