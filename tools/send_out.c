@@ -103,7 +103,7 @@ static int try_to_connect(struct send *s, uint64_t began)
 
 int send_connect(struct send *s)
 {
-	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000 };
+	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000L };
 	uint64_t began = meter_now();
 	int ret;
 
