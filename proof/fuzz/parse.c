@@ -159,6 +159,8 @@ static void make_ring(struct peal_wire_answer *answer,
 		g->capacity = 4;
 	if (g->capacity * g->item_size > KERNEL_BODY_MAX)
 		g->capacity = 64;
+	if (!kernel.honest && input_byte(&kernel.in) % 8 == 7)
+		g->capacity = 1; /* what fits in is smaller than asked for */
 	CHECK_EQ(peal_geometry_fit(g, peal_mem_page(0)), 0);
 	*told = (struct peal_wire_ring){ .capacity = g->capacity,
 					 .item_size = g->item_size,
