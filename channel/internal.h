@@ -132,4 +132,10 @@ int peal_address_adopt(struct peal_server *server, int fd);
 /* Close the fd if it is owned; remove the path if it is still ours. */
 void peal_address_remove(struct peal_server *server);
 
+/* -- deadline.c */
+
+/* In so many milliseconds, -1 for never; and how many are left, rounded up. */
+uint64_t peal_deadline(int timeout_ms);
+int peal_left_ms(uint64_t deadline);
+
 #endif

@@ -21,7 +21,6 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-#define MS UINT64_C(1000000)
 /* Packets of one byte that may wait in a socket; the kernel may grant less. */
 #define BUFFER (256 << 10)
 /* What such a packet takes of it, with room to spare. */
@@ -288,23 +287,6 @@ int peal_socket_receive_fds(int fd, void *packet, size_t size, int *fds)
 	    !(message.msg_flags & MSG_TRUNC))
 		return -EMFILE;
 	return ret;
-}
-
-uint64_t peal_deadline(int timeout_ms)
-{
-	if (timeout_ms < 0)
-		return UINT64_MAX;
-	return peal_time_add(peal_now(), (uint64_t)timeout_ms * MS);
-}
-
-int peal_left_ms(uint64_t deadline)
-{
-	uint64_t now;
-
-	if (deadline == UINT64_MAX)
-		return -1;
-	now = peal_now();
-	return now < deadline ? (int)((deadline - now + MS - 1) / MS) : 0;
 }
 
 int peal_socket_wait(int fd, uint64_t deadline)

@@ -46,9 +46,6 @@ int peal_socket_receive(int fd, void *packet, size_t size);
  * there are none. */
 int peal_socket_receive_fds(int fd, void *packet, size_t size, int *fds);
 
-/* In so many milliseconds, -1 for never; and how many are left, rounded up. */
-uint64_t peal_deadline(int timeout_ms);
-int peal_left_ms(uint64_t deadline);
 /* @return 0, -ETIMEDOUT once peal_now() is past the deadline */
 int peal_socket_wait(int fd, uint64_t deadline);
 bool peal_socket_hung_up(int fd);
