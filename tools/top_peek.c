@@ -162,7 +162,7 @@ static int read_pages(struct top_ring *ring, const struct source *s)
 
 	if (ret == 0)
 		ret = peal_geometry_read(&g, sender, PAGE);
-	if (ret < 0)
+	if (ret != 0)
 		return ret == -EBADMSG || ret == -EPROTO ||
 				       ret == -EPROTONOSUPPORT
 			       ? -EBADMSG
@@ -173,7 +173,7 @@ static int read_pages(struct top_ring *ring, const struct source *s)
 		ret = copy(s, 0, sender, PAGE);
 	if (ret == 0)
 		ret = copy(s, g.head / 2 + TOP_POSITION, &head, sizeof(head));
-	if (ret < 0)
+	if (ret != 0)
 		return ret;
 	return top_figures_read(&ring->figures, sender, receiver, head) < 0
 		       ? -EBADMSG
@@ -184,8 +184,8 @@ static int through_memory(const struct top_memory *memory,
 			  struct top_ring *ring, const char *path)
 {
 	struct source s = { .user = NULL };
-	dev_t device;
-	ino_t inode;
+	dev_t device = 0;
+	ino_t inode = 0;
 	int ret;
 
 	s.fd = top_open_memory(memory, path, &device, &inode);

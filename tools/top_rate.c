@@ -59,7 +59,7 @@ static bool is_behind(uint64_t a, uint64_t b)
 static void thin_out(struct top_history *h)
 {
 	for (unsigned i = 1; i < TOP_MARKS / 2; i++)
-		h->marks[i] = h->marks[2 * i];
+		h->marks[i] = h->marks[(size_t)2 * i];
 	h->n_marks = TOP_MARKS / 2;
 }
 
