@@ -211,6 +211,10 @@ static inline bool peal_level(const struct peal_reactor *loop)
 void peal_ring_turn(struct peal_source *source);
 /* Arm all that were drained, with one fence, and look at each again. */
 void peal_rings_arm(struct peal_reactor *loop);
+/* Those that were armed a while ago, once more: see ring/fence.c. */
+void peal_rings_look_late(struct peal_reactor *loop, uint64_t now);
+/* When it is time for that, UINT64_MAX for never. */
+uint64_t peal_rings_late_at(const struct peal_reactor *loop);
 /* Poll all that were drained for a while, before they are armed. */
 void peal_rings_spin(struct peal_reactor *loop);
 /* Remove it and tell why; the last that is heard of it. */

@@ -121,6 +121,7 @@ static int init(struct peal_reactor *loop, struct peal_slot *slots, size_t n,
 		peal_link_init(&loop->ready[i]);
 	peal_link_init(&loop->turn);
 	peal_link_init(&loop->drained);
+	peal_link_init(&loop->late);
 	return 0;
 }
 
@@ -248,6 +249,8 @@ void peal_source_leave(struct peal_source *source)
 	struct peal_slot *slot = &loop->slots[source->slot];
 
 	peal_link_remove(&source->link);
+	if (peal_source_is_ring(source))
+		peal_link_remove(&source->of.ring.late);
 	slot->source = NULL;
 	slot->generation++;
 	slot->next = loop->free_slot;

@@ -172,6 +172,9 @@ struct peal_source {
 			void (*on_idle)(struct peal_source *source, void *user);
 			/* The source that hears its bell for it, or NULL. */
 			struct peal_source *bell;
+			/* To be looked at once more, and when. */
+			struct peal_link late;
+			uint64_t late_at __attribute__((aligned(8)));
 		} ring;
 		struct {
 			struct peal_group *group;
@@ -279,8 +282,9 @@ struct peal_reactor {
 	struct peal_link ready[PEAL_BANDS]; /* to have a turn next round */
 	struct peal_link turn;		    /* to have a turn in this round */
 	struct peal_link drained;	    /* to be armed after this round */
-	struct peal_source *calls;	    /* deferred; pushed by any thread */
-	struct peal_source *groups;	    /* of doorbells */
+	struct peal_link late;	    /* armed, and to be looked at later */
+	struct peal_source *calls;  /* deferred; pushed by any thread */
+	struct peal_source *groups; /* of doorbells */
 	bool dispatching, timing;
 	int made;		      /* callbacks in this iteration */
 	int unpolled;		      /* iterations since the fds were asked */

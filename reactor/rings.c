@@ -133,6 +133,7 @@ static void found_nothing(struct peal_source *source)
 	}
 	peal_count(&source->reactor->stats.spurious);
 	peal_count(&source->stats.spurious);
+	end->fresh = true; /* a bell by itself brings no order */
 	if (end->waiting)
 		look_again(source); /* reactor.pml: look_again */
 }
@@ -186,26 +187,69 @@ static void store(struct peal_source *source)
 		peal_end_store(end);
 }
 
+static struct peal_source *late_source(struct peal_link *link)
+{
+	return (struct peal_source *)((char *)link -
+				      offsetof(struct peal_source,
+					       of.ring.late));
+}
+
 /*
  * One fence for all. Pairs with the fences in peal_end_publish() and
- * peal_reactor_defer(); one barrier for all peers that publish without.
- * @return false: they could be missed, so there is no sleep
+ * peal_reactor_defer(); one barrier for all peers that publish without, which
+ * are looked at once more, in the order in which they were armed.
  * reactor.pml: rings_fence, rings_barrier
  */
-static bool fence(struct peal_link *batch)
+static void fence(struct peal_reactor *loop, struct peal_link *batch)
 {
+	uint64_t at = 0;
+
 	peal_end_fence();
 	for (struct peal_link *link = batch->next; link != batch;
-	     link = link->next)
-		if (peal_end_needs_barrier(peal_link_source(link)->end))
-			return peal_fence_barrier();
-	return true;
+	     link = link->next) {
+		struct peal_source *source = peal_link_source(link);
+
+		if (!peal_end_needs_barrier(source->end))
+			continue;
+		if (at == 0) {
+			peal_fence_barrier();
+			at = peal_now() + PEAL_LATE_NS;
+		}
+		peal_link_remove(&source->of.ring.late);
+		peal_link_append(&loop->late, &source->of.ring.late);
+		source->of.ring.late_at = at;
+	}
+}
+
+uint64_t peal_rings_late_at(const struct peal_reactor *loop)
+{
+	return peal_link_empty(&loop->late)
+		       ? UINT64_MAX
+		       : late_source(loop->late.next)->of.ring.late_at;
+}
+
+/* Whoever stands in line anywhere will be looked at without that.
+ * reactor.pml: rings_may_sleep */
+void peal_rings_look_late(struct peal_reactor *loop, uint64_t now)
+{
+	while (peal_rings_late_at(loop) <= now) {
+		struct peal_source *source = late_source(loop->late.next);
+		struct peal_end *end = source->end;
+
+		peal_link_remove(&source->of.ring.late);
+		peal_end_settled(end);
+		if (!peal_link_empty(&source->link))
+			continue;
+		if (peal_end_check(end) != PEAL_FOUND_SHORT)
+			peal_source_ready(source);
+		else if (end->waiting && peal_end_reached(end))
+			look_again(source);
+	}
 }
 
 void peal_rings_arm(struct peal_reactor *loop)
 {
 	struct peal_link batch;
-	bool may_sleep;
 
 	do {
 		peal_link_init(&batch);
@@ -218,14 +262,13 @@ void peal_rings_arm(struct peal_reactor *loop)
 			peal_link_append(&batch, &source->link);
 			store(source); /* reactor.pml: rings_store */
 		}
-		may_sleep = fence(&batch);
+		fence(loop, &batch);
 		while (!peal_link_empty(&batch)) {
 			struct peal_source *source = peal_link_take(&batch);
 			struct peal_end *end = source->end;
 
-			/* reactor.pml: rings_recheck, rings_may_sleep */
-			if (peal_end_check(end) != PEAL_FOUND_SHORT ||
-			    (!may_sleep && peal_end_needs_barrier(end)))
+			/* reactor.pml: rings_recheck */
+			if (peal_end_check(end) != PEAL_FOUND_SHORT)
 				peal_source_ready(source);
 			else if (end->waiting && peal_end_reached(end))
 				look_again(source);
@@ -355,6 +398,7 @@ static int add(struct peal_source *source, struct peal_end *end, void *user,
 
 	source->end = end;
 	source->user = user;
+	peal_link_init(&source->of.ring.late);
 	peal_ring_trust(source);
 	ret = watch(source, bell);
 	if (ret < 0) {
@@ -368,7 +412,8 @@ static int add(struct peal_source *source, struct peal_end *end, void *user,
 	peal_end_aim(end, end->watermark, false);
 	peal_end_store(end);
 	peal_end_fence();
-	if ((peal_end_needs_barrier(end) && !peal_fence_barrier()) ||
+	/* One that needs a barrier has it after its turn. */
+	if (peal_end_needs_barrier(end) ||
 	    peal_end_check(end) != PEAL_FOUND_SHORT) {
 		peal_source_ready(source);
 		peal_reactor_nudge(loop);

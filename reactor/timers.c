@@ -122,9 +122,11 @@ void peal_timers_program(struct peal_reactor *loop)
 	uint64_t deadline;
 	struct itimerspec its = { 0 };
 
-	if (loop->timers == 0)
+	deadline = peal_rings_late_at(loop);
+	if (loop->timers > 0 && loop->slots[0].deadline < deadline)
+		deadline = loop->slots[0].deadline;
+	else if (deadline == UINT64_MAX)
 		return;
-	deadline = loop->slots[0].deadline;
 	/* Set too early, it fires once for nothing; that is cheaper than to
 	 * set it for each timer that is cancelled. */
 	if (loop->timer_set != 0 && loop->timer_set <= deadline)
@@ -157,6 +159,7 @@ void peal_timers_expire(struct peal_reactor *loop)
 	uint64_t now = peal_now();
 
 	loop->timer_set = 0; /* it has fired */
+	peal_rings_look_late(loop, now);
 	while (loop->timers > 0 && loop->slots[0].deadline <= now) {
 		uint64_t deadline = loop->slots[0].deadline;
 		struct peal_source *source = loop->slots[0].timer;

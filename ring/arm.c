@@ -52,6 +52,7 @@ void peal_end_store(struct peal_end *end)
 		return;
 	PEAL_COUNT(end, stalls);
 	end->armed = end->target;
+	end->fresh = true;
 	peal_store_relaxed(end->wake, end->armed); /* wake.pml: arm_store */
 }
 
@@ -122,12 +123,14 @@ void peal_end_settle(struct peal_end *end, enum peal_found found)
 	}
 }
 
-/* @return false: the peer could be missed, so there is no sleep */
+/* @return false: the peer could be missed, so that a late look is due */
 static bool fence(const struct peal_end *end)
 {
 	peal_end_fence(); /* wake.pml: arm_fence */
-	/* wake.pml: barrier, barrier_first */
-	return !peal_end_needs_barrier(end) || peal_fence_barrier();
+	if (!peal_end_needs_barrier(end))
+		return true;
+	peal_fence_barrier(); /* wake.pml: barrier, barrier_first */
+	return false;
 }
 
 bool peal_end_arm(struct peal_end *end, uint64_t want)
@@ -153,6 +156,20 @@ bool peal_end_arm(struct peal_end *end, uint64_t want)
 	return false;
 }
 
+bool peal_end_arm_by_hand(struct peal_end *end)
+{
+	bool armed;
+
+	end->fresh = true;
+	armed = peal_end_arm(end, end->watermark);
+	if (!armed && end->unsure) {
+		peal_fence_by_hand(end);
+		armed = peal_end_arm(end, end->watermark);
+	}
+	/* What was read away may have been the other end's: look again. */
+	return armed && !end->swallowed;
+}
+
 static uint64_t larger(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
@@ -171,7 +188,8 @@ static ssize_t arm_again(struct peal_end *end, uint64_t target)
 
 	end->target = target;
 	peal_end_store(end);
-	fence(end);
+	if (!fence(end))
+		peal_fence_by_hand(end);
 	ret = peal_end_refresh(end, end->capacity + 1);
 	if (ret >= 0)
 		rouse_receiver(end);
@@ -189,13 +207,17 @@ static bool is_armed_for(const struct peal_end *end, uint64_t want)
 /* Pairs with the fence in peal_end_publish(). @return as peal_end_reserve() */
 static ssize_t look_again(struct peal_end *end, uint64_t n)
 {
-	bool told = fence(end) || peal_end_ring_self(end);
-	ssize_t ret = peal_end_refresh(end, end->capacity + 1);
+	ssize_t ret;
 
+	end->fresh = true;
+	/* A reactor looks again, and late. */
+	if (!fence(end) && (!end->stir || !peal_end_ring_self(end)))
+		peal_fence_by_hand(end);
+	ret = peal_end_refresh(end, end->capacity + 1);
 	if (ret < 0 || (uint64_t)ret >= n)
 		return ret;
 	rouse_receiver(end);
-	return told ? 0 : -EAGAIN;
+	return 0;
 }
 
 ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)

@@ -121,7 +121,8 @@ void peal_end_drain(struct peal_end *end)
 	    bell->kind == PEAL_DOORBELL_GROUP)
 		return;
 	if (end->flooded || ++end->undrained > bell->lazy) {
-		peal_end_clear(end);
+		if (peal_end_clear(end) > 0)
+			end->fresh = true; /* it was for what may come later */
 		end->undrained = 0;
 		wake_sibling(end);
 	}

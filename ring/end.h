@@ -82,7 +82,8 @@ struct peal_end {
 	uint64_t *own_light, *own_barrier;
 	bool may_light; /* the kernel reaches us with its barriers */
 	bool barriers;	/* were offered, so that the peer may lean on them */
-	bool unsure;	/* armed, but without the barrier that was due */
+	bool fresh;  /* it stored its wake word, or was rung, lately, so that */
+	bool unsure; /* one who publishes without a fence may be missed */
 	/* What was there when a receiver was last offered less than it waits
 	 * for, or when a sender last roused a receiver for that. */
 	uint64_t offered_here, offered_limit;

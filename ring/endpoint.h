@@ -129,13 +129,13 @@ static inline void peal_end_fence(void)
 }
 /*
  * After the fence: does the peer publish without one? Then a barrier is due,
- * once for any number of ends.
+ * once for any number of ends, and another look later.
  * wake.pml: light_acquire, light_every_arm, light_after_fence
  */
 static inline bool peal_end_needs_barrier(const struct peal_end *end)
 {
 	/* One who says so without an offer is no honest peer. */
-	return end->barriers &&
+	return end->barriers && end->fresh &&
 	       __atomic_load_n(end->peer_light, __ATOMIC_ACQUIRE) != 0;
 }
 enum peal_found peal_end_check(struct peal_end *end);
@@ -147,8 +147,18 @@ bool peal_end_wanted(const struct peal_end *end);
 /* The wait is over, as was found, and its owner is told: a transition. */
 void peal_end_settle(struct peal_end *end, enum peal_found found);
 
-/* All of it for one end; a transition if it returns false. */
+/*
+ * All of it for one end; a transition if it returns false, but for one that is
+ * unsure then: it is armed, and has to look again after PEAL_LATE_NS.
+ */
 bool peal_end_arm(struct peal_end *end, uint64_t want);
+/* After so long: what is stored is seen by now. See fence.c. */
+static inline void peal_end_settled(struct peal_end *end)
+{
+	end->fresh = end->unsure = false;
+}
+/* For loops that are not ours, where nobody would look again. */
+bool peal_end_arm_by_hand(struct peal_end *end);
 
 /* wait.c */
 
@@ -180,8 +190,13 @@ int peal_doorbell_listen(const struct peal_doorbell *bell, int lifeline,
 void peal_fence_init(struct peal_end *end);
 /* The peer sleeps now and then: with a fence from now on. */
 void peal_fence_restore(struct peal_end *end);
-/* @return false: there is none, and so no sleep */
-bool peal_fence_barrier(void);
+/* As long as it takes, many times over, until a store is seen by all. */
+#define PEAL_LATE_NS 1000000u
+
+/* In all threads that publish without a fence; or so it should be. */
+void peal_fence_barrier(void);
+/* Sleep until what is stored now is seen, and do without from now on. */
+void peal_fence_by_hand(struct peal_end *end);
 void peal_fence_allow(struct peal_end *end, bool allow);
 
 #endif

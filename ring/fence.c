@@ -17,11 +17,23 @@
  *	(compiler fence)			if 1: barrier
  *	load the wake position			load the position
  *
+ * The kernel cannot be relied on for that. Where a thread of ours ran on
+ *another processor before the process registered, which has slept since, Linux
+ *(6.18, and all before it, by their sources) takes that processor for one that
+ *runs nobody who has registered, until it has run another process:
+ *membarrier(2) leaves it out and says 0. So a barrier makes it prompt in nearly
+ *all cases, and another look makes it certain: PEAL_LATE_NS after the wake
+ *position was stored, when the store of a position that was made before has
+ *left every processor's buffer, and one that is made later comes with a load
+ *that sees the wake position.
+ *
  * Turned off, `light` is stored with release and full fences follow: a sleeper
  * that loads 0 has all that was published without. It is loaded at every arm.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <linux/membarrier.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,12 +50,9 @@ static long membarrier(int command)
 	return syscall(SYS_membarrier, command, 0, 0);
 }
 
-bool peal_fence_barrier(void)
+void peal_fence_barrier(void)
 {
-	/* The second takes 10 ms, but is there on every kernel that has the
-	 * first, whatever has happened to it since we tried. */
-	return membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) == 0 ||
-	       membarrier(MEMBARRIER_CMD_GLOBAL) == 0;
+	membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
 }
 
 /*
@@ -85,6 +94,20 @@ void peal_fence_allow(struct peal_end *end, bool allow)
 		return;
 	peal_fence_restore(end); /* wake.pml: allow_restores */
 	set(end, allow && can());
+}
+
+void peal_fence_by_hand(struct peal_end *end)
+{
+	struct timespec late = { .tv_nsec = PEAL_LATE_NS };
+	uint64_t until = peal_clock_ns(CLOCK_MONOTONIC) + PEAL_LATE_NS;
+
+	/* The peer sees it when it looks at our position the next time. */
+	__atomic_store_n(end->own_barrier, PEAL_BARRIER_WITHDRAWN,
+			 __ATOMIC_RELEASE);
+	do
+		ppoll(NULL, 0, &late, NULL);
+	while (peal_clock_ns(CLOCK_MONOTONIC) < until);
+	peal_end_settled(end);
 }
 
 void peal_end_adapt(struct peal_end *end)

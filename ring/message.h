@@ -153,8 +153,7 @@ static inline int peal_message_try_reserve(struct peal_sender *tx, size_t size,
 /**
  * Find room for a message; where there is too little, ask to be woken.
  * @return  as peal_message_try_reserve(); 0 there is too little room, and the
- *          space bell will ring as soon as there is enough to go on; -EAGAIN
- *          as peal_sender_reserve()
+ *          space bell will ring as soon as there is enough to go on
  * Real-time safe but for one system call when a doorbell is owed.
  */
 static inline int peal_message_reserve(struct peal_sender *tx, size_t size,

@@ -82,8 +82,7 @@ bool peal_receiver_ended(struct peal_receiver *rx)
 
 bool peal_receiver_arm(struct peal_receiver *rx)
 {
-	/* What was read away may have been the other end's: look again. */
-	return peal_end_arm(&rx->end, rx->end.watermark) && !rx->end.swallowed;
+	return peal_end_arm_by_hand(&rx->end);
 }
 
 int peal_receiver_clear(struct peal_receiver *rx)

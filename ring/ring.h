@@ -210,12 +210,10 @@ void peal_sender_set_spin(struct peal_sender *tx, uint64_t most);
  *	-EINVAL  another n
  *	-EPIPE   the receiver is gone, or the sender was finished
  *	-EPROTO  the receiver left an impossible position, for good
- *	-EAGAIN  too few, and the space bell may not ring, since the kernel
- *	         refuses a barrier that it had allowed (seccomp): look again
  * The items are yours until peal_sender_commit(); the receiver sees nothing of
  * them before. Real-time safe but for one system call when a doorbell is owed
- * (the receiver may wait for more than fits in), and where it falls short one
- * for a barrier, where these are allowed, and to empty a pipe or a socket.
+ * (the receiver may wait for more than fits in), and where it falls short what
+ * peal_sender_set_barriers() says, and one to empty a pipe or a socket.
  */
 static inline ssize_t peal_sender_reserve(struct peal_sender *tx, size_t n,
 					  void *items)
@@ -346,7 +344,11 @@ void peal_sender_hangup(struct peal_sender *tx);
  * both ends allow barriers it is left out after a thousand commits in a row
  * that found nobody asleep, and whoever goes to sleep at the other end then
  * lets the kernel interrupt the processors on which we run: membarrier(2), 1 to
- * 15 microseconds. Not for threads that nothing may interrupt.
+ * 15 microseconds. Since kernels are known that leave one out, it looks once
+ * more a millisecond later. Blocking calls and a reactor do that by themselves;
+ * an end that is armed by hand, or by a reserve that falls short outside a
+ * reactor, sleeps for it, and takes back what it allowed, so that it is rare.
+ * Not for threads that nothing may interrupt.
  * Context: set-up; system calls, the first of which in a process may take some
  * milliseconds. Where the kernel has no such barriers nothing changes.
  */

@@ -88,8 +88,7 @@ int peal_sender_drain(struct peal_sender *tx, int timeout_ms)
 
 bool peal_sender_arm(struct peal_sender *tx)
 {
-	/* What was read away may have been the other end's: look again. */
-	return peal_end_arm(&tx->end, tx->end.watermark) && !tx->end.swallowed;
+	return peal_end_arm_by_hand(&tx->end);
 }
 
 int peal_sender_clear(struct peal_sender *tx)

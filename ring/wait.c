@@ -110,7 +110,7 @@ static int listen_to(const struct peal_end *end, int timeout_ms)
 	return n == 2 ? PEAL_HEARD_HANGUP : (int)events[0].data.u32;
 }
 
-/* Without a barrier that was due the bell may not come: look now and then. */
+/* The bell may not come: look once more, see fence.c. */
 static int nap(const struct peal_end *end, int timeout_ms)
 {
 	return end->unsure && timeout_ms != 0 ? 1 : timeout_ms;
@@ -173,6 +173,8 @@ static int look(struct peal_end *end, int heard)
 		ret = -EPIPE;
 	else if (end->watch_fd < 0)
 		ret = peal_end_clear(end);
+	/* A bell by itself brings no order: what it is for may come later. */
+	end->fresh |= heard != PEAL_HEARD_NOTHING;
 	if (ret == -EPIPE && end->lifeline >= 0)
 		peal_end_hangup(end, -EPIPE);
 	found = peal_end_check(end);
@@ -217,6 +219,8 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 			return end->marooned ? -EPIPE : rung;
 		if (rung == PEAL_HEARD_NOTHING && !end->unsure)
 			return timed_out(end, n);
+		if (rung == PEAL_HEARD_NOTHING && rest != 0)
+			peal_end_settled(end);
 		ret = look(end, rung);
 		if (ret > 0)
 			break;

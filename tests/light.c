@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <peal/reactor.h>
+
 #include "pair.h"
 
 #define ENOUGH 2000 /* publishes without a ring */
@@ -167,14 +169,18 @@ TEST(light_without_an_offer_is_of_no_interest)
 	pair_free(&p);
 }
 
-/* From now on, as a sandbox that a program enters late would. */
-static void refuse_barriers(void)
+/*
+ * From now on, each barrier says this: an error, as in a sandbox that a program
+ * enters late, or 0 though it does nothing, as on a kernel that leaves out a
+ * processor.
+ */
+static void spoil_barriers(uint32_t error)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 			 offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = {
@@ -197,42 +203,43 @@ static void fill_up(struct pair *p)
 	put_numbers(&p->tx, 0, 8);
 }
 
-TEST(a_sender_that_the_kernel_refuses_a_barrier_rings_its_own_bell)
+/* What was a millisecond ago needs no barrier. */
+TEST(without_a_barrier_it_looks_again_a_while_later)
 {
 	struct pair p;
 	int *room;
 
 	fill_up(&p);
-	refuse_barriers();
-	for (int i = 0; i < 3; i++) {
+	spoil_barriers(EPERM);
+	for (int i = 0; i < 3; i++)
 		CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), 0);
-		CHECK_EQ(rings(&p.space), 1);
-	}
+	CHECK(peal_sender_arm(&p.tx));
+	CHECK_EQ(rings(&p.space), 0);
 	get_numbers(&p.rx, 0, 1);
+	CHECK_EQ(rings(&p.space), 1);
+	CHECK(!peal_sender_arm(&p.tx));
 	CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), 1);
 	pair_free(&p);
 }
 
-TEST(a_sender_that_has_no_bell_of_its_own_is_told_to_look_again)
+TEST(who_arms_by_hand_takes_its_offer_back)
 {
 	struct pair p;
-	int fds[2];
-	int *room;
 
-	fill_up(&p);
-	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
-	CHECK_EQ(peal_doorbell_borrow(&p.tx.end.waits_on, PEAL_DOORBELL_SOCKET,
-				      fds[0], fds[0]),
-		 0);
-	CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), 0);
-	refuse_barriers();
-	for (int i = 0; i < 3; i++)
-		CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), -EAGAIN);
-	CHECK(!peal_sender_arm(&p.tx));
+	need_barriers();
+	make(&p, 8);
+	stream(&p, ENOUGH);
+	CHECK(p.tx.end.light);
+	CHECK(peal_receiver_arm(&p.rx));
+	CHECK_EQ(p.rx_page->barrier, PEAL_BARRIER_WITHDRAWN);
+	CHECK(!p.rx.end.unsure);
+	put_numbers(&p.tx, 0, 1);
+	CHECK_EQ(rings(&p.data), 1);
 	get_numbers(&p.rx, 0, 1);
-	CHECK_EQ(peal_sender_reserve(&p.tx, 1, &room), 1);
-	close(fds[0]);
-	close(fds[1]);
+	stream(&p, ENOUGH);
+	CHECK(!p.tx.end.light);
+	/* The other way it has been kept. */
+	CHECK(p.rx.end.light);
 	pair_free(&p);
 }
 
@@ -267,7 +274,34 @@ static void *sending_thread(void *arg)
 	return NULL;
 }
 
-TEST(no_wake_up_is_lost_while_fences_come_and_go)
+struct counted {
+	struct peal_reactor *loop;
+	int next;
+};
+
+static long count_numbers(struct peal_receiver *rx, void *user)
+{
+	struct counted *c = user;
+	const int *numbers;
+	ssize_t n = peal_receiver_peek(rx, &numbers);
+
+	for (ssize_t i = 0; i < n; i++)
+		CHECK_EQ(numbers[i], c->next++);
+	if (n > 0)
+		CHECK_EQ(peal_receiver_release(rx, (size_t)n), 0);
+	return PEAL_DONE;
+}
+
+static void stop_counting(struct peal_receiver *rx, int reason, void *user)
+{
+	struct counted *c = user;
+
+	(void)rx;
+	CHECK_EQ(reason, 0);
+	peal_reactor_stop(c->loop);
+}
+
+static void sleep_and_wake(void)
 {
 	const int *numbers;
 	int next = 0, light = 0;
@@ -275,7 +309,6 @@ TEST(no_wake_up_is_lost_while_fences_come_and_go)
 	struct pair p;
 	ssize_t n;
 
-	need_barriers();
 	make(&p, 8192);
 	CHECK_EQ(pthread_create(&thread, NULL, sending_thread, &p), 0);
 	while ((n = peal_receiver_wait(&p.rx, 1, -1, &numbers)) > 0) {
@@ -289,6 +322,47 @@ TEST(no_wake_up_is_lost_while_fences_come_and_go)
 	CHECK_EQ(next, NUMBERS);
 	pthread_join(thread, NULL);
 	test_note("found light %d times", light);
+	pair_free(&p);
+}
+
+TEST(no_wake_up_is_lost_while_fences_come_and_go)
+{
+	need_barriers();
+	sleep_and_wake();
+}
+
+TEST(nor_where_the_kernel_only_says_that_it_has_made_a_barrier)
+{
+	need_barriers();
+	spoil_barriers(0);
+	sleep_and_wake();
+}
+
+TEST(nor_by_a_reactor)
+{
+	struct peal_slot slots[1];
+	struct peal_reactor loop;
+	struct counted counted = { 0 };
+	struct peal_source source = { 0 };
+	pthread_t thread;
+	struct pair p;
+
+	need_barriers();
+	spoil_barriers(0);
+	make(&p, 64);
+	counted.loop = &loop;
+	CHECK_EQ(peal_reactor_init(&loop, slots, 1), 0);
+	CHECK_EQ(peal_reactor_add_receiver(&loop, &source, &p.rx,
+					   &(struct peal_receiver_callbacks){
+						   .on_readable = count_numbers,
+						   .on_closed = stop_counting,
+						   .user = &counted }),
+		 0);
+	CHECK_EQ(pthread_create(&thread, NULL, sending_thread, &p), 0);
+	CHECK_EQ(peal_reactor_run(&loop), 0);
+	CHECK_EQ(counted.next, NUMBERS);
+	pthread_join(thread, NULL);
+	peal_reactor_finish(&loop);
 	pair_free(&p);
 }
 

@@ -272,6 +272,9 @@ static bool pass_time(void)
 	if (next == UINT64_MAX)
 		world_fail("asleep for ever:%s", names);
 	world.now = next;
+	/* By then everybody has seen everything. */
+	for (int i = 0; i < world.n; i++)
+		memory_fence(i);
 	return false;
 }
 
