@@ -38,7 +38,10 @@ class letter
 	      letter_(from.letter_), ret_(std::exchange(from.ret_, 0))
 	{
 	}
-	/** What this was is given back. */
+	/**
+	 * What this was is given back; too late for receive() on the right
+	 * side, which says -EBUSY: release() it before.
+	 */
 	letter &operator=(letter from) noexcept
 	{
 		std::swap(inbox_, from.inbox_);
@@ -184,6 +187,8 @@ class inbox_on : public detail::inbox_storage<N>
 		 peal_inbox_options options)
 	    : loop_(&loop), f_(std::move(f))
 	{
+		if (options.on_messages || options.user)
+			detail::fail(-EINVAL, "peal::inbox_on has its own");
 		options.loop = loop.c();
 		options.user = this;
 		options.on_messages = [](peal_inbox *, void *user) {

@@ -69,9 +69,10 @@ class memory
 		return { static_cast<std::byte *>(mem_.base),
 			 mem_.head + mem_.body };
 	}
+	/** -1 if there is none. */
 	int fd() const noexcept
 	{
-		return mem_.fd;
+		return mem_.base ? mem_.fd : -1;
 	}
 	peal_mem *c() noexcept
 	{
@@ -129,9 +130,10 @@ class blob
 		return { static_cast<const std::byte *>(blob_.base),
 			 blob_.size };
 	}
+	/** -1 if there is none. */
 	int fd() const noexcept
 	{
-		return blob_.fd;
+		return blob_.base ? blob_.fd : -1;
 	}
 	peal_blob *c() noexcept
 	{

@@ -9,7 +9,11 @@
  *	peal::local<int> ring(1024);
  *	std::thread sender([tx = ring.sender()] {
  *		for (int i = 0; i < 100; i++) {
- *			tx.wait()[0] = i;
+ *			auto room = tx.wait();
+ *
+ *			if (!room)
+ *				return; // the receiver is gone
+ *			room[0] = i;
  *			tx.commit(1);
  *		}
  *		tx.finish();

@@ -66,10 +66,13 @@ class reactor
 	/** Serve until stop(). Throws what a callback threw. */
 	void run()
 	{
-		running_ = true;
-		int ret = peal_reactor_run(&loop_);
-		running_ = false;
+		told(0); /* what was thrown while it did not run */
 
+		/* From a callback it is refused, and the outer one goes on. */
+		bool outer = std::exchange(running_, true);
+		int ret = peal_reactor_run(&loop_);
+
+		running_ = outer;
 		told(ret);
 	}
 	/** One iteration. @return how many callbacks; throws as run() */

@@ -57,6 +57,39 @@ inline std::uint64_t nanoseconds(std::chrono::nanoseconds time) noexcept
 	return time.count() > 0 ? static_cast<std::uint64_t>(time.count()) : 0;
 }
 
+/*
+ * A callable that C calls for each item. No exception goes through C: it ends
+ * the walk, and is thrown on when C is through.
+ */
+template <class T, class F> struct walk {
+	F &f;
+#ifdef __cpp_exceptions
+	std::exception_ptr thrown = nullptr;
+#endif
+
+	bool step(T &item) noexcept
+	{
+#ifdef __cpp_exceptions
+		try {
+			return f(item);
+		} catch (...) {
+			thrown = std::current_exception();
+		}
+		return false;
+#else
+		return f(item);
+#endif
+	}
+	ssize_t through(ssize_t ret)
+	{
+#ifdef __cpp_exceptions
+		if (thrown)
+			std::rethrow_exception(std::move(thrown));
+#endif
+		return ret;
+	}
+};
+
 /* What senders of anything have in common; D has c(). */
 template <class D> class sends_anything
 {
@@ -234,23 +267,20 @@ template <class D, class T> class sends : public sends_anything<D>
 	}
 	/**
 	 * Fill in up to n items, one by one, as one batch.
-	 * @param fill  called with T &; false ends it
+	 * @param fill  called with T &; false ends it, and so does an
+	 *              exception, which is thrown when those before it are
+	 *              published
 	 */
-	template <class F> ssize_t each(std::size_t n, F &&fill) const noexcept
+	template <class F> ssize_t each(std::size_t n, F &&fill) const
 	{
+		using walk = detail::walk<T, std::remove_reference_t<F>>;
+		walk w{ fill };
 		auto call = [](void *item, void *user) -> bool {
-			return (*static_cast<std::remove_reference_t<F> *>(
-				user))(*static_cast<T *>(item));
+			return static_cast<walk *>(user)->step(
+				*static_cast<T *>(item));
 		};
 
-		return peal_sender_each(tx(), n, call, address_of(fill));
-	}
-
-      private:
-	template <class F> static void *address_of(F &f) noexcept
-	{
-		return const_cast<void *>(
-			static_cast<const void *>(std::addressof(f)));
+		return w.through(peal_sender_each(tx(), n, call, &w));
 	}
 };
 
@@ -298,19 +328,20 @@ template <class D, class T> class receives : public receives_anything<D>
 	}
 	/**
 	 * Take up to n items, one by one, and release them as one batch.
-	 * @param take  called with const T &; false ends it, and that one stays
+	 * @param take  called with const T &; false ends it, and that one
+	 *              stays; and so does an exception, which is thrown when
+	 *              those before it are released
 	 */
-	template <class F> ssize_t each(std::size_t n, F &&take) const noexcept
+	template <class F> ssize_t each(std::size_t n, F &&take) const
 	{
+		using walk = detail::walk<const T, std::remove_reference_t<F>>;
+		walk w{ take };
 		auto call = [](const void *item, void *user) -> bool {
-			return (*static_cast<std::remove_reference_t<F> *>(
-				user))(*static_cast<const T *>(item));
+			return static_cast<walk *>(user)->step(
+				*static_cast<const T *>(item));
 		};
 
-		return peal_receiver_each(
-			rx(), n, call,
-			const_cast<void *>(static_cast<const void *>(
-				std::addressof(take))));
+		return w.through(peal_receiver_each(rx(), n, call, &w));
 	}
 };
 

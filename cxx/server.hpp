@@ -4,7 +4,7 @@
 /**
  * @file
  * Channels on a reactor, as channel.h says: servers, and clients that are
- *called back.
+ * called back.
  *
  *	// receives doubles, sends nothing, eight clients at the most
  *	peal::reactor_of<PEAL_SLOTS(8)> loop;

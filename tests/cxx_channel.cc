@@ -348,6 +348,20 @@ TEST(cxx_one_letter_at_a_time_is_lent)
 	thread.join();
 }
 
+TEST(cxx_an_inbox_on_a_reactor_has_callbacks_of_its_own)
+{
+	peal::reactor_of<PEAL_INBOX_SLOTS(1)> loop;
+	peal_inbox_options options{};
+
+	options.user = &loop;
+	CHECK_EQ(thrown([&] {
+			 peal::make_inbox<1>(
+				 loop, address().c_str(), [](auto &) {},
+				 options);
+		 }),
+		 EINVAL);
+}
+
 TEST(cxx_an_inbox_on_a_reactor_calls_back)
 {
 	peal::reactor_of<PEAL_INBOX_SLOTS(2)> loop;

@@ -289,6 +289,29 @@ TEST(cxx_an_exception_in_a_callback_ends_run_and_is_thrown_there)
 	CHECK_EQ(calls, before);
 }
 
+TEST(cxx_run_in_a_callback_is_refused_and_the_outer_one_throws_that)
+{
+	peal::reactor_of<4> loop;
+	peal::deferred call(loop, [&] { loop.run(); });
+
+	call.defer();
+	CHECK_EQ(thrown([&] { loop.run(); }), EBUSY);
+}
+
+TEST(cxx_an_exception_from_before_run_is_thrown_there)
+{
+	peal::reactor_of<4> loop;
+	int caught = 0;
+
+	CHECK_EQ(loop.guard(7, []() -> int { throw 5; }), 7);
+	try {
+		loop.run();
+	} catch (int item) {
+		caught = item;
+	}
+	CHECK_EQ(caught, 5);
+}
+
 TEST(cxx_a_source_may_end_in_its_own_callback)
 {
 	peal::reactor_of<2> loop;

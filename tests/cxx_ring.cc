@@ -230,6 +230,55 @@ TEST(cxx_items_are_put_got_and_walked_through)
 	CHECK_EQ(ring.receiver().get(one), 0);
 }
 
+bool three(int &item)
+{
+	item = 3;
+	return true;
+}
+
+TEST(cxx_an_exception_in_a_walk_ends_it_behind_what_was_done)
+{
+	peal::local<int> ring(16);
+	int n = 0, caught = 0;
+
+	try {
+		ring.sender().each(5, [&](int &item) {
+			item = n;
+			return n++ < 3 ? true : throw 1;
+		});
+	} catch (int thrown) {
+		caught += thrown;
+	}
+	CHECK_EQ(ring.receiver().used(), 3);
+	try {
+		ring.receiver().each(5, [](const int &item) {
+			return item < 2 ? true : throw 2;
+		});
+	} catch (int thrown) {
+		caught += thrown;
+	}
+	CHECK_EQ(caught, 3);
+	CHECK_EQ(ring.receiver().peek()[0], 2);
+	CHECK_EQ(ring.sender().each(2, three), 2);
+}
+
+TEST(cxx_what_was_moved_away_is_nothing)
+{
+	peal::memory memory("memory", 4096, 4096), kept(std::move(memory));
+	peal::blob blob("blob", 10), filled(std::move(blob));
+	peal::local<int> ring(16), other(std::move(ring));
+
+	CHECK_EQ(memory.fd(), -1);
+	CHECK_EQ(memory.seal(), -EINVAL);
+	CHECK_EQ(blob.fd(), -1);
+	CHECK_EQ(blob.seal(), -EINVAL);
+	ring.sender().hangup();
+	ring.receiver().hangup();
+	CHECK_EQ(ring.sender().put(1), -EPIPE);
+	CHECK_EQ(ring.receiver().wait().error(), -EPIPE);
+	CHECK_EQ(other.sender().put(1), 1);
+}
+
 TEST(cxx_ends_of_a_ring_in_any_memory_are_owned_and_can_be_moved)
 {
 	alignas(4096) static std::byte memory[64 * 1024];
