@@ -132,7 +132,7 @@ ssize_t peal_end_look(struct peal_end *end)
 
 void peal_end_hangup(struct peal_end *end, int reason)
 {
-	if (end->error || end->ended)
+	if (end->error || end->ended || !end->position)
 		return;
 	if (look_for_end(end) < 0 || end->ended)
 		return;
