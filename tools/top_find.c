@@ -21,6 +21,7 @@
 
 #define OURS "/memfd:peal:" /* see peal_mem_create() */
 #define PATH_SIZE 64
+#define STAT_VSIZE 23 /* of /proc/PID/stat: bytes of its memory */
 
 /* A process that is looked into. */
 struct finder {
@@ -28,30 +29,74 @@ struct finder {
 	struct top_list *list;
 	struct top_user user; /* its pid, its name */
 	size_t without_fd;    /* rings of this process that nobody has open */
+	/* Of the rings: their number + 1, or 0. One may meet many thousands. */
+	size_t *index, n_index;
 	int error;
 };
+
+/* -- what was found */
+
+/* Where a ring stands in the index, or would. */
+static size_t *place(const struct finder *f, dev_t device, ino_t inode)
+{
+	uint64_t hash = ((uint64_t)inode + ((uint64_t)device << 32)) *
+			0x9e3779b97f4a7c15u;
+
+	for (size_t i = (size_t)(hash >> 32);; i++) {
+		size_t *at = &f->index[i & (f->n_index - 1)];
+		const struct top_ring *ring = f->list->rings;
+
+		if (*at == 0)
+			return at;
+		ring += *at - 1;
+		if (ring->inode == inode && ring->device == device)
+			return at;
+	}
+}
+
+static struct top_ring *find_ring(const struct finder *f, dev_t device,
+				  ino_t inode)
+{
+	size_t i = f->n_index ? *place(f, device, inode) : 0;
+
+	return i ? &f->list->rings[i - 1] : NULL;
+}
+
+/* In steps of powers of two. */
+static bool grow(struct finder *f)
+{
+	struct top_list *list = f->list;
+	size_t room = list->n ? 2 * list->n : 1;
+	struct top_ring *rings = realloc(list->rings, room * sizeof(*rings));
+	size_t *index = calloc(4 * room, sizeof(*index));
+
+	if (rings)
+		list->rings = rings;
+	if (!rings || !index) {
+		free(index);
+		return false;
+	}
+	free(f->index);
+	f->index = index;
+	f->n_index = 4 * room;
+	for (size_t i = 0; i < list->n; i++)
+		*place(f, rings[i].device, rings[i].inode) = i + 1;
+	return true;
+}
 
 static struct top_ring *add_ring(struct finder *f, dev_t device, ino_t inode)
 {
 	struct top_list *list = f->list;
-	struct top_ring *rings;
+	struct top_ring *ring = find_ring(f, device, inode);
 
-	for (size_t i = list->n; i-- > 0;)
-		if (list->rings[i].inode == inode &&
-		    list->rings[i].device == device)
-			return &list->rings[i];
-	/* In steps of powers of two. */
-	if ((list->n & (list->n - 1)) == 0) {
-		size_t room = list->n ? 2 * list->n : 1;
-
-		rings = realloc(list->rings, room * sizeof(*rings));
-		if (!rings)
-			return NULL;
-		list->rings = rings;
-	}
-	rings = &list->rings[list->n++];
-	*rings = (struct top_ring){ .device = device, .inode = inode };
-	return rings;
+	if (ring)
+		return ring;
+	if ((list->n & (list->n - 1)) == 0 && !grow(f))
+		return NULL;
+	ring = &list->rings[list->n];
+	*ring = (struct top_ring){ .device = device, .inode = inode };
+	*place(f, device, inode) = ++list->n;
+	return ring;
 }
 
 static struct top_user *add_user(struct finder *f, struct top_ring *ring)
@@ -113,15 +158,28 @@ static FILE *open_of(pid_t pid, const char *what)
 	return fopen(path, "re");
 }
 
-/* A kernel thread or a zombie has none, and no rings either. */
-static bool has_arguments(pid_t pid)
+/*
+ * A kernel thread or a zombie has none, and no rings either. Not by the way of
+ * its arguments, for example: they are in its memory, and it may keep us
+ * waiting for them.
+ */
+static bool has_memory(pid_t pid)
 {
-	FILE *file = open_of(pid, "cmdline");
-	bool any = file && getc(file) != EOF;
+	FILE *file = open_of(pid, "stat");
+	const char *behind_name;
+	char text[1024];
+	size_t n = 0;
+	int field = 2;
 
-	if (file)
+	if (file) {
+		n = fread(text, 1, sizeof(text) - 1, file);
 		fclose(file);
-	return any;
+	}
+	text[n] = '\0';
+	behind_name = strrchr(text, ')');
+	while (behind_name && field++ < STAT_VSIZE)
+		behind_name = strchr(behind_name + 1, ' ');
+	return behind_name && strtoull(behind_name, NULL, 10) > 0;
 }
 
 static void read_name(struct top_user *user)
@@ -151,6 +209,7 @@ static bool is_ours(pid_t pid)
 
 static void take_fd(struct finder *f, int fd)
 {
+	struct top_ring *ring;
 	char path[PATH_SIZE];
 	dev_t device;
 	ino_t inode;
@@ -161,15 +220,11 @@ static void take_fd(struct finder *f, int fd)
 	if (own < 0)
 		return;
 	close(own);
-	for (size_t i = 0; i < f->list->n; i++) {
-		struct top_ring *ring = &f->list->rings[i];
-
-		if (ring->inode != inode || ring->device != device ||
-		    ring->fd_of != 0)
-			continue;
-		ring->fd_of = f->user.pid;
-		ring->fd = fd;
-	}
+	ring = find_ring(f, device, inode);
+	if (!ring || ring->fd_of != 0)
+		return;
+	ring->fd_of = f->user.pid;
+	ring->fd = fd;
 }
 
 static void find_fds(struct finder *f)
@@ -201,7 +256,7 @@ static void find_in(struct finder *f, pid_t pid)
 	size_t size = 0;
 
 	if (!maps) {
-		if ((errno == EACCES || errno == EPERM) && has_arguments(pid))
+		if ((errno == EACCES || errno == EPERM) && has_memory(pid))
 			f->list->hidden_processes++;
 		return;
 	}
@@ -229,6 +284,7 @@ int top_find(const struct top_memory *memory, struct top_list *list)
 		if (isdigit((unsigned char)entry->d_name[0]))
 			find_in(&f, (pid_t)atol(entry->d_name));
 	closedir(proc);
+	free(f.index);
 	if (f.error < 0)
 		top_forget(list);
 	return f.error;
