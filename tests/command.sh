@@ -93,5 +93,30 @@ done
 check 'an option without its value is told by name' \
 	refuses '-b, --bytes takes a value' recv --bytes
 check 'by its letter, too' refuses '-b, --bytes takes a value' recv -b
+# too_long OPTION COMMAND: 64 bytes
+too_long() {
+	exits 2 "$2" "$1" "$(printf '%064d' 0)" somewhere &&
+		grep -e "$1 takes at most" "$scratch/err"
+}
+
+for command in recv send; do
+	check "a tag that is too long, $command says" too_long --tag $command
+done
+check 'so it is with a name' too_long --name send
+
+# says_that_it_cannot ARGUMENT...
+says_that_it_cannot() {
+	"$peal" "$@" >/dev/full 2>"$scratch/err"
+	[ $? -eq 1 ] && grep 'cannot write' "$scratch/err"
+}
+
+if [ -c /dev/full ]; then
+	check 'what cannot be written is not written in silence' \
+		says_that_it_cannot --version
+	check 'nor by a command' says_that_it_cannot recv --help
+else
+	skip 'what cannot be written is not written in silence' 'no /dev/full'
+	skip 'nor by a command' 'no /dev/full'
+fi
 check 'options are the same in all commands' options_agree
 finish

@@ -142,6 +142,17 @@ int options_name(const struct command_options *o, int argc, char **argv,
 
 /* -- values */
 
+int parse_text(const char *option, const char *text, size_t size,
+	       const char **to)
+{
+	if (strlen(text) >= size) {
+		complain("%s takes at most %zu bytes", option, size - 1);
+		return EXIT_USAGE;
+	}
+	*to = text;
+	return 0;
+}
+
 static bool is_number(const char *text)
 {
 	return text[0] >= '0' && text[0] <= '9';

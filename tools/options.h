@@ -41,6 +41,9 @@ int options_parse(const struct command_options *o, int argc, char **argv,
 int options_name(const struct command_options *o, int argc, char **argv,
 		 const char **name);
 
+/* A text for a field of so many bytes, its end included. */
+int parse_text(const char *option, const char *text, size_t size,
+	       const char **to);
 /* Bytes, with k, M or G for powers of 1024. */
 int parse_size(const char *option, const char *text, size_t *size);
 /* Seconds, fractions allowed. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The command `peal`: finds the subcommand and hands over. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,15 @@ static void help(void)
 	puts("\n`peal COMMAND --help` explains a command.");
 }
 
+/* What was said did not get lost in a disk that is full. */
+static int said(int ret)
+{
+	if (ret != EXIT_SUCCESS || (fflush(stdout) == 0 && !ferror(stdout)))
+		return ret;
+	complain("cannot write: %s", strerror(errno));
+	return EXIT_FAILURE;
+}
+
 static const struct command *find(const char *name)
 {
 	for (size_t i = 0; i < N_COMMANDS; i++)
@@ -58,11 +68,11 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {
 		help();
-		return EXIT_SUCCESS;
+		return said(EXIT_SUCCESS);
 	}
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
 		print_version();
-		return EXIT_SUCCESS;
+		return said(EXIT_SUCCESS);
 	}
 	command = find(argv[1]);
 	if (!command) {
@@ -72,5 +82,5 @@ int main(int argc, char **argv)
 			argv[1]);
 		return EXIT_USAGE;
 	}
-	return command->run(argc - 1, argv + 1);
+	return said(command->run(argc - 1, argv + 1));
 }

@@ -17,6 +17,10 @@
 #define SENDERS 64u
 #define SENDERS_MAX 4096u
 /* Of a sender: its socket, its pidfd, its memory, two doorbells. */
+_Static_assert(sizeof(((struct peal_hello *)0)->name) == NAME_SIZE, "its name");
+_Static_assert(sizeof(((struct peal_inbox_options *)0)->tag) == TAG_SIZE,
+	       "its tag");
+
 #define FDS_PER_SENDER 5u
 #define FDS_BESIDES 64u
 
@@ -80,8 +84,7 @@ static int set(void *user, int letter, const char *value)
 		return parse_count("--senders", value, SENDERS_MAX,
 				   &r->senders);
 	case 'T':
-		r->tag = value;
-		return 0;
+		return parse_text("--tag", value, TAG_SIZE, &r->tag);
 	default:
 		r->stats = true;
 		return 0;
@@ -121,8 +124,6 @@ static const struct command_options command = {
 
 static int check_options(struct receive *r)
 {
-	struct peal_inbox_options o;
-
 	if (r->raw &&
 	    (r->from || r->oldest || r->count || r->until_gone || r->tag)) {
 		complain(
@@ -132,10 +133,6 @@ static int check_options(struct receive *r)
 	}
 	if (r->raw)
 		r->senders = 1;
-	if (r->tag && strlen(r->tag) >= sizeof(o.tag)) {
-		complain("--tag takes at most %zu bytes", sizeof(o.tag) - 1);
-		return EXIT_USAGE;
-	}
 	return 0;
 }
 

@@ -14,6 +14,9 @@
 #define RAW_TAG "stream/1"
 
 #define ADDRESS_SIZE 108
+/* See struct peal_hello and struct peal_inbox_options. */
+#define NAME_SIZE 64
+#define TAG_SIZE 48
 
 /* What --help says of NAME. */
 #define ABOUT_NAME                                                             \

@@ -27,8 +27,7 @@ static int set(void *user, int letter, const char *value)
 		s->raw = true;
 		return 0;
 	case 'n':
-		s->who = value;
-		return 0;
+		return parse_text("--name", value, NAME_SIZE, &s->who);
 	case 'e':
 		s->when_empty = true;
 		return 0;
@@ -41,8 +40,7 @@ static int set(void *user, int letter, const char *value)
 	case 'm':
 		return parse_size("--max", value, &s->max);
 	case 'T':
-		s->tag = value;
-		return 0;
+		return parse_text("--tag", value, TAG_SIZE, &s->tag);
 	default:
 		s->stats = true;
 		return 0;
