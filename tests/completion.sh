@@ -88,6 +88,28 @@ until [ -S "$scratch/peal/cello" ] || [ $tries -eq 3000 ]; do
 	sleep 0.02
 done
 check 'receivers that are there' becomes cello peal send c
+check 'all of them' becomes cello peal send ''
+
+# What a shell would do, if it took a name for a word of its own.
+strange=$(printf '$(touch $HOME)\n`touch $HOME`\n;a\na b\n*\nc"')
+echo "$strange" | while read -r name; do
+	mv "$scratch/peal/cello" "$scratch/peal/$name" &&
+		cp -a "$scratch/peal/$name" "$scratch/peal/cello"
+done
+nothing_is_done() {
+	[ -S "$scratch/peal/\$(touch \$HOME)" ] &&
+		HOME=$scratch/touched becomes cello peal send '' &&
+		[ ! -e "$scratch/touched" ]
+}
+check 'names that a shell would act on are left out' nothing_is_done
+others_are_left_out() {
+	chown 65534 "$scratch/peal" && becomes '' peal send ''
+}
+if [ "$(id -u)" = 0 ]; then
+	check 'so is what others have made' others_are_left_out
+else
+	skip 'so is what others have made' 'not root'
+fi
 kill $receiver
 wait $receiver 2>/dev/null
 finish
