@@ -165,9 +165,14 @@ static int put_name(char *to, size_t size, const struct peal_channel *from)
 	if (from->hello.name[0] == '\0')
 		return snprintf(to, size, "pid %ld", (long)from->peer.pid);
 	n = snprintf(to, size, "%s", from->hello.name);
-	for (int i = 0; i < n; i++)
-		if ((unsigned char)to[i] < ' ' || to[i] == 127)
+	for (int i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)to[i];
+
+		/* Of UTF-8 the second set of controls, too: 0x80 to 0x9f. */
+		if (c < ' ' || c == 127 ||
+		    (c == 0xc2 && (unsigned char)to[i + 1] < 0xa0))
 			to[i] = '?';
+	}
 	return n;
 }
 
