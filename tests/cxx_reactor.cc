@@ -339,6 +339,127 @@ TEST(cxx_a_source_may_end_in_its_own_callback)
 	CHECK(!held);
 }
 
+/* Who ends, begins and throws whatever chance has it, in callbacks. */
+struct crowd {
+	struct member {
+		virtual ~member() = default;
+	};
+	struct act {
+		crowd &all;
+		member *self;
+
+		template <class... A> void operator()(A &&...)
+		{
+			all.act_up(self);
+		}
+	};
+	struct beat : member {
+		explicit beat(crowd &all) : t(all.loop, act{ all, this })
+		{
+			t.set(std::chrono::microseconds(
+				      1 + test_random(&all.seed) % 100),
+			      100us);
+		}
+		peal::timer<act> t;
+	};
+	struct call : member {
+		explicit call(crowd &all) : d(all.loop, act{ all, this })
+		{
+			d.defer();
+		}
+		peal::deferred<act> d;
+	};
+	struct flow : member {
+		explicit flow(crowd &all)
+		    : rx(all.loop, ring.receiver(), act{ all, this },
+			 act{ all, this }),
+		      tx(all.loop, ring.sender(), act{ all, this },
+			 act{ all, this })
+		{
+			ring.sender().put(1);
+			if (test_random(&all.seed) % 3 == 0)
+				ring.sender().finish();
+		}
+		peal::local<int> ring{ 16 };
+		peal::on_readable<int, act, act> rx;
+		peal::on_writable<int, act, act> tx;
+	};
+
+	unsigned chance(unsigned n)
+	{
+		return static_cast<unsigned>(test_random(&seed) % n);
+	}
+	void begin()
+	{
+		if (members.size() >= 16)
+			return;
+		switch (chance(3)) {
+		case 0:
+			members.push_back(std::make_unique<beat>(*this));
+			break;
+		case 1:
+			members.push_back(std::make_unique<call>(*this));
+			break;
+		default:
+			members.push_back(std::make_unique<flow>(*this));
+		}
+	}
+	void end(const member *which)
+	{
+		for (auto &m : members) {
+			if (m.get() != which)
+				continue;
+			std::swap(m, members.back());
+			members.pop_back();
+			return;
+		}
+	}
+	void act_up(const member *self)
+	{
+		calls++;
+		switch (chance(6)) {
+		case 0:
+			end(self);
+			break;
+		case 1:
+			end(members[chance(static_cast<unsigned>(
+					    members.size()))]
+				    .get());
+			break;
+		case 2:
+			begin();
+			break;
+		case 3:
+			throw calls;
+		default:
+			break;
+		}
+	}
+
+	uint64_t seed = test_seed();
+	long calls = 0;
+	peal::reactor_of<64> loop;
+	std::vector<std::unique_ptr<member>> members;
+};
+
+TEST(cxx_sources_may_begin_and_end_in_each_others_callbacks)
+{
+	crowd all;
+	int caught = 0;
+
+	while (all.calls < 3000) {
+		while (all.members.size() < 4)
+			all.begin();
+		try {
+			if (all.loop.run_once(10ms) == 0)
+				all.members.clear(); /* all is quiet */
+		} catch (long) {
+			caught++;
+		}
+	}
+	CHECK(caught > 0);
+}
+
 TEST(cxx_a_reactor_fits_into_another_loop_by_its_fd)
 {
 	peal::reactor_of<4> inner, outer;
