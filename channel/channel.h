@@ -194,7 +194,7 @@ struct peal_channel {
 /**
  * Connect to a server.
  * @param ch          filled in on success; otherwise all zero but for `text`,
- *                    which says why
+ *                    which says why, in any case, and without the address
  * @param address     see above; at most 107 bytes
  * @param hello       role and item_size set, the rest if wanted
  * @param timeout_ms  milliseconds, -1 for ever

@@ -262,7 +262,7 @@ static int connect_until(struct peal_channel *ch, uint64_t deadline)
 	}
 }
 
-/* All zero, but for the text. */
+/* All zero, but for the text, which leaves the address to the caller. */
 static int reset(struct peal_channel *ch, int ret)
 {
 	char text[PEAL_TEXT];
@@ -270,8 +270,7 @@ static int reset(struct peal_channel *ch, int ret)
 	if (ch->text[0])
 		memcpy(text, ch->text, sizeof(text));
 	else
-		snprintf(text, sizeof(text), "%s%s%s", ch->address,
-			 ch->address[0] ? ": " : "", strerror(-ret));
+		snprintf(text, sizeof(text), "%s", strerror(-ret));
 	memset(ch, 0, sizeof(*ch));
 	memcpy(ch->text, text, sizeof(text));
 	return ret;

@@ -171,11 +171,7 @@ peal_hello accepted(const peal_hello &wanted)
 [[noreturn]] inline void refused(int error, const char *what,
 				 const peal_channel &ch)
 {
-	std::string text = what;
-
-	if (ch.text[0])
-		text.append(": ").append(ch.text);
-	fail(error, text);
+	fail(error, explained(error, what, ch.text));
 }
 
 } // namespace detail

@@ -236,12 +236,10 @@ class outbox
 	{
 		int ret = peal_outbox_open(&out_, address, name, tag, n,
 					   time.ms());
-		std::string text = address;
 
-		if (ret < 0 && out_.channel.text[0])
-			text.append(": ").append(out_.channel.text);
 		if (ret < 0)
-			detail::fail(ret, text);
+			detail::fail(ret, detail::explained(ret, address,
+							    out_.channel.text));
 	}
 	outbox(outbox &&from) noexcept
 	    : out_(std::exchange(from.out_, peal_outbox{}))

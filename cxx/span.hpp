@@ -42,6 +42,14 @@ namespace detail
 #endif
 }
 
+/* What the server has said; the exception says by itself what the error is. */
+inline std::string explained(int error, std::string what, const char *text)
+{
+	if (*text && std::generic_category().message(-error) != text)
+		what.append(": ").append(text);
+	return what;
+}
+
 /* What a C function returned: an error is an exception. */
 inline int must(int ret, const char *what)
 {

@@ -7,7 +7,6 @@
 #include <err.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <peal/peal.h>
@@ -24,7 +23,7 @@ int main(int argc, char **argv)
 	int ret = peal_connect(&ch, address, &hello, 3000);
 
 	if (ret < 0)
-		errx(1, "%s: %s", address, *ch.text ? ch.text : strerror(-ret));
+		errx(1, "%s: %s", address, ch.text);
 	for (ssize_t items = 100000; seconds-- > 0; items += 100000) {
 		double *room;
 		ssize_t n = peal_sender_wait(&ch.sender, 1, -1, &room);

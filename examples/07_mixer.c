@@ -102,8 +102,7 @@ static int play(const char *address, const char *path)
 	snprintf(hello.name, sizeof(hello.name), "player %d", (int)getpid());
 	ret = peal_connect(&ch, address, &hello, 3000);
 	if (ret < 0)
-		errx(1, "%s: %s", address,
-		     ch.text[0] ? ch.text : strerror((int)-ret));
+		errx(1, "%s: %s", address, ch.text);
 	capacity = peal_sender_free(&ch.sender);
 	do
 		ret = play_period(&ch.sender, &wav);

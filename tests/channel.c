@@ -351,8 +351,10 @@ TEST(a_blocking_client_is_told_that_nobody_listens)
 
 	link_folder();
 	CHECK_EQ(peal_connect(&ch, link_path, &hello, -1), -ENOENT);
+	CHECK(strcmp(ch.text, strerror(ENOENT)) == 0);
 	CHECK_EQ(peal_connect(&ch, "@peal-test-nobody", &hello, -1),
 		 -ECONNREFUSED);
+	CHECK(strcmp(ch.text, strerror(ECONNREFUSED)) == 0);
 	CHECK_EQ(peal_connect(&ch, "", &hello, -1), -EINVAL);
 	CHECK_EQ(peal_connect(&ch, "@", &hello, -1), -EINVAL);
 	memset(link_path, 'x', sizeof(link_path) - 1);

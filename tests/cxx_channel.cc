@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* cxx/: channels and inboxes. */
+#include <cstring>
 #include <memory>
 #include <string>
 #include <thread>
@@ -388,8 +389,12 @@ TEST(cxx_an_inbox_on_a_reactor_calls_back)
 
 TEST(cxx_no_inbox_is_an_exception)
 {
-	CHECK_EQ(thrown([] { peal::outbox out("/nowhere/peal", "me", 1ms); }),
+	std::string said;
+
+	CHECK_EQ(thrown([] { peal::outbox out("/nowhere/peal", "me", 1ms); },
+			&said),
 		 ENOENT);
+	CHECK(said == std::string("/nowhere/peal: ") + strerror(ENOENT));
 	CHECK_EQ(thrown([] { peal::inbox<1> in("/nowhere/peal"); }), ENOENT);
 }
 

@@ -3,7 +3,6 @@
 #include <err.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <peal/peal.h>
@@ -19,16 +18,14 @@ int main(int argc, char **argv)
 				    .tag = "mono f32 48000" };
 	struct peal_channel ch;
 	float x = 0, y, *room, turn;
-	int ret;
 
 	if (argc != 5)
 		errx(2, "usage: tone NAME HERTZ LOUDNESS SECONDS");
 	snprintf(hello.name, sizeof(hello.name), "%s", argv[1]);
 	turn = 2 * 3.14159265f * atof(argv[2]) / RATE;
 	y = atof(argv[3]);
-	ret = peal_connect(&ch, "./mixer", &hello, 1000);
-	if (ret < 0)
-		errx(1, "./mixer: %s", *ch.text ? ch.text : strerror(-ret));
+	if (peal_connect(&ch, "./mixer", &hello, 1000) < 0)
+		errx(1, "./mixer: %s", ch.text);
 
 	for (int left = atof(argv[4]) * RATE / PERIOD; left > 0; left--) {
 		if (peal_sender_wait(&ch.sender, PERIOD, -1, &room) < 0)
