@@ -265,7 +265,7 @@ if may_be_nobody; then
 		top 0 --once --interval 0 --pid "$roots"
 	check 'for him there are none' says 'no rings'
 	check 'and he is told that there may be more' \
-		says 'process.* without root cannot be looked into'
+		says 'process.* cannot be looked into without root'
 	have_rings name=open
 	check 'a ring of his own that is open' look
 	check 'he sees' shows ' open '

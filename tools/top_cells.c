@@ -376,15 +376,17 @@ void top_line(char *to, size_t size, const struct top_columns *columns,
 
 void top_hidden(char *to, size_t size, const struct top_list *list)
 {
-	const char *why = geteuid() == 0 ? "cannot" : "without root cannot";
+	const char *root = geteuid() == 0 ? "" : " without root";
 	size_t rings = list->hidden_rings, others = list->hidden_processes;
 	size_t n = 0;
 
 	to[0] = '\0';
 	if (rings)
-		n = (size_t)snprintf(to, size, "%zu more ring%s %s be read",
-				     rings, rings > 1 ? "s" : "", why);
+		n = (size_t)snprintf(to, size,
+				     "%zu more ring%s cannot be read%s", rings,
+				     rings > 1 ? "s" : "", root);
 	if (others && n < size)
-		snprintf(to + n, size - n, "%s%zu process%s %s be looked into",
-			 n ? "; " : "", others, others > 1 ? "es" : "", why);
+		snprintf(to + n, size - n,
+			 "%s%zu process%s cannot be looked into%s",
+			 n ? "; " : "", others, others > 1 ? "es" : "", root);
 }
