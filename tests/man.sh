@@ -277,6 +277,20 @@ letters() (
 	exit $sent
 )
 
+collected() (
+	cd "$scratch" || exit 1
+	rm -f log
+	files/collect >said &
+	receiver=$!
+	within [ -S log ] && timeout 60 files/say hello &&
+		within grep '^0 senders$' said
+	sent=$?
+	kill $receiver
+	wait $receiver && [ $sent = 0 ] &&
+		[ "$(grep -v senders said | paste -s -d '|')" = \
+			'cellist: hello|cellist: 1 sent|done' ]
+)
+
 every_program_is_run() {
 	for file in "$scratch"/files/*.c; do
 		name=$(basename "$file" .c)
@@ -372,6 +386,7 @@ check 'a reactor, and a child' says '499999500000' numbers
 check 'results of a thread' says 'signal 15: 285' results
 check 'a server and its client' sums
 check 'an inbox and a sender' letters
+check 'an inbox on a reactor' collected
 version=$(sed -n 's/^#define PEAL_VERSION "\(.*\)"$/\1/p' \
 	"$headers/version.h")
 check 'the version' says "built with $version, runs with $version" version
