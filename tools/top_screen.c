@@ -18,7 +18,7 @@ int top_screen(struct top *top)
 	(void)top;
 	complain(
 		"this peal was built without ncurses: use --once or --json, or "
-		"install libncurses-dev and build it again");
+		"install libncurses-dev, then configure and build it again");
 	return EXIT_USAGE;
 }
 
