@@ -184,8 +184,9 @@ int peal_message_receive(struct peal_receiver *rx, int timeout_ms,
 	while ((ret = peal_message_peek(rx, m)) == 0) {
 		ssize_t n;
 
-		if (timeout_ms == 0 && !peal_receiver_ended(rx))
-			return -ETIMEDOUT;
+		if (timeout_ms == 0)
+			return peal_receiver_ended(rx) ? rx->end.end_reason
+						       : -ETIMEDOUT;
 		if (timeout_ms > 0 && deadline == 0)
 			deadline = peal_end_deadline(timeout_ms);
 		else if (timeout_ms > 0)

@@ -132,6 +132,7 @@ static void begin(struct peal_receiver *rx, uint64_t here, uint64_t known,
 	/* Bells, fences and sleep are looked at in receiver.c. */
 	rx->end.rings.kind = rx->end.waits_on.kind = PEAL_DOORBELL_NONE;
 	rx->end.may_light = rx->end.light = rx->end.barriers = false;
+	rx->end.fresh = rx->end.unsure = false;
 	rx->end.lighten_at = UINT64_MAX;
 	rx->end.dear = 0;
 	loaded = 0;
