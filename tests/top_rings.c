@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Rings for tests/top.sh to be looked at, with pages that say what the
- *arguments say, which need not be true:
+ * arguments say, which need not be true:
  *
  *	new		the next ring, or blob; the first one needs none
  *	name=, tag=, capacity=, size=
