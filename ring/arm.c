@@ -210,9 +210,12 @@ static ssize_t look_again(struct peal_end *end, uint64_t n)
 	ssize_t ret;
 
 	end->fresh = true;
-	/* A reactor looks again, and late. */
-	if (!fence(end) && (!end->stir || !peal_end_ring_self(end)))
-		peal_fence_by_hand(end);
+	if (!fence(end)) {
+		if (end->stir) /* a reactor looks again, and late */
+			end->stir(end->waiter);
+		else
+			peal_fence_by_hand(end);
+	}
 	ret = peal_end_refresh(end, end->capacity + 1);
 	if (ret < 0 || (uint64_t)ret >= n)
 		return ret;
