@@ -37,14 +37,17 @@ static int shake_hands(struct peal_handshake *shake,
 	if (ret == 0)
 		ret = peal_handshake_offer(shake, service);
 	if (ret < 0) {
-		if (ret != -EPIPE)
-			peal_handshake_refuse(shake, ret);
+		peal_handshake_refuse(shake, ret);
 		return ret;
 	}
 	ret = wait_and(ready, shake, service, deadline);
 	while (ret == 0)
 		ret = peal_handshake_fill(shake, SIZE_MAX);
-	return ret < 0 ? ret : 0;
+	if (ret > 0)
+		ret = peal_handshake_open(shake->parts.fd);
+	if (ret < 0 && ret != -EPIPE)
+		peal_handshake_refuse(shake, ret);
+	return ret == -EPIPE && shake->sealed ? 0 : ret;
 }
 
 int peal_channel_accept(struct peal_channel *ch, int fd,
@@ -72,5 +75,9 @@ int peal_channel_accept(struct peal_channel *ch, int fd,
 		return ret;
 	}
 	ch->hello = shake.hello;
-	return peal_channel_assemble(ch, &shake.parts);
+	ret = peal_channel_assemble(ch, &shake.parts);
+	/* A client that is dead by now has published what is delivered. */
+	if (ret == 0)
+		peal_channel_opened(ch);
+	return ret;
 }

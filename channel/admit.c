@@ -31,8 +31,8 @@ static void measure(struct peal_server *server, uid_t uid, struct usage *usage)
 		if (ch->peer.uid != uid)
 			continue;
 		usage->of_uid += open;
-		usage->bytes_of_uid += peal_leg_bytes(&ch->out) +
-				       peal_leg_bytes(&ch->in);
+		usage->bytes_of_uid +=
+			peal_hello_bytes(&ch->hello, &server->service);
 	}
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
 		const struct peal_handshake *shake = &server->handshakes[i];
@@ -43,8 +43,8 @@ static void measure(struct peal_server *server, uid_t uid, struct usage *usage)
 		if (shake->parts.peer.uid != uid)
 			continue;
 		usage->of_uid++;
-		usage->bytes_of_uid += peal_leg_bytes(&shake->parts.out) +
-				       peal_leg_bytes(&shake->parts.in);
+		usage->bytes_of_uid +=
+			peal_hello_bytes(&shake->hello, &server->service);
 	}
 }
 
@@ -71,7 +71,7 @@ static int check_limits(struct peal_handshake *shake)
 	if (s->max_per_uid && usage.of_uid >= s->max_per_uid)
 		return too_much(shake, "channels for each user",
 				s->max_per_uid);
-	if (usage.bytes_of_uid + peal_handshake_bytes(shake, s) > bytes)
+	if (usage.bytes_of_uid + peal_hello_bytes(&shake->hello, s) > bytes)
 		return too_much(shake, "bytes for each user", bytes);
 	return 0;
 }
@@ -164,6 +164,13 @@ int peal_server_judge(struct peal_handshake *shake)
 			 "role: the server receives nothing");
 		return -EPROTOTYPE;
 	}
-	ret = check_limits(shake);
-	return ret < 0 ? ret : admit(shake);
+	ret = peal_slow_users_check(shake->server, &shake->parts.peer,
+				    shake->text);
+	if (ret == 0)
+		ret = check_limits(shake);
+	if (ret < 0)
+		return ret;
+	if (shake->parts.peer.known)
+		shake->parts.peer.pidfd = peal_socket_pidfd(shake->parts.fd);
+	return admit(shake);
 }

@@ -69,12 +69,16 @@ int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
 		peal_sender_set_barriers(&ch->sender, true);
 		peal_receiver_set_barriers(&ch->receiver, true);
 	}
+	return 0;
+}
+
+void peal_channel_opened(struct peal_channel *ch)
+{
 	ch->state = PEAL_CHANNEL_OPEN;
 	ch->reason = 0;
 	ch->unowed = 0;
 	ch->text[0] = '\0';
 	ch->connects++;
-	return 0;
 }
 
 /* -- closing */
@@ -110,6 +114,8 @@ static void forget(struct peal_channel *ch)
 
 static void hang_up(struct peal_channel *ch)
 {
+	if (ch->server && ch->fd >= 0)
+		peal_slow_users_closed(ch);
 	if (ch->peer.pidfd >= 0)
 		close(ch->peer.pidfd);
 	if (ch->fd >= 0 && ch->server && peal_reactor_here(ch->loop) &&
@@ -299,12 +305,20 @@ static void on_line(struct peal_source *source, int fd, uint32_t events,
 		    void *user)
 {
 	struct peal_channel *ch = user;
+	struct peal_reactor *loop = ch->loop;
+	uint64_t token = peal_source_token(source);
 
-	(void)source;
 	(void)fd;
-	if (ch->state == PEAL_CHANNEL_PENDING)
+	if (ch->state == PEAL_CHANNEL_PENDING ||
+	    ch->state == PEAL_CHANNEL_JOINING) {
 		peal_client_answered(ch);
-	else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		/* The end may have come with the server's last word. */
+		events &= ~(uint32_t)EPOLLIN;
+		if (!peal_reactor_here(loop) ||
+		    peal_source_find(loop, token) != source)
+			return;
+	}
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		peal_channel_die(ch, -EPIPE);
 	else if (events & EPOLLIN)
 		packet(ch);
@@ -360,18 +374,19 @@ static int serve(struct peal_channel *ch)
 	return ret;
 }
 
+int peal_channel_attend(struct peal_channel *ch)
+{
+	int ret = peal_channel_watch(ch);
+
+	return ret == 0 ? watch_pid(ch) : ret;
+}
+
 int peal_channel_start(struct peal_channel *ch)
 {
 	struct peal_reactor *loop = ch->loop;
 	struct peal_source *line = &ch->line;
-	uint64_t token;
-	int ret = line->reactor ? 0 : peal_channel_watch(ch);
+	uint64_t token = peal_source_token(line);
 
-	if (ret == 0)
-		ret = watch_pid(ch);
-	if (ret < 0)
-		return ret;
-	token = peal_source_token(line);
 	if (ch->callbacks.on_open)
 		ch->callbacks.on_open(ch, ch->user);
 	if (!peal_reactor_here(loop) || peal_source_find(loop, token) != line)
@@ -394,6 +409,8 @@ void peal_channel_drop(struct peal_channel *ch)
 	hang_up(ch);
 	if (here && ch->server)
 		peal_server_lost(ch);
+	else if (ch->server)
+		peal_server_lost_in_child(ch);
 	put_down(ch);
 	memset(ch, 0, sizeof(*ch));
 }

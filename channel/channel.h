@@ -183,6 +183,7 @@ struct peal_channel {
 	struct peal_channel_callbacks callbacks;
 	struct peal_source line, pid, rx, tx, timer;
 	unsigned retry_ms, delay_ms, unowed;
+	uint64_t connect_by; /* of a client: when it gives up, or 0 */
 	char address[108];
 };
 
@@ -318,7 +319,8 @@ struct peal_server_stats {
 	uint64_t failed;   /**< that hung up, took too long, or were hostile */
 	uint64_t channels; /**< open now */
 	uint64_t kept;	   /**< to be resumed */
-	uint64_t handshakes; /**< pending now */
+	uint64_t handshakes; /**< under way now */
+	uint64_t waiting;    /**< connections that wait for a place there */
 };
 
 /** What a handshake makes, before it is a channel's. Private. */
@@ -338,16 +340,34 @@ struct peal_handshake {
 	struct peal_channel *channel;
 	struct peal_hello hello;
 	struct peal_parts parts;
-	uint64_t began;
-	bool sealed;  /* all that is left is to fault it in */
+	uint64_t since; /* when the client was last heard, or answered */
+	bool answered; /* the next word to the client is OPEN */
+	bool sealed;   /* all that is left is to fault it in */
 	bool unread;  /* it came to nothing, but its answer is out there */
 	bool leaving; /* it is over, but for what lies in the socket */
 	char text[PEAL_TEXT];
 };
 
-/** Handshakes that a server has under way at most, and of one user. */
+/** A connection that waits for a place among the handshakes. Private. */
+struct peal_waiting {
+	int fd;
+	struct peal_peer peer;
+};
+
+/** What the doorbells of a user have cost. Private. */
+struct peal_slow_user {
+	uid_t uid;
+	unsigned slow_rings, strikes;
+	uint64_t until; /* it has no channel before */
+	uint64_t seen;	/* 0: this place is free */
+};
+
+/** Handshakes that a server has under way at most, and of one user. Further
+ * connections wait, PEAL_WAITING in the server and the others in the kernel. */
 #define PEAL_HANDSHAKES 32
 #define PEAL_HANDSHAKES_PER_UID 16
+#define PEAL_WAITING 64
+#define PEAL_SLOW_USERS 8
 
 /** Slots of a reactor that a server takes, besides those of its channels. */
 #define PEAL_SERVER_SLOTS (PEAL_HANDSHAKES + 2)
@@ -362,6 +382,9 @@ struct peal_server {
 	struct peal_source listener, timer;
 	struct peal_link channels;
 	struct peal_handshake handshakes[PEAL_HANDSHAKES];
+	struct peal_waiting waiting[PEAL_WAITING];
+	unsigned n_waiting;
+	struct peal_slow_user slow_users[PEAL_SLOW_USERS];
 	struct peal_server_stats stats;
 	int fd;
 	bool owned, paused;

@@ -18,17 +18,46 @@
 #define FIRST_DELAY_MS 10u
 #define LAST_DELAY_MS 50u /* of a blocking connect */
 #define HANGUPS 8	  /* in its midst, after which it gives up */
-/* For a server on a reactor to answer. */
-#define ANSWER_NS (5000 * MS)
+/* A client on a reactor gives a server so long to answer, and to open. */
+#define ANSWER_NS (10000 * MS)
+#define OPEN_NS (60000 * MS)
+/* Between two attempts to find room there. */
+#define AGAIN_NS (5 * MS)
 
 /* -- one handshake, in three steps */
 
-/* A server that does not read is busy; -EAGAIN would say to wait for it. */
+/*
+ * A server that has hung up may have said why: that is read next, and then it
+ * is the end. A socket that is full is not one of a fresh connection.
+ */
 static int say(int fd, const void *packet, size_t size)
 {
 	int ret = peal_socket_send(fd, packet, size, NULL, 0);
 
-	return ret == -EAGAIN ? -EBUSY : ret;
+	if (ret == -EAGAIN)
+		return -EPROTO;
+	return ret == -EPIPE ? 0 : ret;
+}
+
+/*
+ * A refusal, as peal_connect() returns it. -EAGAIN would say to wait for a
+ * packet, so until then it is -EDQUOT. -EBUSY says to connect again.
+ */
+static int refusal(int status)
+{
+	switch (status) {
+	case -EAGAIN:
+		return -EDQUOT;
+	case -EPERM:
+	case -EPROTOTYPE:
+	case -EPROTONOSUPPORT:
+	case -EPROTO:
+	case -EINVAL:
+	case -EBUSY:
+		return status;
+	default:
+		return -EPERM;
+	}
 }
 
 static int say_hello(int fd, const struct peal_hello *hello)
@@ -138,10 +167,15 @@ static int open_rings(struct peal_parts *parts, const struct peal_hello *hello,
 	return ret;
 }
 
-/* The answer may be there. @return 0, -EAGAIN, or why not */
-static int hear_answer(struct peal_parts *parts, const struct peal_hello *hello,
-		       char *text)
+/*
+ * The answer may be there: take the new ring, and publish what the old one
+ * holds. Whoever says READY has brought everything.
+ * @return 0, -EAGAIN, or why not, and then the parts are still the caller's
+ */
+static int take_rings(struct peal_channel *ch, struct peal_parts *parts,
+		      const struct peal_hello *hello)
 {
+	char *text = ch->text;
 	struct peal_wire_answer answer;
 	int fds[PEAL_FDS];
 	int ret = peal_socket_receive_fds(parts->fd, &answer, sizeof(answer),
@@ -155,15 +189,47 @@ static int hear_answer(struct peal_parts *parts, const struct peal_hello *hello,
 	ret = peal_wire_check(&answer.start, PEAL_WIRE_ANSWER, text);
 	if (ret < 0) {
 		close_fds(fds);
-		return ret == -EAGAIN ? -EDQUOT : ret; /* and not "wait" */
+		return refusal(ret);
 	}
 	ret = open_rings(parts, hello, &answer, fds, text);
-	if (ret < 0) {
+	if (ret < 0)
 		close_fds(fds);
+	if (ret == 0)
+		ret = peal_channel_assemble(ch, parts);
+	if (ret < 0)
 		say_ready(parts->fd, ret, text);
+	return ret;
+}
+
+/* The same, and say so. @return likewise; from then on it is JOINING */
+static int join(struct peal_channel *ch, struct peal_parts *parts,
+		const struct peal_hello *hello)
+{
+	int ret = take_rings(ch, parts, hello);
+
+	if (ret < 0)
 		return ret;
-	}
-	return say_ready(parts->fd, 0, NULL);
+	ch->state = PEAL_CHANNEL_JOINING;
+	return say_ready(ch->fd, 0, NULL);
+}
+
+/* The server's last word may be there. @return 0, -EAGAIN, or why not */
+static int hear_open(struct peal_channel *ch)
+{
+	struct peal_wire_open open;
+	int ret = peal_socket_receive(ch->fd, &open, sizeof(open));
+
+	if (ret == -EPROTO)
+		ret = peal_wire_misfit(&open.start, PEAL_WIRE_OPEN,
+				       "not the packet that says open",
+				       ch->text);
+	if (ret < 0)
+		return ret;
+	ret = peal_wire_check(&open.start, PEAL_WIRE_OPEN, ch->text);
+	if (ret < 0)
+		return refusal(ret);
+	peal_channel_opened(ch);
+	return 0;
 }
 
 /*
@@ -204,6 +270,37 @@ static void who_serves(const struct peal_channel *ch, int fd,
 	};
 }
 
+static int late(struct peal_channel *ch, const char *what)
+{
+	snprintf(ch->text, sizeof(ch->text), "%s", what);
+	return -ETIMEDOUT;
+}
+
+/* It has come to nothing: what was published stays in the ring. */
+static void forsake(struct peal_channel *ch)
+{
+	close(ch->fd);
+	ch->fd = -1;
+	peal_channel_maroon(ch);
+	ch->state = PEAL_CHANNEL_ABSENT;
+}
+
+static int wait_for_open(struct peal_channel *ch, uint64_t deadline)
+{
+	int ret = 0;
+
+	do {
+		ret = peal_socket_wait(ch->fd, deadline);
+		if (ret == 0)
+			ret = hear_open(ch);
+	} while (ret == -EAGAIN);
+	if (ret == -ETIMEDOUT)
+		ret = late(ch, "the server has not opened it in time");
+	if (ret < 0)
+		forsake(ch);
+	return ret;
+}
+
 static int shake_hands(struct peal_channel *ch, int fd, uint64_t deadline)
 {
 	struct peal_parts parts = { .fd = fd };
@@ -215,16 +312,22 @@ static int shake_hands(struct peal_channel *ch, int fd, uint64_t deadline)
 	ret = say_hello(fd, &hello);
 	while (ret == 0) {
 		ret = peal_socket_wait(fd, deadline);
+		if (ret == -ETIMEDOUT)
+			ret = late(ch, "the server does not answer");
 		if (ret == 0)
-			ret = hear_answer(&parts, &hello, ch->text);
+			ret = join(ch, &parts, &hello);
 		if (ret != -EAGAIN)
 			break;
 		ret = 0;
 	}
-	if (ret == 0)
-		ret = peal_channel_assemble(ch, &parts);
-	if (ret < 0)
+	if (ch->state == PEAL_CHANNEL_JOINING) {
+		if (ret == 0)
+			ret = wait_for_open(ch, deadline);
+		else
+			forsake(ch);
+	} else if (ret < 0) {
 		peal_parts_finish(&parts);
+	}
 	return ret == -EDQUOT ? -EAGAIN : ret;
 }
 
@@ -239,23 +342,26 @@ static void doze(unsigned ms, uint64_t deadline)
 	nanosleep(&ts, NULL);
 }
 
-/* A server that is busy, or had to let go of us, is asked again. */
+/* A server that has no room, or had to let go of us, is asked again. */
 static int connect_until(struct peal_channel *ch, uint64_t deadline)
 {
 	unsigned delay = 1;
 	int hangups = 0;
 
 	for (;;) {
-		int ret = peal_socket_connect(ch->address);
+		int ret;
 
+		ch->text[0] = '\0';
+		ret = peal_socket_connect(ch->address, deadline);
+		if (ret == -EAGAIN)
+			return late(ch, "the server's queue is full");
 		if (ret >= 0)
 			ret = shake_hands(ch, ret, deadline);
-		else if (ret == -EAGAIN) /* its queue is full */
-			ret = -EBUSY;
 		if (ret != -EBUSY && (ret != -EPIPE || ++hangups > HANGUPS))
 			return ret;
 		if (peal_now() >= deadline)
-			return -ETIMEDOUT;
+			return ch->text[0] ? -ETIMEDOUT
+					   : late(ch, "the server hung up");
 		doze(delay, deadline);
 		if (delay < LAST_DELAY_MS)
 			delay *= 2;
@@ -266,6 +372,8 @@ static int connect_until(struct peal_channel *ch, uint64_t deadline)
 static int reset(struct peal_channel *ch, int ret)
 {
 	char text[PEAL_TEXT];
+
+	peal_leg_finish(&ch->out); /* of an attempt that got so far */
 
 	if (ch->text[0])
 		memcpy(text, ch->text, sizeof(text));
@@ -330,12 +438,8 @@ int peal_reconnect(struct peal_channel *ch, int timeout_ms)
 		return -EINVAL;
 	if (ch->out.mem.base && ch->sender.end.error == -EPROTO)
 		return -EPROTO;
-	if (ch->state == PEAL_CHANNEL_OPEN) {
-		close(ch->fd);
-		ch->fd = -1;
-		peal_channel_maroon(ch);
-		ch->state = PEAL_CHANNEL_ABSENT;
-	}
+	if (ch->state == PEAL_CHANNEL_OPEN)
+		forsake(ch);
 	return connect_until(ch, peal_deadline(timeout_ms));
 }
 
@@ -345,6 +449,25 @@ static void connect_later(struct peal_channel *ch, uint64_t delay)
 {
 	ch->state = PEAL_CHANNEL_ABSENT;
 	peal_reactor_set_timer(ch->loop, &ch->timer, delay ? delay : 1, 0, 0);
+}
+
+static void give_up_at(struct peal_channel *ch, uint64_t deadline)
+{
+	ch->connect_by = deadline;
+	peal_reactor_set_timer(ch->loop, &ch->timer, deadline, 0,
+			       PEAL_TIMER_ABSOLUTE);
+}
+
+/* The server has no room: the same attempt goes on, with another connection. */
+static void come_again(struct peal_channel *ch)
+{
+	peal_channel_unwatch(ch);
+	if (ch->fd >= 0)
+		close(ch->fd);
+	ch->fd = -1;
+	if (ch->state == PEAL_CHANNEL_JOINING)
+		peal_channel_maroon(ch);
+	connect_later(ch, AGAIN_NS);
 }
 
 /* Some wait for it to be mended; the others would hear the same again. */
@@ -370,48 +493,70 @@ bool peal_client_retry(struct peal_channel *ch, int reason)
 	if (delay > ch->retry_ms)
 		delay = ch->retry_ms;
 	ch->delay_ms = (unsigned)delay * 2;
+	ch->connect_by = 0;
 	/* Not all clients of a server at the same moment. */
 	connect_later(ch, delay * MS - peal_now() % (delay * MS / 4 + 1));
 	return true;
 }
 
-static void answered(struct peal_channel *ch, int ret)
+static void failed(struct peal_channel *ch, int ret)
 {
-	if (ret < 0) {
+	if (ret == -EBUSY && peal_now() < ch->connect_by)
+		come_again(ch);
+	else if (ret == -EBUSY)
+		peal_channel_closed(ch, -ETIMEDOUT);
+	else
 		peal_channel_closed(ch, ret == -EDQUOT ? -EAGAIN : ret);
-		return;
-	}
-	peal_reactor_cancel_timer(ch->loop, &ch->timer);
-	ch->delay_ms = 0;
-	ret = peal_channel_start(ch);
-	if (ret < 0)
-		peal_channel_closed(ch, ret);
 }
 
-void peal_client_answered(struct peal_channel *ch)
+static int answered(struct peal_channel *ch)
 {
 	struct peal_hello hello = what_to_ask(ch, &ch->peer);
 	struct peal_parts parts = { .fd = ch->fd, .peer = ch->peer };
-	int ret = hear_answer(&parts, &hello, ch->text);
+	int ret = join(ch, &parts, &hello);
 
-	if (ret == -EAGAIN)
-		return;
-	if (ret == 0)
-		ret = peal_channel_assemble(ch, &parts);
-	if (ret < 0) {
+	if (ch->state == PEAL_CHANNEL_JOINING) {
+		give_up_at(ch, peal_now() + OPEN_NS);
+	} else if (ret != -EAGAIN) {
 		parts.fd = -1; /* the channel closes it */
 		peal_parts_finish(&parts);
 	}
-	answered(ch, ret);
+	return ret;
+}
+
+/* More than one packet may have come with one event. */
+void peal_client_answered(struct peal_channel *ch)
+{
+	int ret = 0;
+
+	if (ch->state == PEAL_CHANNEL_PENDING)
+		ret = answered(ch);
+	if (ret == 0)
+		ret = hear_open(ch);
+	if (ret == -EAGAIN)
+		return;
+	if (ret == 0) {
+		peal_reactor_cancel_timer(ch->loop, &ch->timer);
+		ch->delay_ms = 0;
+		ch->connect_by = 0;
+		ret = peal_channel_start(ch);
+	}
+	if (ret < 0)
+		failed(ch, ret);
 }
 
 static int try_connect(struct peal_channel *ch)
 {
 	struct peal_hello hello;
-	int ret = peal_socket_connect(ch->address);
+	int ret = peal_socket_connect(ch->address, 0);
 
+	if (ret == -EAGAIN) {
+		snprintf(ch->text, sizeof(ch->text),
+			 "the server's queue is full");
+		return -EBUSY;
+	}
 	if (ret < 0)
-		return ret == -EAGAIN ? -EBUSY : ret;
+		return ret;
 	ch->fd = ret;
 	who_serves(ch, ch->fd, &ch->peer);
 	hello = what_to_ask(ch, &ch->peer);
@@ -429,17 +574,22 @@ static void on_timer(struct peal_source *source, uint64_t expirations,
 
 	(void)source;
 	(void)expirations;
-	if (ch->state == PEAL_CHANNEL_PENDING) {
+	if (ch->state == PEAL_CHANNEL_PENDING ||
+	    ch->state == PEAL_CHANNEL_JOINING) {
+		late(ch, ch->state == PEAL_CHANNEL_PENDING
+				 ? "the server does not answer"
+				 : "the server has not opened it in time");
 		peal_channel_closed(ch, -ETIMEDOUT);
 		return;
 	}
 	if (ch->state != PEAL_CHANNEL_ABSENT)
 		return;
 	ch->state = PEAL_CHANNEL_PENDING;
-	peal_reactor_set_timer(ch->loop, &ch->timer, ANSWER_NS, 0, 0);
+	give_up_at(ch, ch->connect_by ? ch->connect_by
+				      : peal_now() + ANSWER_NS);
 	ret = try_connect(ch);
 	if (ret < 0)
-		peal_channel_closed(ch, ret);
+		failed(ch, ret);
 }
 
 int peal_connect_on(struct peal_channel *ch, struct peal_reactor *loop,

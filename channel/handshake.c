@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../reactor/internal.h"
 #include "internal.h"
 
 /* For clients that leave the capacity to us. */
@@ -25,24 +26,32 @@ static uint64_t at_least(uint64_t n, uint64_t least)
 	return n > least ? n : least;
 }
 
-/* Of the ring to the server, or of the one back to the client. */
-static void plan(struct peal_geometry *g, const struct peal_handshake *shake,
+/* What a client is to get: of the ring to the server, or of the one back. */
+static void plan(struct peal_geometry *g, const struct peal_hello *hello,
 		 const struct peal_service *service, bool back)
 {
-	const struct peal_channel *ch = shake->channel;
 	struct peal_geometry usual;
 
-	peal_hello_geometry(g, &shake->hello, back);
+	peal_hello_geometry(g, hello, back);
 	if (g->capacity == 0) {
 		struct peal_hello accept = service->accept;
 
-		accept.role = shake->hello.role;
+		accept.role = hello->role;
 		peal_hello_geometry(&usual, &accept, back);
 		g->capacity = usual.capacity;
 	}
 	if (g->capacity == 0)
 		g->capacity = at_least(DEFAULT_BYTES / g->item_size, 2);
-	/* What is carried over has to fit in. */
+}
+
+/* What is carried over has to fit in. */
+static void plan_for(struct peal_geometry *g,
+		     const struct peal_handshake *shake,
+		     const struct peal_service *service, bool back)
+{
+	const struct peal_channel *ch = shake->channel;
+
+	plan(g, &shake->hello, service, back);
 	if (back && ch && ch->out.mem.base)
 		g->capacity = at_least(g->capacity, ch->sender.end.capacity);
 }
@@ -54,21 +63,22 @@ static unsigned mem_flags(const struct peal_handshake *shake,
 	return shake->parts.peer.trusted ? service->mem : 0;
 }
 
-uint64_t peal_handshake_bytes(const struct peal_handshake *shake,
-			      const struct peal_service *service)
+uint64_t peal_hello_bytes(const struct peal_hello *hello,
+			  const struct peal_service *service)
 {
-	size_t page = peal_mem_page(mem_flags(shake, service));
 	uint64_t bytes = 0;
 
 	for (int back = 0; back < 2; back++) {
-		struct peal_geometry g;
+		struct peal_geometry g, fit;
+		uint64_t asked;
 
-		if (!(shake->hello.role & (back ? PEAL_RECEIVER : PEAL_SENDER)))
+		if (!(hello->role & (back ? PEAL_RECEIVER : PEAL_SENDER)))
 			continue;
-		plan(&g, shake, service, back);
-		if (peal_geometry_fit(&g, page) < 0 ||
-		    __builtin_add_overflow(
-			    bytes, g.head + peal_geometry_body(&g), &bytes))
+		plan(&g, hello, service, back);
+		fit = g;
+		if (peal_geometry_fit(&fit, peal_mem_page(0)) < 0 ||
+		    __builtin_mul_overflow(g.capacity, g.item_size, &asked) ||
+		    __builtin_add_overflow(bytes, asked, &bytes))
 			return UINT64_MAX;
 	}
 	return bytes;
@@ -78,14 +88,14 @@ static int check_size(struct peal_handshake *shake,
 		      const struct peal_service *service)
 {
 	uint64_t most = service->max_bytes ? service->max_bytes : MAX_BYTES;
-	uint64_t bytes = peal_handshake_bytes(shake, service);
+	uint64_t bytes = peal_hello_bytes(&shake->hello, service);
 
 	if (bytes == UINT64_MAX)
 		return say(shake, -EINVAL, "rings beyond any memory");
 	if (bytes <= most)
 		return 0;
 	snprintf(shake->text, sizeof(shake->text),
-		 "rings of %llu bytes, the server allows %llu",
+		 "rings of %llu bytes of items, the server allows %llu",
 		 (unsigned long long)bytes, (unsigned long long)most);
 	return -EPERM;
 }
@@ -133,7 +143,7 @@ static int make_rings(struct peal_handshake *shake,
 	int ret = 0;
 
 	if (shake->hello.role & PEAL_SENDER) {
-		plan(&g, shake, service, false);
+		plan_for(&g, shake, service, false);
 		ret = peal_leg_make(&parts->in, &g, mem, socket);
 		if (ret == 0)
 			ret = peal_receiver_attach(
@@ -141,7 +151,7 @@ static int make_rings(struct peal_handshake *shake,
 				&parts->in.data, &parts->in.space);
 	}
 	if (ret == 0 && (shake->hello.role & PEAL_RECEIVER)) {
-		plan(&g, shake, service, true);
+		plan_for(&g, shake, service, true);
 		ret = peal_leg_make(&parts->out, &g, mem, socket);
 		if (ret == 0)
 			ret = peal_sender_attach(
@@ -172,12 +182,19 @@ int peal_handshake_offer(struct peal_handshake *shake,
 	int ret;
 
 	shake->parts.bells = choose_bells(shake, service);
+	peal_socket_enlarge(shake->parts.fd); /* for bells */
 	ret = make_rings(shake, service);
-	if (ret < 0)
-		return say(shake, ret, "the server lacks memory or fds");
+	if (ret < 0) {
+		snprintf(shake->text, sizeof(shake->text),
+			 "the server cannot make a ring: %s", strerror(-ret));
+		return ret;
+	}
 	ret = send_answer(shake);
+	/* Fds in flight are as many as the server may have. */
 	if (ret == -EAGAIN || ret == -ETOOMANYREFS)
-		return say(shake, -EBUSY, "the server cannot hand over");
+		return say(shake, -EBUSY, "the server cannot hand over fds");
+	shake->answered = ret == 0;
+	shake->since = peal_now();
 	return ret;
 }
 
@@ -219,18 +236,69 @@ int peal_handshake_fill(struct peal_handshake *shake, size_t most)
 		if (!legs[i]->mem.base || legs[i]->mem.fd < 0)
 			continue;
 		ret = peal_leg_fill(legs[i], most);
-		if (ret < 0)
-			return say(shake, ret, "the server lacks memory");
+		if (ret < 0) {
+			snprintf(shake->text, sizeof(shake->text),
+				 "the server lacks memory: %s", strerror(-ret));
+			return ret;
+		}
 		if (ret == 0)
 			return 0;
 	}
 	return 1;
 }
 
+/* -- the last word */
+
+/*
+ * What a client is told of an error of ours. What the server lacks is not what
+ * the client lacks, so that its errno would mislead: the text has it.
+ */
+static int status_of(int error)
+{
+	switch (error) {
+	case -EPERM:
+	case -EPROTOTYPE:
+	case -EPROTONOSUPPORT:
+	case -EPROTO:
+	case -EINVAL:
+	case -EBUSY:
+		return error;
+	case -ETIMEDOUT:
+		return -EBUSY; /* if it lives, it may begin anew */
+	default:
+		return -EAGAIN;
+	}
+}
+
 void peal_handshake_refuse(struct peal_handshake *shake, int error)
 {
-	struct peal_wire_answer answer = { .bells = 0 };
+	int status = status_of(error);
 
-	peal_wire_begin(&answer.start, PEAL_WIRE_ANSWER, error, shake->text);
-	peal_socket_send(shake->parts.fd, &answer, sizeof(answer), NULL, 0);
+	if (error == -EPIPE || error == -ECONNABORTED)
+		return; /* it is gone */
+	if (shake->answered) {
+		struct peal_wire_open open;
+
+		peal_wire_begin(&open.start, PEAL_WIRE_OPEN, status,
+				shake->text);
+		peal_socket_send(shake->parts.fd, &open, sizeof(open), NULL, 0);
+	} else {
+		struct peal_wire_answer answer = { .bells = 0 };
+
+		peal_wire_begin(&answer.start, PEAL_WIRE_ANSWER, status,
+				shake->text);
+		peal_socket_send(shake->parts.fd, &answer, sizeof(answer), NULL,
+				 0);
+	}
+}
+
+int peal_handshake_open(int fd)
+{
+	struct peal_wire_open open;
+	int ret;
+
+	peal_wire_begin(&open.start, PEAL_WIRE_OPEN, 0, NULL);
+	ret = peal_socket_send(fd, &open, sizeof(open), NULL, 0);
+	/* It said READY, so it has read all that was sent before. */
+	return ret == -EAGAIN ? -EPROTO : ret;
 }

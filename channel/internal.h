@@ -11,14 +11,18 @@
  *	client.c     the client's side, blocking and on a reactor
  *	server.c     connections, and the steps of their handshakes
  *	pending.c    handshakes under way: caps, deadlines, the end
+ *	waiting.c    connections that wait for a place among them
+ *	slow_users.c users whose doorbells cost the server time
  *	admit.c	     what a server allows, and whom it admits
  *	inbox.c, outbox.c  messages from any number of senders, above all this
  *	address.c    the path or the fd to listen at
  *	channel.c    an open channel: lifeline, closing, resuming
  *
- * A channel is UNUSED, then PENDING until its handshake is done, then OPEN. On
- * a reactor it is CLOSING while its rings are drained; a client that retries
- * is ABSENT between two servers, and a server's that resumes is KEPT.
+ * A channel is UNUSED, then PENDING until its handshake is done, then OPEN. A
+ * client is JOINING in between, from its READY to the server's OPEN: it has the
+ * new ring, and what was published stands in there. On a reactor a channel is
+ * CLOSING while its rings are drained; a client that retries is ABSENT between
+ * two servers, and a server's that resumes is KEPT.
  */
 #include "leg.h"
 #include "socket.h"
@@ -26,6 +30,7 @@
 enum peal_channel_state {
 	PEAL_CHANNEL_UNUSED,
 	PEAL_CHANNEL_PENDING,
+	PEAL_CHANNEL_JOINING,
 	PEAL_CHANNEL_OPEN,
 	PEAL_CHANNEL_CLOSING,
 	PEAL_CHANNEL_ABSENT,
@@ -48,18 +53,21 @@ static inline bool peal_channel_is_open(const struct peal_channel *ch)
 /* -- channel.c */
 
 /*
- * The handshake is done: take the parts over, with what an older ring still
- * holds. On failure the parts are as they were.
+ * Take the parts over, with what an older ring still holds. No bell is rung.
+ * On failure the parts are as they were.
  * @return 0, or the errors of peal_leg_carry_over()
  */
 int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts);
+/* The server has said OPEN. */
+void peal_channel_opened(struct peal_channel *ch);
 /*
- * Watch it on its reactor and say that it is open.
+ * It is open: tell the owner, and serve its rings on the reactor.
  * @return 0, after which it may be finished and gone; or an error
  */
 int peal_channel_start(struct peal_channel *ch);
-/* Watch its socket alone, and none of it. */
+/* Watch its socket alone; its socket and its process; and none of it. */
 int peal_channel_watch(struct peal_channel *ch);
+int peal_channel_attend(struct peal_channel *ch);
 void peal_channel_unwatch(struct peal_channel *ch);
 /* The other side is gone: deliver what is there, then close. */
 void peal_channel_die(struct peal_channel *ch, int reason);
@@ -87,29 +95,42 @@ int peal_handshake_offer(struct peal_handshake *shake,
 int peal_handshake_ready(struct peal_handshake *shake);
 /* The last step. @return 1 all is done, 0 there is more, -ENOMEM */
 int peal_handshake_fill(struct peal_handshake *shake, size_t most);
-/* Bytes that its rings will take; UINT64_MAX: they cannot be. */
-uint64_t peal_handshake_bytes(const struct peal_handshake *shake,
-			      const struct peal_service *service);
-/* Tell the client why. */
+/*
+ * Bytes of the items that a client asks for; UINT64_MAX: they cannot be. Limits
+ * count these, and neither control pages nor what is rounded up.
+ */
+uint64_t peal_hello_bytes(const struct peal_hello *hello,
+			  const struct peal_service *service);
+/* Tell the client why, in the packet that it waits for. */
 void peal_handshake_refuse(struct peal_handshake *shake, int error);
+/* Tell the client that its channel is open. @return 0, -EPIPE, -EPROTO it
+ * reads nothing */
+int peal_handshake_open(int fd);
+
+/* -- server.c */
+
+/* Read what lies in the socket of a handshake. Callbacks may finish the
+ * server. */
+void peal_server_progress(struct peal_handshake *shake);
 
 /* -- client.c */
 
-/* A packet is there, or the end, for a client whose handshake is under way. */
+/* A packet is there, or the end, for a client that is PENDING or JOINING. */
 void peal_client_answered(struct peal_channel *ch);
 /* The connection is gone. @return true: it will connect again, later */
 bool peal_client_retry(struct peal_channel *ch, int reason);
 
 /* -- pending.c */
 
-/* A free place for a handshake of this user; another may make way. The server
- * may be finished then, by a callback. */
+/* A free place for a handshake of this user; another may make way, once what
+ * lies in its socket is read. The server may be finished then, by a callback.
+ * @return NULL: there is none, or no server */
 struct peal_handshake *peal_pending_room(struct peal_server *server, uid_t uid);
 /* It is over, and nobody has to be told. */
 void peal_pending_release(struct peal_handshake *shake);
 /* A socket of this user that cannot be left at once, and its end. */
 void peal_pending_bury(struct peal_server *server, int fd, uid_t uid);
-/* It has come to nothing. Whoever knows of it is told. */
+/* It has come to nothing. The client is told, and whoever else knows of it. */
 void peal_pending_fail(struct peal_handshake *shake, int error);
 void peal_pending_count(struct peal_server *server, int error);
 /* End those that have taken too long; set the clock for the next. */
@@ -117,6 +138,30 @@ void peal_pending_expire(struct peal_server *server);
 void peal_pending_clock(struct peal_server *server);
 /* A channel is closed or finished, or its handshake has come to nothing. */
 void peal_server_lost(struct peal_channel *ch);
+/* The same in a forked child, where nothing but the child's memory changes. */
+void peal_server_lost_in_child(struct peal_channel *ch);
+
+/* -- waiting.c */
+
+/* @return 0 the fd is the list's, -EAGAIN it is full of this user's */
+int peal_waiting_add(struct peal_server *server, int fd,
+		     const struct peal_peer *peer);
+/* Has the user one among the first `before`? */
+bool peal_waiting_has(const struct peal_server *server, unsigned before,
+		      uid_t uid);
+struct peal_waiting peal_waiting_take(struct peal_server *server, unsigned i);
+/* Tell the client to connect again, and close its socket. */
+void peal_waiting_turn_away(struct peal_server *server, int fd);
+void peal_waiting_finish(struct peal_server *server);
+
+/* -- slow_users.c */
+
+/* May the user have a channel now? @return 0, -EAGAIN and a text */
+int peal_slow_users_check(struct peal_server *server,
+			  const struct peal_peer *peer, char *text);
+/* A channel of a server has rings, and will have none any more. */
+void peal_slow_users_opened(struct peal_channel *ch);
+void peal_slow_users_closed(struct peal_channel *ch);
 
 /* -- admit.c */
 

@@ -211,6 +211,7 @@ void peal_leg_finish(struct peal_leg *leg)
 
 int peal_leg_carry_over(struct peal_sender *to, const struct peal_sender *from)
 {
+	const struct peal_doorbell rings = to->end.rings;
 	struct peal_end old = from->end;
 	uint64_t released = __atomic_load_n(old.peer_position,
 					    __ATOMIC_ACQUIRE);
@@ -226,8 +227,12 @@ int peal_leg_carry_over(struct peal_sender *to, const struct peal_sender *from)
 		return -ERANGE;
 	memcpy(room, old.items + (released & old.mask) * old.item_size,
 	       left * old.item_size);
+	/* Nobody waits yet, and a bell may not come before the handshake's
+	 * last packet. */
+	memset(&to->end.rings, 0, sizeof(to->end.rings));
 	peal_sender_commit(to, left);
 	if (old.error == -EPIPE)
 		peal_sender_finish(to); /* as the old one was */
+	to->end.rings = rings;
 	return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A server's handshakes under way. They cost their user's share, not that of
- * others: there is a cap for each user, and one that says nothing makes way for
- * the next.
+ * others: there is a cap for each user. A client that is silent makes way for
+ * the next; the silence is the client's alone, so before it counts, what lies
+ * in the socket is read. A client that has said READY never makes way.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,8 +15,10 @@
 
 #define MS UINT64_C(1000000)
 #define HANDSHAKE_MS 2000u
-/* One that has been answered is given so long before it makes way. */
+/* A client that was answered may be silent for so long before it makes way for
+ * another user, and for another client of its own user. */
 #define PATIENCE_NS (100 * MS)
+#define PATIENCE_OWN_NS (500 * MS)
 /* Until the listener is looked at again, once fds have run out, and unread
  * answers likewise. */
 #define PAUSE_NS (100 * MS)
@@ -27,27 +30,164 @@ static uint64_t handshake_ns(const struct peal_server *server)
 	return (ms ? ms : HANDSHAKE_MS) * MS;
 }
 
+/* -- room for another */
+
+/* @return one that is free, if this user may have another, or NULL */
+static struct peal_handshake *find_room(struct peal_server *server, uid_t uid,
+					bool *its_share)
+{
+	struct peal_handshake *unused = NULL;
+	int of_uid = 0;
+
+	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
+		struct peal_handshake *shake = &server->handshakes[i];
+
+		if (!shake->server)
+			unused = shake;
+		else if (shake->parts.peer.uid == uid)
+			of_uid++;
+	}
+	*its_share = of_uid >= PEAL_HANDSHAKES_PER_UID;
+	return *its_share ? NULL : unused;
+}
+
+/*
+ * When may this one make way for a connection of that user? `its_share`: the
+ * user has all that it may have, so that one of its own has to go.
+ * @return a time that may be over, or UINT64_MAX: never
+ */
+static uint64_t makes_way_at(const struct peal_handshake *shake, uid_t uid,
+			     bool its_share)
+{
+	bool own = shake->parts.peer.uid == uid;
+
+	if (!shake->server || shake->sealed || shake->leaving)
+		return UINT64_MAX;
+	/* Its own unread answers do not make way for a user. */
+	if (its_share && (!own || shake->unread))
+		return UINT64_MAX;
+	if (shake->unread || !shake->channel)
+		return 0;
+	return shake->since + (own ? PATIENCE_OWN_NS : PATIENCE_NS);
+}
+
+/* First those that are silent, then those that were answered long ago, and at
+ * last those whose answer nobody reads. */
+static int rank(const struct peal_handshake *shake)
+{
+	return shake->unread ? 2 : shake->channel ? 1 : 0;
+}
+
+/* The one to make way now. */
+static struct peal_handshake *oldest(struct peal_server *server, uid_t uid,
+				     bool its_share)
+{
+	struct peal_handshake *found = NULL;
+	uint64_t now = peal_now();
+
+	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
+		struct peal_handshake *shake = &server->handshakes[i];
+
+		if (makes_way_at(shake, uid, its_share) > now)
+			continue;
+		if (!found || rank(shake) < rank(found) ||
+		    (rank(shake) == rank(found) && shake->since < found->since))
+			found = shake;
+	}
+	return found;
+}
+
+/* @return false: the server was finished by a callback */
+static bool make_way(struct peal_handshake *old)
+{
+	struct peal_server *server = old->server;
+	struct peal_reactor *loop = server->loop;
+	uint64_t token = peal_source_token(&server->timer);
+	uint64_t since = old->since;
+
+	if (old->unread) {
+		peal_pending_release(old);
+		return true;
+	}
+	peal_server_progress(old);
+	if (!peal_reactor_here(loop) ||
+	    peal_source_find(loop, token) != &server->timer)
+		return false;
+	/* It was not silent, or this is another one by now. */
+	if (!old->server || old->since != since || old->sealed ||
+	    old->leaving || old->unread)
+		return true;
+	snprintf(old->text, sizeof(old->text),
+		 "it made way for another connection");
+	peal_pending_fail(old, -EBUSY);
+	return peal_reactor_here(loop) &&
+	       peal_source_find(loop, token) == &server->timer;
+}
+
+/* A callback may take the place of the one that made way: then the next one
+ * has to. */
+struct peal_handshake *peal_pending_room(struct peal_server *server, uid_t uid)
+{
+	for (int i = 0; i <= PEAL_HANDSHAKES; i++) {
+		bool its_share;
+		struct peal_handshake *unused, *old;
+
+		unused = find_room(server, uid, &its_share);
+		if (unused)
+			return unused;
+		old = oldest(server, uid, its_share);
+		if (!old || !make_way(old))
+			return NULL;
+	}
+	return NULL;
+}
+
 /* -- handshakes: the clock */
+
+/* When is there a place for one that waits? */
+static uint64_t room_at(struct peal_server *server)
+{
+	uint64_t first = UINT64_MAX;
+
+	for (unsigned i = 0; i < server->n_waiting; i++) {
+		uid_t uid = server->waiting[i].peer.uid;
+		bool its_share;
+
+		if (peal_waiting_has(server, i, uid))
+			continue;
+		if (find_room(server, uid, &its_share))
+			return 0;
+		for (int j = 0; j < PEAL_HANDSHAKES; j++) {
+			uint64_t at = makes_way_at(&server->handshakes[j], uid,
+						   its_share);
+
+			first = at < first ? at : first;
+		}
+	}
+	return first;
+}
 
 void peal_pending_clock(struct peal_server *server)
 {
-	uint64_t first = UINT64_MAX;
+	uint64_t first = room_at(server);
 	bool look = server->paused;
 
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
 		const struct peal_handshake *shake = &server->handshakes[i];
-		uint64_t end = shake->began + handshake_ns(server);
+		uint64_t end = shake->since + handshake_ns(server);
 
 		if (!shake->server || shake->leaving)
 			continue;
 		look |= shake->unread;
-		if (!shake->unread && end < first)
+		if (!shake->unread && !shake->sealed && end < first)
 			first = end;
 	}
 	if (look && !server->look_at)
 		server->look_at = peal_now() + PAUSE_NS;
 	if (look && server->look_at < first)
 		first = server->look_at;
+	if (first == 0)
+		first = 1; /* it is over, and no timer is set to nothing */
 	if (first == UINT64_MAX)
 		peal_reactor_cancel_timer(server->loop, &server->timer);
 	else
@@ -138,23 +278,28 @@ static void set_aside(struct peal_handshake *shake)
 
 void peal_pending_count(struct peal_server *server, int error)
 {
-	if (error == -EPIPE || error == -EPROTO || error == -ETIMEDOUT)
+	if (error == -EPIPE || error == -EPROTO || error == -ETIMEDOUT ||
+	    error == -EBUSY)
 		server->stats.failed++;
 	else
 		server->stats.refused++;
 }
 
-/* It has come to nothing. Whoever knows of it is told. */
 void peal_pending_fail(struct peal_handshake *shake, int error)
 {
 	struct peal_server *server = shake->server;
 	struct peal_channel *ch = shake->channel;
 	struct peal_peer peer = shake->parts.peer;
+	bool unread = ch && !peal_socket_was_read(shake->parts.fd);
 	char text[PEAL_TEXT];
 
 	memcpy(text, shake->text, sizeof(text));
 	peal_pending_count(server, error);
-	if (ch && !peal_socket_was_read(shake->parts.fd))
+	peal_handshake_refuse(shake, error);
+	/* To the server's owner both are the same: the client was too slow. */
+	if (error == -EBUSY)
+		error = -ETIMEDOUT;
+	if (unread)
 		set_aside(shake);
 	else
 		peal_pending_release(shake);
@@ -173,16 +318,25 @@ static bool expire_one(struct peal_handshake *shake)
 {
 	struct peal_server *server = shake->server;
 	struct peal_reactor *loop = server->loop;
-	uint64_t token = peal_source_token(&server->timer);
+	uint64_t token = peal_source_token(&server->timer), since;
 
-	if (shake->leaving)
+	if (shake->leaving || shake->sealed)
 		return true;
 	if (shake->unread) {
 		if (peal_socket_was_read(shake->parts.fd))
 			peal_pending_release(shake);
 		return true;
 	}
-	if (peal_now() - shake->began < handshake_ns(server))
+	since = shake->since;
+	if (peal_now() - since < handshake_ns(server))
+		return true;
+	peal_server_progress(shake);
+	if (!peal_reactor_here(loop) ||
+	    peal_source_find(loop, token) != &server->timer)
+		return false;
+	/* It was we who took too long, or this is another one by now. */
+	if (!shake->server || shake->since != since || shake->sealed ||
+	    shake->leaving || shake->unread)
 		return true;
 	snprintf(shake->text, sizeof(shake->text),
 		 "the handshake took too long");
@@ -217,78 +371,13 @@ void peal_server_lost(struct peal_channel *ch)
 	ch->server = NULL;
 }
 
-/* -- room for another */
-
-/* First those that are silent, then those that were answered long ago, and at
- * last those whose answer nobody reads. */
-static int rank(const struct peal_handshake *shake)
+void peal_server_lost_in_child(struct peal_channel *ch)
 {
-	return shake->unread ? 2 : shake->channel ? 1 : 0;
-}
+	struct peal_server *server = ch->server;
 
-/* The one to make way. */
-static struct peal_handshake *oldest(struct peal_server *server, bool any,
-				     uid_t uid)
-{
-	struct peal_handshake *found = NULL;
-	uint64_t now = peal_now();
-
-	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_handshake *shake = &server->handshakes[i];
-
-		/* Its own unread answers do not make way for a user. */
-		if (!shake->server || shake->sealed || shake->leaving ||
-		    (!any && (shake->parts.peer.uid != uid || shake->unread)) ||
-		    (shake->channel && now - shake->began < PATIENCE_NS))
-			continue;
-		if (!found || rank(shake) < rank(found) ||
-		    (rank(shake) == rank(found) && shake->began < found->began))
-			found = shake;
-	}
-	return found;
-}
-
-/* @return one that is free, if this user may have another, or NULL */
-static struct peal_handshake *find_room(struct peal_server *server, uid_t uid,
-					bool *its_share)
-{
-	struct peal_handshake *unused = NULL;
-	int of_uid = 0;
-
-	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_handshake *shake = &server->handshakes[i];
-
-		if (!shake->server)
-			unused = shake;
-		else if (shake->parts.peer.uid == uid)
-			of_uid++;
-	}
-	*its_share = of_uid >= PEAL_HANDSHAKES_PER_UID;
-	return *its_share ? NULL : unused;
-}
-
-/* Let one make way for another, whose callback may take its place again. */
-struct peal_handshake *peal_pending_room(struct peal_server *server, uid_t uid)
-{
-	struct peal_reactor *loop = server->loop;
-	uint64_t token = peal_source_token(&server->timer);
-	bool its_share;
-	struct peal_handshake *unused = find_room(server, uid, &its_share);
-	struct peal_handshake *old;
-
-	if (unused)
-		return unused;
-	old = oldest(server, !its_share, uid);
-	if (!old)
-		return NULL;
-	snprintf(old->text, sizeof(old->text),
-		 "it made way for another connection");
-	if (old->unread)
-		peal_pending_release(old);
-	else
-		peal_pending_fail(old, -ETIMEDOUT);
-	if (!peal_reactor_here(loop) ||
-	    peal_source_find(loop, token) != &server->timer)
-		return NULL;
-	return find_room(server, uid, &its_share);
+	if (ch->link.next)
+		peal_link_remove(&ch->link);
+	for (int i = 0; i < PEAL_HANDSHAKES; i++)
+		if (server->handshakes[i].channel == ch)
+			server->handshakes[i].channel = NULL;
 }

@@ -11,8 +11,12 @@
 #include "../reactor/internal.h"
 #include "internal.h"
 
-#define ACCEPTS 16	       /* in one turn */
-#define FILL ((size_t)1 << 20) /* bytes to be faulted in, in one turn */
+/* In one turn: connections that are served, and that are dead already. */
+#define ACCEPTS 16
+#define DEAD_ACCEPTS 128
+/* To be faulted in: bytes at a time, and for how long in one turn. */
+#define FILL ((size_t)1 << 20)
+#define FILL_NS UINT64_C(1000000)
 
 static uint32_t edge(const struct peal_server *server)
 {
@@ -21,6 +25,10 @@ static uint32_t edge(const struct peal_server *server)
 
 /* -- a handshake's turn */
 
+/*
+ * The client may be dead by now: then there is nobody to be told OPEN, and what
+ * it had published before its READY is delivered all the same.
+ */
 static void opened(struct peal_handshake *shake)
 {
 	struct peal_server *server = shake->server;
@@ -28,6 +36,8 @@ static void opened(struct peal_handshake *shake)
 	int ret = peal_channel_assemble(ch, &shake->parts);
 
 	if (ret < 0) {
+		snprintf(shake->text, sizeof(shake->text),
+			 "what the server keeps for it cannot be carried over");
 		peal_pending_fail(shake, ret);
 		return;
 	}
@@ -39,20 +49,32 @@ static void opened(struct peal_handshake *shake)
 	peal_pending_release(shake);
 	if (!ch->link.next)
 		peal_link_append(&server->channels, &ch->link);
-	server->stats.opened++;
-	ret = peal_channel_start(ch);
+	peal_slow_users_opened(ch);
+	ret = peal_channel_attend(ch);
+	if (ret == 0)
+		ret = peal_handshake_open(ch->fd);
+	if (ret == 0 || ret == -EPIPE) {
+		server->stats.opened++;
+		peal_channel_opened(ch);
+		ret = peal_channel_start(ch);
+	}
 	if (ret < 0)
 		peal_channel_closed(ch, ret);
 }
 
-static void refuse(struct peal_handshake *shake, int error)
+/* A large ring takes several turns, so that the others have theirs. */
+static int fill(struct peal_handshake *shake)
 {
-	if (error != -EPIPE)
-		peal_handshake_refuse(shake, error);
-	peal_pending_fail(shake, error);
+	uint64_t began = peal_now();
+	int ret;
+
+	do
+		ret = peal_handshake_fill(shake, FILL);
+	while (ret == 0 && peal_now() - began < FILL_NS);
+	return ret;
 }
 
-static void progress(struct peal_handshake *shake)
+void peal_server_progress(struct peal_handshake *shake)
 {
 	const struct peal_service *service = &shake->server->service;
 	int ret;
@@ -66,14 +88,14 @@ static void progress(struct peal_handshake *shake)
 		if (ret == 0)
 			ret = peal_handshake_offer(shake, service);
 		if (ret < 0)
-			refuse(shake, ret);
+			peal_pending_fail(shake, ret);
 		return; /* the client has to answer before anything else */
 	}
 	ret = shake->sealed ? 0 : peal_handshake_ready(shake);
 	if (ret == -EAGAIN)
 		return;
 	if (ret == 0)
-		ret = peal_handshake_fill(shake, FILL);
+		ret = fill(shake);
 	if (ret < 0)
 		peal_pending_fail(shake, ret);
 	else if (ret > 0)
@@ -88,36 +110,30 @@ static void on_shake(struct peal_source *source, int fd, uint32_t events,
 	(void)source;
 	(void)fd;
 	(void)events;
-	progress(user);
+	peal_server_progress(user);
 }
 
 /* -- connections */
 
-/* The fd is the server's now, and closed on failure. */
-static int meet(struct peal_server *server, int fd,
-		const struct peal_peer *peer)
+static bool is_gone(struct peal_server *server, struct peal_reactor *loop,
+		    uint64_t token)
 {
-	struct peal_handshake crowded = { .parts.fd = fd, .parts.peer = *peer };
-	struct peal_reactor *loop = server->loop;
-	uint64_t token = peal_source_token(&server->timer);
-	struct peal_handshake *shake = peal_pending_room(server, peer->uid);
+	return !peal_reactor_here(loop) ||
+	       peal_source_find(loop, token) != &server->timer;
+}
+
+/* Begin a handshake in a place that is free. The fd is closed on failure. */
+static int begin(struct peal_server *server, struct peal_handshake *shake,
+		 int fd, const struct peal_peer *peer)
+{
 	int ret;
 
-	if (peal_source_find(loop, token) != &server->timer) {
-		peal_parts_finish(&crowded.parts); /* by a callback */
-		return -EPIPE;
-	}
-	if (!shake) {
-		snprintf(crowded.text, sizeof(crowded.text),
-			 "too many connections at once");
-		peal_handshake_refuse(&crowded, -EBUSY);
-		peal_parts_finish(&crowded.parts);
-		peal_pending_count(server, -EBUSY);
-		return -EAGAIN;
-	}
-	*shake = crowded;
-	shake->server = server;
-	shake->began = peal_now();
+	*shake = (struct peal_handshake){
+		.server = server,
+		.parts.fd = fd,
+		.parts.peer = *peer,
+		.since = peal_now(),
+	};
 	server->stats.handshakes++;
 	ret = peal_reactor_add_fd(server->loop, &shake->source, fd,
 				  EPOLLIN | EPOLLRDHUP | edge(server), on_shake,
@@ -127,8 +143,91 @@ static int meet(struct peal_server *server, int fd,
 		return ret;
 	}
 	peal_pending_clock(server);
-	progress(shake);
+	peal_server_progress(shake);
 	return 0;
+}
+
+/*
+ * The fd is the server's now, and closed on failure.
+ * @return 0, -EAGAIN too many of this user wait, -EPIPE the server was finished
+ *         by a callback, or an error of peal_reactor_add_fd()
+ */
+static int meet(struct peal_server *server, int fd,
+		const struct peal_peer *peer)
+{
+	struct peal_reactor *loop = server->loop;
+	uint64_t token = peal_source_token(&server->timer);
+	struct peal_handshake *shake = NULL;
+	int ret;
+
+	/* First come, first served. */
+	if (!peal_waiting_has(server, server->n_waiting, peer->uid))
+		shake = peal_pending_room(server, peer->uid);
+	if (is_gone(server, loop, token)) {
+		close(fd);
+		return -EPIPE;
+	}
+	if (shake)
+		return begin(server, shake, fd, peer);
+	ret = peal_waiting_add(server, fd, peer);
+	if (ret < 0)
+		peal_waiting_turn_away(server, fd);
+	return ret;
+}
+
+/* A place may be free for some of those that wait. */
+static void serve_waiting(struct peal_server *server)
+{
+	struct peal_reactor *loop = server->loop;
+	uint64_t token = peal_source_token(&server->timer);
+	unsigned i = 0;
+
+	for (int n = 0; n < ACCEPTS && i < server->n_waiting;) {
+		uid_t uid = server->waiting[i].peer.uid;
+		struct peal_handshake *shake = NULL;
+		struct peal_waiting next;
+
+		if (!peal_waiting_has(server, i, uid))
+			shake = peal_pending_room(server, uid);
+		if (is_gone(server, loop, token))
+			return;
+		/* A callback may have changed the list. */
+		if (!shake || i >= server->n_waiting ||
+		    server->waiting[i].peer.uid != uid) {
+			i++;
+			continue;
+		}
+		next = peal_waiting_take(server, i);
+		begin(server, shake, next.fd, &next.peer);
+		if (is_gone(server, loop, token))
+			return;
+		n++;
+	}
+	peal_pending_clock(server);
+}
+
+/*
+ * A client may be gone before it was accepted. Of these there may be thousands,
+ * made by one user at the expense of all others, so that they have to be cheap.
+ * @return true: it was, and is closed
+ */
+static bool is_dead(struct peal_server *server, int fd)
+{
+	struct peal_peer peer;
+
+	if (!peal_socket_hung_up(fd))
+		return false;
+	peal_pending_count(server, -EPIPE);
+	if (server->service.on_refused)
+		peal_socket_peer(fd, &peer);
+	if (peal_socket_leave(fd))
+		close(fd);
+	else
+		peal_pending_bury(server, fd, peal_socket_uid(fd));
+	if (server->service.on_refused)
+		server->service.on_refused(&peer, -EPIPE, "",
+					   server->service.callbacks.user);
+	return true;
 }
 
 static bool ran_out(int error)
@@ -145,7 +244,7 @@ static void on_connection(struct peal_source *source, int fd, uint32_t events,
 	uint64_t token = peal_source_token(source);
 
 	(void)events;
-	for (int i = 0; i < ACCEPTS; i++) {
+	for (int served = 0, n = 0; served < ACCEPTS && n < DEAD_ACCEPTS; n++) {
 		struct peal_peer peer;
 		int ret = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -159,9 +258,11 @@ static void on_connection(struct peal_source *source, int fd, uint32_t events,
 		if (ret < 0)
 			return;
 		server->stats.connections++;
-		peal_socket_enlarge(ret);
-		peal_socket_peer(ret, &peer);
-		meet(server, ret, &peer);
+		if (!is_dead(server, ret)) {
+			served++;
+			peal_socket_peer(ret, &peer);
+			meet(server, ret, &peer);
+		}
 		if (!peal_reactor_here(loop) ||
 		    peal_source_find(loop, token) != source)
 			return;
@@ -172,8 +273,9 @@ static void on_timer(struct peal_source *source, uint64_t expirations,
 		     void *user)
 {
 	struct peal_server *server = user;
+	struct peal_reactor *loop = server->loop;
+	uint64_t token = peal_source_token(source);
 
-	(void)source;
 	(void)expirations;
 	if (server->paused && server->look_at <= peal_now()) {
 		server->paused = false;
@@ -181,6 +283,8 @@ static void on_timer(struct peal_source *source, uint64_t expirations,
 					EPOLLIN);
 	}
 	peal_pending_expire(server);
+	if (!is_gone(server, loop, token) && server->n_waiting > 0)
+		serve_waiting(server);
 }
 
 /* -- the server */
@@ -269,6 +373,7 @@ void peal_server_stats(const struct peal_server *server,
 	struct peal_link *link;
 
 	*stats = server->stats;
+	stats->waiting = server->n_waiting;
 	if (!server->loop)
 		return;
 	for (link = server->channels.next; link != &server->channels;
@@ -300,6 +405,7 @@ static void abandon(struct peal_server *server)
 			peal_channel_drop(shake->channel);
 		peal_parts_finish(&shake->parts);
 	}
+	peal_waiting_finish(server);
 	server->path[0] = '\0';
 	peal_address_remove(server);
 	memset(server, 0, sizeof(*server));
@@ -328,6 +434,7 @@ void peal_server_finish(struct peal_server *server)
 		if (ch)
 			peal_channel_drop(ch);
 	}
+	peal_waiting_finish(server);
 	peal_reactor_remove(loop, &server->listener);
 	peal_reactor_remove(loop, &server->timer);
 	peal_address_remove(server);

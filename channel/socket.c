@@ -108,7 +108,34 @@ int peal_socket_adopt(int fd)
 	return copy;
 }
 
-int peal_socket_connect(const char *address)
+/*
+ * connect(2) of a Unix socket that blocks waits for a place in the server's
+ * queue, as long as SO_SNDTIMEO says; one that does not block fails at once.
+ * @return 0, -EAGAIN the queue was full until the deadline, ...
+ */
+static int connect_until(int fd, const struct sockaddr_un *to, socklen_t size,
+			 uint64_t deadline)
+{
+	for (;;) {
+		uint64_t now = peal_now();
+		uint64_t left = deadline > now ? (deadline - now) / 1000 : 0;
+		struct timeval tv = { (time_t)(left / 1000000),
+				      (suseconds_t)(left % 1000000) };
+		int flags = left == 0 ? O_NONBLOCK : 0, ret;
+
+		if (deadline == UINT64_MAX)
+			tv = (struct timeval){ 0, 0 }; /* for ever */
+		if (fcntl(fd, F_SETFL, flags) < 0 ||
+		    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) <
+			    0)
+			return -errno;
+		ret = connect(fd, (const struct sockaddr *)to, size);
+		if (ret == 0 || errno != EINTR)
+			return ret < 0 ? -errno : 0;
+	}
+}
+
+int peal_socket_connect(const char *address, uint64_t deadline)
 {
 	struct sockaddr_un to;
 	socklen_t size;
@@ -117,11 +144,14 @@ int peal_socket_connect(const char *address)
 
 	if (fd < 0)
 		return fd;
-	while ((ret = connect(fd, (struct sockaddr *)&to, size)) < 0 &&
-	       errno == EINTR)
-		;
+	/* Most queues have room, and then there is nothing to set. */
+	ret = connect(fd, (struct sockaddr *)&to, size) < 0 ? -errno : 0;
+	if (ret == -EAGAIN && deadline > 0) {
+		ret = connect_until(fd, &to, size, deadline);
+		if (ret == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+			ret = -errno;
+	}
 	if (ret < 0) {
-		ret = -errno;
 		close(fd);
 		return ret;
 	}
@@ -143,9 +173,26 @@ void peal_socket_peer(int fd, struct peal_peer *peer)
 	peer->uid = cred.uid;
 	peer->gid = cred.gid;
 	peer->trusted = cred.uid == geteuid() && cred.uid != OVERFLOW_UID;
-	size = sizeof(int);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &peer->pidfd, &size) < 0)
-		peer->pidfd = -1;
+}
+
+uid_t peal_socket_uid(int fd)
+{
+	struct ucred cred;
+	socklen_t size = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
+		return (uid_t)-1;
+	return cred.uid;
+}
+
+int peal_socket_pidfd(int fd)
+{
+	int pidfd = -1;
+	socklen_t size = sizeof(pidfd);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0)
+		return -1;
+	return pidfd;
 }
 
 /* -- packets */
@@ -198,9 +245,15 @@ bool peal_socket_leave(int fd)
 					    .kind = PEAL_DOORBELL_SOCKET };
 
 	shutdown(fd, SHUT_RDWR);
-	/* The second tells an end from a pause. */
-	return peal_doorbell_clear(&bell) <= 0 ||
-	       peal_doorbell_clear(&bell) <= 0;
+	/* The second read tells an end from a pause. Behind a packet with fds,
+	 * which is -EPROTO, there may be more. */
+	for (int i = 0; i < 2; i++) {
+		int ret = peal_doorbell_clear(&bell);
+
+		if (ret <= 0 && ret != -EPROTO)
+			return true;
+	}
+	return false;
 }
 
 bool peal_socket_was_read(int fd)

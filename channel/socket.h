@@ -26,10 +26,19 @@ void peal_socket_enlarge(int fd);
 /* Packets alone: no credentials, and where the kernel can no fds. What is
  * accepted inherits it. */
 void peal_socket_refuse(int fd);
-/* @return the fd, -EAGAIN the server is busy, or an error of connect(2) */
-int peal_socket_connect(const char *address);
+/*
+ * Connect. While the server's queue is full, wait in the kernel until the
+ * deadline; 0: do not wait.
+ * @return the fd, -EAGAIN the queue was full until then, or an error of
+ *         connect(2)
+ */
+int peal_socket_connect(const char *address, uint64_t deadline);
 /* Who connected, as the kernel says; for sockets of accept(2) alone. */
 void peal_socket_peer(int fd, struct peal_peer *peer);
+/* That user alone, -1 where it is not known; and an fd of that process, -1
+ * where the kernel has none. */
+uid_t peal_socket_uid(int fd);
+int peal_socket_pidfd(int fd);
 /* Arms of an end for which the socket holds the bells, for `ends` of them. */
 unsigned peal_socket_lazy(int fd, unsigned ends);
 

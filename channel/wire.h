@@ -2,23 +2,28 @@
 #ifndef PEAL_CHANNEL_WIRE_H
 #define PEAL_CHANNEL_WIRE_H
 /*
- * What the two sides of a handshake say to each other, in three packets:
+ * What the two sides of a handshake say to each other, in four packets:
  *
- *	client	HELLO	what it wants
+ *	client	HELLO	what the client wants
  *	server	ANSWER	the rings, with their fds; or why not
- *	client	READY	it has verified and sealed them; or why not
+ *	client	READY	the client has verified and sealed the rings, and has
+ *			published what it carries over; or why not
+ *	server	OPEN	the server has opened the channel; or why not
  *
- * Then the rings are in use, and the socket carries nothing but bells. A
- * change here is a new PEAL_WIRE_VERSION; magic, version, endian, status and
- * text stand where they stand in all of them.
+ * From OPEN on the socket carries nothing but bells. A refusal with the status
+ * -EBUSY, in ANSWER or in OPEN, asks the client to connect again: the server
+ * had no room for its handshake. A change here is a new PEAL_WIRE_VERSION;
+ * magic, version, endian, status and text stand where they stand in all of
+ * them.
  */
 #include <peal/channel.h>
 
-#define PEAL_WIRE_VERSION 1u
+#define PEAL_WIRE_VERSION 2u
 #define PEAL_WIRE_ENDIAN 0x01020304u
 #define PEAL_WIRE_HELLO UINT64_C(0x4f4c4c454c414550)  /* "PEALELLO" */
 #define PEAL_WIRE_ANSWER UINT64_C(0x52534e414c414550) /* "PEALANSR" */
 #define PEAL_WIRE_READY UINT64_C(0x594445524c414550)  /* "PEALREDY" */
+#define PEAL_WIRE_OPEN UINT64_C(0x4e45504f4c414550)   /* "PEALOPEN" */
 
 /* How each of them begins. */
 struct peal_wire_start {
@@ -55,6 +60,10 @@ struct peal_wire_answer {
 };
 
 struct peal_wire_ready {
+	struct peal_wire_start start;
+};
+
+struct peal_wire_open {
 	struct peal_wire_start start;
 };
 

@@ -85,20 +85,20 @@ static const struct mismatch mismatches[] = {
 	  -EPROTOTYPE,
 	  "back tag: server \"gain/1\", client \"gain/2\"" },
 	{ "rings_beyond_the_bytes_of_a_client_are_refused_with_both_figures",
-	  { .max_bytes = 12288 },
+	  { .max_bytes = 8191 },
 	  { .role = PEAL_SENDER, .item_size = 4096, .capacity = 2 },
 	  -EPERM,
-	  "rings of 16384 bytes, the server allows 12288" },
+	  "rings of 8192 bytes of items, the server allows 8191" },
 	{ "both_rings_count_among_the_bytes_of_a_client",
-	  { .max_bytes = 20000 },
+	  { .max_bytes = 16383 },
 	  { .role = PEAL_BOTH, .item_size = 4096, .capacity = 2 },
 	  -EPERM,
-	  "rings of 32768 bytes, the server allows 20000" },
+	  "rings of 16384 bytes of items, the server allows 16383" },
 	{ "rings_beyond_the_bytes_of_a_user_are_refused",
-	  { .max_bytes_per_uid = 12288 },
+	  { .max_bytes_per_uid = 8191 },
 	  { .role = PEAL_SENDER, .item_size = 4096, .capacity = 2 },
 	  -EAGAIN,
-	  "the server allows 12288 bytes for each user, and all are in use" },
+	  "the server allows 8191 bytes for each user, and all are in use" },
 	{ "rings_beyond_the_address_space_are_refused",
 	  { .accept = { .item_size = 8 } },
 	  { .role = PEAL_SENDER, .item_size = 8, .capacity = UINT64_MAX },
@@ -311,6 +311,39 @@ TEST(a_capacity_of_0_is_64_kib_or_what_the_server_says)
 	link_end();
 }
 
+/* What a client asks for counts, and not what we need besides. */
+TEST(a_limit_that_is_asked_for_to_the_byte_is_granted)
+{
+	struct peal_service service = usual();
+
+	service.accept.item_size = 0;
+	service.admit = admit_any;
+	service.max_bytes = 1 << 20;
+	service.max_bytes_per_uid = 1 << 20;
+	link_serve(LINK_OWN, &service);
+	CHECK_EQ(granted(8, (1 << 20) / 8), (1 << 20) / 8);
+	CHECK_EQ(granted(1 << 20, 1), 1);
+	CHECK_EQ(granted(1, 1 << 20), 1 << 20);
+	link_end();
+}
+
+TEST(a_ring_of_64_mib_is_allowed_by_default_and_not_a_byte_more)
+{
+	struct peal_service service = usual();
+	struct peal_hello hello = { .role = PEAL_SENDER,
+				    .item_size = 1,
+				    .capacity = (64 << 20) + 1 };
+
+	service.accept.item_size = 0;
+	service.admit = admit_any;
+	link_serve(LINK_OWN, &service);
+	CHECK_EQ(granted(1, 64 << 20), 64 << 20);
+	check_refusal(&hello, -EPERM,
+		      "rings of 67108865 bytes of items, the server allows "
+		      "67108864");
+	link_end();
+}
+
 /* Whoever wants as much has to ask for it. */
 TEST(a_server_that_is_too_generous_is_refused)
 {
@@ -393,6 +426,7 @@ TEST(bells_are_those_of_the_trust_unless_asked_for_otherwise)
 	struct peal_service service = usual();
 	struct peal_hello hello = link_hello(PEAL_BOTH, 8);
 
+	service.callbacks.on_ended = NULL; /* one party for them all */
 	for (int s = 0; s < 3; s++)
 		for (int c = 0; c < 3; c++) {
 			service.accept.bells = (enum peal_bells)s;
@@ -418,6 +452,7 @@ TEST(a_channel_costs_the_fds_that_it_says)
 {
 	struct peal_service service = usual();
 
+	service.callbacks.on_ended = NULL; /* one party for them all */
 	link_serve(LINK_OWN, &service);
 	for (int role = PEAL_SENDER; role <= PEAL_BOTH; role++)
 		for (int bells = 1; bells <= 2; bells++) {

@@ -39,7 +39,7 @@ void cannot(const char *why)
 
 int enemy_try_connect(void)
 {
-	return peal_socket_connect(field->address);
+	return peal_socket_connect(field->address, 0);
 }
 
 int enemy_connect(void)

@@ -198,9 +198,9 @@ TEST(a_user_has_as_many_places_as_the_limit_says)
 TEST(a_ring_is_no_larger_than_the_limit)
 {
 	open_with(&(struct peal_inbox_options){ .max_bytes = 1 << 20 });
-	CHECK_EQ(try_join(&box, &a, "a", NULL, 1 << 20), -EPERM);
+	CHECK_EQ(try_join(&box, &a, "a", NULL, (1 << 20) + 1), -EPERM);
 	CHECK(strstr(a.channel.text, "1048576"));
-	CHECK_EQ(try_join(&box, &a, "a", NULL, 1 << 19), 0);
+	CHECK_EQ(try_join(&box, &a, "a", NULL, 1 << 20), 0);
 	CHECK_EQ(try_join(&box, &b, "b", NULL, SIZE_MAX), -EINVAL);
 	close_all();
 }

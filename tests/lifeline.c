@@ -286,13 +286,13 @@ static void linger(const void *arg)
 
 	hello.bells = row->bells;
 	there.most = NUMBERS;
-	there.finishes = true;
 	here.deaf = true;
 	link_serve(row->host, &service);
 	CHECK_EQ(peal_connect_on(&ch, &loop, link_path, &hello, &callbacks, 0),
 		 0);
 	LINK_UNTIL(here.opens && there.opens && there.out == NUMBERS);
 	/* Whoever leaves items after the end loses them: so finish late. */
+	peal_sender_finish(&there.ch->sender);
 	if (row->where == 1) { /* the receiver dies, or leaves */
 		peal_channel_finish(&ch);
 		LINK_UNTIL(there.closes);

@@ -16,7 +16,7 @@
 
 static int raw_connect(void)
 {
-	int fd = peal_socket_connect(link_path);
+	int fd = peal_socket_connect(link_path, 0);
 
 	CHECK(fd >= 0);
 	return fd;
@@ -84,18 +84,18 @@ TEST(another_version_is_named_to_both_sides)
 
 	link_serve(LINK_OWN, &service);
 	fds = test_count_fds();
-	wire.start.version = 2;
+	wire.start.version = 3;
 	check_raw(&wire, sizeof(wire), -EPROTONOSUPPORT,
-		  "version 1 with rings 1, peer has 2 with 1");
+		  "version 2 with rings 1, peer has 3 with 1");
 	memcpy(later, &wire, sizeof(wire));
 	check_raw(later, sizeof(later), -EPROTONOSUPPORT,
-		  "version 1 with rings 1, peer has 2 with 1");
+		  "version 2 with rings 1, peer has 3 with 1");
 	check_raw(later, sizeof(wire.start), -EPROTONOSUPPORT,
-		  "version 1 with rings 1, peer has 2 with 1");
+		  "version 2 with rings 1, peer has 3 with 1");
 	wire = raw_hello();
 	wire.start.layout = 7;
 	check_raw(&wire, sizeof(wire), -EPROTONOSUPPORT,
-		  "version 1 with rings 1, peer has 1 with 7");
+		  "version 2 with rings 1, peer has 2 with 7");
 	wire = raw_hello();
 	swap_start(&wire.start);
 	check_raw(&wire, sizeof(wire), -EPROTONOSUPPORT,
@@ -312,7 +312,7 @@ TEST(a_client_tells_what_is_wrong_with_a_server)
 	pid = test_fork(false_server, &pair[1]);
 	fds = test_count_fds();
 	CHECK_EQ(peal_connect_fd(&ch, pair[0], &hello, -1), -EPROTONOSUPPORT);
-	CHECK(strcmp(ch.text, "version 1 with rings 1, peer has 3 with 9") ==
+	CHECK(strcmp(ch.text, "version 2 with rings 1, peer has 3 with 9") ==
 	      0);
 	CHECK_EQ(peal_connect_fd(&ch, pair[0], &hello, -1), -EPROTO);
 	CHECK(strcmp(ch.text, "the server sent other fds than due") == 0);

@@ -142,7 +142,7 @@ static void raw_client(void *arg)
 	if (arg)
 		become_nobody();
 	hello.bells = PEAL_BELLS_SOCKET;
-	while ((fd = peal_socket_connect(link_path)) < 0)
+	while ((fd = peal_socket_connect(link_path, 0)) < 0)
 		usleep(1000);
 	peal_wire_put_hello(&wire, &hello);
 	CHECK_EQ(peal_socket_send(fd, &wire, sizeof(wire), NULL, 0), 0);

@@ -400,7 +400,7 @@ static void client_that_is_silent(void *argument)
 {
 	struct peal_hello hello = hello_of(PEAL_SENDER, PEAL_BELLS_EVENTFD);
 	struct peal_wire_hello wire;
-	int fd = peal_socket_connect(faults->address);
+	int fd = peal_socket_connect(faults->address, 0);
 
 	(void)argument;
 	MUST(fd >= 0);

@@ -218,9 +218,10 @@ void peal_socket_refuse(int fd)
 	(void)fd;
 }
 
-int peal_socket_connect(const char *address)
+int peal_socket_connect(const char *address, uint64_t deadline)
 {
 	(void)address;
+	(void)deadline;
 	return -ECONNREFUSED;
 }
 
@@ -242,6 +243,18 @@ void peal_socket_peer(int fd, struct peal_peer *peer)
 {
 	(void)fd;
 	*peer = (struct peal_peer){ .pid = -1, .pidfd = -1 };
+}
+
+uid_t peal_socket_uid(int fd)
+{
+	(void)fd;
+	return (uid_t)-1;
+}
+
+int peal_socket_pidfd(int fd)
+{
+	(void)fd;
+	return -1;
 }
 
 unsigned peal_socket_lazy(int fd, unsigned ends)

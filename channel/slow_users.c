@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Users whose doorbells cost the server time. A client can hang thousands of
+ * epoll sets on its end of a bell, so that each ring walks all of them. The
+ * ring measures that and closes a channel after some slow rings. A client that
+ * connects again would begin anew, so what its user has cost is kept here: it
+ * is added up over reconnects, and each time that it is too much, that user has
+ * to wait twice as long before its next channel.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../reactor/internal.h"
+#include "../ring/endpoint.h"
+#include "internal.h"
+
+#define S UINT64_C(1000000000)
+#define MOST_DOUBLINGS 9u    /* 512 s */
+#define FORGOTTEN_NS (600 * S) /* after so long without a slow ring */
+
+static struct peal_slow_user *find(struct peal_server *server, uid_t uid)
+{
+	uint64_t now = peal_now();
+
+	for (int i = 0; i < PEAL_SLOW_USERS; i++) {
+		struct peal_slow_user *user = &server->slow_users[i];
+
+		if (user->seen == 0 || user->uid != uid)
+			continue;
+		if (now > user->until && now - user->seen > FORGOTTEN_NS)
+			*user = (struct peal_slow_user){ 0 };
+		return user->seen ? user : NULL;
+	}
+	return NULL;
+}
+
+/* The record of this user, in the place of the one that is oldest. */
+static struct peal_slow_user *record_of(struct peal_server *server, uid_t uid)
+{
+	struct peal_slow_user *user = find(server, uid);
+
+	if (user)
+		return user;
+	user = &server->slow_users[0];
+	for (int i = 1; i < PEAL_SLOW_USERS; i++)
+		if (server->slow_users[i].seen < user->seen)
+			user = &server->slow_users[i];
+	*user = (struct peal_slow_user){ .uid = uid };
+	return user;
+}
+
+/* Those that trust each other could hold each other up in any case. */
+static bool is_measured(const struct peal_peer *peer)
+{
+	return peer->known && !peer->trusted;
+}
+
+int peal_slow_users_check(struct peal_server *server,
+			  const struct peal_peer *peer, char *text)
+{
+	const struct peal_slow_user *user = NULL;
+	uint64_t now = peal_now();
+
+	if (is_measured(peer))
+		user = find(server, peer->uid);
+	if (!user || now >= user->until)
+		return 0;
+	snprintf(text, PEAL_TEXT,
+		 "doorbells of this user were too slow: wait %llu seconds",
+		 (unsigned long long)((user->until - now) / S + 1));
+	return -EAGAIN;
+}
+
+void peal_slow_users_opened(struct peal_channel *ch)
+{
+	if (!is_measured(&ch->peer) || !find(ch->server, ch->peer.uid))
+		return;
+	ch->sender.end.suspect = PEAL_DEAR_LOOKS;
+	ch->receiver.end.suspect = PEAL_DEAR_LOOKS;
+}
+
+void peal_slow_users_closed(struct peal_channel *ch)
+{
+	const struct peal_end *tx = &ch->sender.end, *rx = &ch->receiver.end;
+	struct peal_slow_user *user;
+
+	if (!is_measured(&ch->peer) ||
+	    !(tx->suspect || rx->suspect || tx->dear || rx->dear))
+		return;
+	user = record_of(ch->server, ch->peer.uid);
+	user->seen = peal_now();
+	user->slow_rings += (unsigned)(tx->dear + rx->dear);
+	if (user->slow_rings < PEAL_DEAR_LOOKS / 2)
+		return;
+	user->slow_rings = 0;
+	user->until = user->seen + (S << user->strikes);
+	if (user->strikes < MOST_DOUBLINGS)
+		user->strikes++;
+}

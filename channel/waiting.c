@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Connections that wait for a place among the handshakes, first come, first
+ * served. A user's connections wait for that user's share, so they hold up
+ * nobody else. Where even this list is full, the user with the most entries
+ * loses the newest of them: its client is told to connect again.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static unsigned count_of(const struct peal_server *server, uid_t uid)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < server->n_waiting; i++)
+		n += server->waiting[i].peer.uid == uid;
+	return n;
+}
+
+bool peal_waiting_has(const struct peal_server *server, unsigned before,
+		      uid_t uid)
+{
+	for (unsigned i = 0; i < before && i < server->n_waiting; i++)
+		if (server->waiting[i].peer.uid == uid)
+			return true;
+	return false;
+}
+
+struct peal_waiting peal_waiting_take(struct peal_server *server, unsigned i)
+{
+	struct peal_waiting taken = server->waiting[i];
+
+	server->n_waiting--;
+	memmove(&server->waiting[i], &server->waiting[i + 1],
+		(server->n_waiting - i) * sizeof(taken));
+	return taken;
+}
+
+/* The newest entry of the user that has the most. */
+static unsigned newest_of_the_most(const struct peal_server *server)
+{
+	unsigned most = 0, newest = 0;
+
+	for (unsigned i = 0; i < server->n_waiting; i++) {
+		unsigned n = count_of(server, server->waiting[i].peer.uid);
+
+		if (n >= most) {
+			most = n;
+			newest = i;
+		}
+	}
+	return newest;
+}
+
+void peal_waiting_turn_away(struct peal_server *server, int fd)
+{
+	struct peal_handshake shake = { .parts.fd = fd };
+
+	snprintf(shake.text, sizeof(shake.text),
+		 "too many connections at once");
+	peal_handshake_refuse(&shake, -EBUSY);
+	close(fd);
+	server->stats.failed++;
+}
+
+int peal_waiting_add(struct peal_server *server, int fd,
+		     const struct peal_peer *peer)
+{
+	if (server->n_waiting == PEAL_WAITING) {
+		unsigned newest = newest_of_the_most(server);
+		uid_t uid = server->waiting[newest].peer.uid;
+
+		if (count_of(server, peer->uid) >= count_of(server, uid))
+			return -EAGAIN;
+		peal_waiting_turn_away(server,
+				       peal_waiting_take(server, newest).fd);
+	}
+	server->waiting[server->n_waiting++] =
+		(struct peal_waiting){ .fd = fd, .peer = *peer };
+	peal_pending_clock(server);
+	return 0;
+}
+
+void peal_waiting_finish(struct peal_server *server)
+{
+	while (server->n_waiting > 0)
+		close(peal_waiting_take(server, server->n_waiting - 1).fd);
+}
