@@ -31,8 +31,8 @@ static void measure(struct peal_server *server, uid_t uid, struct usage *usage)
 		if (ch->peer.uid != uid)
 			continue;
 		usage->of_uid += open;
-		usage->bytes_of_uid +=
-			peal_hello_bytes(&ch->hello, &server->service);
+		usage->bytes_of_uid += peal_hello_bytes(&ch->hello,
+							&server->service);
 	}
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
 		const struct peal_handshake *shake = &server->handshakes[i];
@@ -43,8 +43,8 @@ static void measure(struct peal_server *server, uid_t uid, struct usage *usage)
 		if (shake->parts.peer.uid != uid)
 			continue;
 		usage->of_uid++;
-		usage->bytes_of_uid +=
-			peal_hello_bytes(&shake->hello, &server->service);
+		usage->bytes_of_uid += peal_hello_bytes(&shake->hello,
+							&server->service);
 	}
 }
 

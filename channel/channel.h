@@ -341,10 +341,10 @@ struct peal_handshake {
 	struct peal_hello hello;
 	struct peal_parts parts;
 	uint64_t since; /* when the client was last heard, or answered */
-	bool answered; /* the next word to the client is OPEN */
-	bool sealed;   /* all that is left is to fault it in */
-	bool unread;  /* it came to nothing, but its answer is out there */
-	bool leaving; /* it is over, but for what lies in the socket */
+	bool answered;	/* the next word to the client is OPEN */
+	bool sealed;	/* all that is left is to fault it in */
+	bool unread;	/* it came to nothing, but its answer is out there */
+	bool leaving;	/* it is over, but for what lies in the socket */
 	char text[PEAL_TEXT];
 };
 

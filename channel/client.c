@@ -585,8 +585,8 @@ static void on_timer(struct peal_source *source, uint64_t expirations,
 	if (ch->state != PEAL_CHANNEL_ABSENT)
 		return;
 	ch->state = PEAL_CHANNEL_PENDING;
-	give_up_at(ch, ch->connect_by ? ch->connect_by
-				      : peal_now() + ANSWER_NS);
+	give_up_at(ch,
+		   ch->connect_by ? ch->connect_by : peal_now() + ANSWER_NS);
 	ret = try_connect(ch);
 	if (ret < 0)
 		failed(ch, ret);

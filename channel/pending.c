@@ -18,7 +18,7 @@
 /* A client that was answered may be silent for so long before it makes way for
  * another user, and for another client of its own user. */
 #define PATIENCE_NS (100 * MS)
-#define PATIENCE_OWN_NS (500 * MS)
+#define PATIENCE_OWN_NS (1000 * MS)
 /* Until the listener is looked at again, once fds have run out, and unread
  * answers likewise. */
 #define PAUSE_NS (100 * MS)

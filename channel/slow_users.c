@@ -16,7 +16,7 @@
 #include "internal.h"
 
 #define S UINT64_C(1000000000)
-#define MOST_DOUBLINGS 9u    /* 512 s */
+#define MOST_DOUBLINGS 9u      /* 512 s */
 #define FORGOTTEN_NS (600 * S) /* after so long without a slow ring */
 
 static struct peal_slow_user *find(struct peal_server *server, uid_t uid)

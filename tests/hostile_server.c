@@ -76,7 +76,9 @@ struct listening {
 static void deceive(void *arg)
 {
 	const struct listening *l = arg;
+	struct peal_wire_open open;
 
+	peal_wire_begin(&open.start, PEAL_WIRE_OPEN, 0, NULL);
 	for (;;) {
 		int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 		struct lie lie = { 0 };
@@ -88,9 +90,10 @@ static void deceive(void *arg)
 		l->deceit->lie(&lie);
 		for (int i = 0; i < lie.times; i++)
 			tell(fd, &lie);
-		/* It stays until the client has enough. */
+		/* It stays until the client has enough; one that has none is
+		 * told that it is open. */
 		while ((lie.times > 0 || lie.hold) && recv(fd, &byte, 1, 0) > 0)
-			;
+			send(fd, &open, sizeof(open), MSG_NOSIGNAL);
 		close(fd);
 	}
 }
