@@ -20,7 +20,12 @@
 
 #include "internal.h"
 
-#define BACKLOG 4096 /* the kernel cuts it down to net.core.somaxconn */
+/*
+ * As many as a server has under way. A longer queue would serve nobody sooner,
+ * and a user who fills it with dead connections would hold up all others for
+ * as long as it takes to close them.
+ */
+#define BACKLOG 32
 #define LOCK_TRIES 50
 
 /* -- paths */

@@ -18,11 +18,12 @@
 #define FIRST_DELAY_MS 10u
 #define LAST_DELAY_MS 50u /* of a blocking connect */
 #define HANGUPS 8	  /* in its midst, after which it gives up */
-/* A client on a reactor gives a server so long to answer, and to open. */
+/* A client on a reactor gives a server so long to answer a hello, and to open
+ * the channel, however often it has to connect for that. */
 #define ANSWER_NS (10000 * MS)
 #define OPEN_NS (60000 * MS)
 /* Between two attempts to find room there. */
-#define AGAIN_NS (5 * MS)
+#define AGAIN_NS (2 * MS)
 
 /* -- one handshake, in three steps */
 
@@ -451,10 +452,13 @@ static void connect_later(struct peal_channel *ch, uint64_t delay)
 	peal_reactor_set_timer(ch->loop, &ch->timer, delay ? delay : 1, 0, 0);
 }
 
-static void give_up_at(struct peal_channel *ch, uint64_t deadline)
+static void wait_for_server(struct peal_channel *ch, uint64_t most)
 {
-	ch->connect_by = deadline;
-	peal_reactor_set_timer(ch->loop, &ch->timer, deadline, 0,
+	uint64_t until = peal_now() + most;
+
+	if (until > ch->connect_by)
+		until = ch->connect_by;
+	peal_reactor_set_timer(ch->loop, &ch->timer, until, 0,
 			       PEAL_TIMER_ABSOLUTE);
 }
 
@@ -516,7 +520,7 @@ static int answered(struct peal_channel *ch)
 	int ret = join(ch, &parts, &hello);
 
 	if (ch->state == PEAL_CHANNEL_JOINING) {
-		give_up_at(ch, peal_now() + OPEN_NS);
+		wait_for_server(ch, OPEN_NS);
 	} else if (ret != -EAGAIN) {
 		parts.fd = -1; /* the channel closes it */
 		peal_parts_finish(&parts);
@@ -585,8 +589,9 @@ static void on_timer(struct peal_source *source, uint64_t expirations,
 	if (ch->state != PEAL_CHANNEL_ABSENT)
 		return;
 	ch->state = PEAL_CHANNEL_PENDING;
-	give_up_at(ch,
-		   ch->connect_by ? ch->connect_by : peal_now() + ANSWER_NS);
+	if (ch->connect_by == 0)
+		ch->connect_by = peal_now() + OPEN_NS;
+	wait_for_server(ch, ANSWER_NS);
 	ret = try_connect(ch);
 	if (ret < 0)
 		failed(ch, ret);

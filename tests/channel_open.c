@@ -456,17 +456,17 @@ TEST(clients_that_are_gone_before_they_are_met_cost_nobody_a_place)
 	start();
 	CHECK_EQ(serve_at(link_path), 0);
 	fds = test_count_fds();
-	for (int i = 0; i < 50; i++) {
+	for (int i = 0; i < 20; i++) {
 		int fd = peal_socket_connect(link_path, 0);
 
 		CHECK(fd >= 0);
 		close(fd);
 	}
-	LINK_UNTIL(refused.n >= 50);
+	LINK_UNTIL(refused.n >= 20);
 	check_refused(-EPIPE, "");
 	peal_server_stats(&server, &stats);
-	CHECK_EQ(stats.connections, 50);
-	CHECK_EQ(stats.failed, 50);
+	CHECK_EQ(stats.connections, 20);
+	CHECK_EQ(stats.failed, 20);
 	CHECK_EQ(stats.handshakes + stats.waiting, 0);
 	CHECK_EQ(test_count_fds(), fds);
 	link_end();

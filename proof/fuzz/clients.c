@@ -130,7 +130,7 @@ static void check_answer(const struct client *c)
 		const struct peal_wire_ring *ring = &answer->ring[i];
 
 		rings += ring->capacity > 0;
-		CHECK(ring->capacity * ring->item_size <= HELLO_BYTES_MAX);
+		CHECK(ring->capacity * ring->item_size <= 2 * HELLO_BYTES_MAX);
 		CHECK(!(ring->capacity & (ring->capacity - 1)));
 	}
 	CHECK(rings > 0);
@@ -143,6 +143,12 @@ static void hear(struct client *c)
 	int fds[PEAL_FDS];
 	int ret = packet_receive(c->fd, &answer, sizeof(answer), fds, PEAL_FDS);
 
+	if (ret == sizeof(struct peal_wire_open)) {
+		CHECK(answer.start.magic == PEAL_WIRE_OPEN);
+		check_text(answer.start.text, sizeof(answer.start.text));
+		CHECK(answer.start.status <= 0 && fds[0] < 0);
+		return;
+	}
 	if (ret != sizeof(answer)) { /* a bell */
 		CHECK(ret <= 1 && fds[0] < 0);
 		return;

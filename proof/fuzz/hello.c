@@ -27,8 +27,7 @@ static void on_open(struct peal_channel *ch, void *user)
 	/* Nobody is served who has not sealed what it was given. */
 	CHECK(run.seals > 0);
 	CHECK(ch->in.mem.fd < 0 || !ch->in.mem.base);
-	CHECK(peal_leg_bytes(&ch->in) + peal_leg_bytes(&ch->out) <=
-	      HELLO_BYTES_MAX);
+	CHECK(ch->in.mem.body + ch->out.mem.body <= 2 * HELLO_BYTES_MAX);
 	check_text(ch->hello.name, sizeof(ch->hello.name));
 	check_text(ch->hello.tag, sizeof(ch->hello.tag));
 }
@@ -44,7 +43,7 @@ static long verdict(uint64_t n)
 
 static long on_readable(struct peal_channel *ch, void *user)
 {
-	static unsigned char copy[HELLO_BYTES_MAX];
+	static unsigned char copy[2 * HELLO_BYTES_MAX];
 	struct peal_receiver *rx = &ch->receiver;
 	const void *data;
 	ssize_t n = peal_receiver_peek(rx, &data);
