@@ -129,7 +129,8 @@ struct peal_server;
 
 /** What is called for a channel on a reactor. Any may be NULL. */
 struct peal_channel_callbacks {
-	/** It is there, or there again: set watermarks, start to send. */
+	/** The server has opened it, or the next server has: set watermarks,
+	 * start to send. */
 	void (*on_open)(struct peal_channel *ch, void *user);
 	/** As struct peal_receiver_callbacks says, on ch->receiver. */
 	long (*on_readable)(struct peal_channel *ch, void *user);
@@ -207,11 +208,14 @@ struct peal_channel {
  *	-EPERM           the server refuses; ch->text is what it said
  *	-EPROTOTYPE      it serves other items: ch->text says what differs
  *	-EPROTONOSUPPORT it speaks another version; in ch->text, too
- *	-EAGAIN          it has as many as it takes; in ch->text, too
+ *	-EAGAIN          it cannot serve another one now, for want of places,
+ *	                 bytes, memory, fds; ch->text says of which
  *	-EPROTO          what it made is not what it should be
  *	-EPIPE           it hung up
- *	-ETIMEDOUT
- *	-EMFILE, -ENOMEM, ...  what it takes is lacking here
+ *	-ETIMEDOUT       ch->text says what the server has not done
+ *	-EMFILE, -ENOMEM, ...  what it takes is lacking here, in the client
+ * 0 says that the server has opened the channel: what is published from then on
+ * is delivered, or the sender is told. Who finds no room at the server waits.
  * Use ch->sender and ch->receiver then, in any way that ring.h knows: their
  * blocking calls end with -EPIPE when the server is gone, a receiver's after
  * all was received; with 0 if it had finished. A server of another user may
@@ -241,6 +245,7 @@ int peal_connect_fd(struct peal_channel *ch, int fd,
  *                  many: until it is finished, the server refuses, or it breaks
  *                  the protocol. What a sender had published and nobody has
  *                  released is carried over.
+ * A server has 10 seconds to answer, and a minute in all to open the channel.
  * @return          0: on_open or on_closed will be called. -EBUSY ch is in use,
  *                  -EINVAL the hello, -ENAMETOOLONG the address, -ENOSPC no
  *                  slot is free, -ECHILD
@@ -293,16 +298,18 @@ struct peal_service {
 	/** A connection came to nothing before there was a channel. */
 	void (*on_refused)(const struct peal_peer *peer, int reason,
 			   const char *text, void *user);
-	mode_t mode;	    /**< of the path, 0600 */
-	bool chown;	    /**< set its owner, too: */
-	uid_t uid;	    /**< -1: leave it */
-	gid_t gid;	    /**< -1: leave it */
-	unsigned mem;	    /**< PEAL_MEM_HUGE_2M, _LOCK: for trusted clients */
-	uint64_t max_bytes; /**< of a client's rings (64 MiB) */
-	uint64_t max_bytes_per_uid; /**< of all rings of a user (1 GiB) */
-	unsigned max_channels;	    /**< no limit, but storage */
-	unsigned max_per_uid;	    /**< channels of one user (no limit) */
-	unsigned handshake_ms;	    /**< for the handshake (2000) */
+	mode_t mode;  /**< of the path, 0600 */
+	bool chown;   /**< set its owner, too: */
+	uid_t uid;    /**< -1: leave it */
+	gid_t gid;    /**< -1: leave it */
+	unsigned mem; /**< PEAL_MEM_HUGE_2M, _LOCK: for trusted clients */
+	/** Of the items of a client's rings, as it asks for them (64 MiB), and
+	 * of all rings of a user (1 GiB). Control pages do not count. */
+	uint64_t max_bytes;
+	uint64_t max_bytes_per_uid;
+	unsigned max_channels; /**< no limit, but storage */
+	unsigned max_per_uid;  /**< channels of one user (no limit) */
+	unsigned handshake_ms; /**< a client may be silent in it (2000) */
 	/**
 	 * A sender whose client is gone keeps its ring: on_closed leaves the
 	 * channel as it is, for you to finish, or to be returned from admit
@@ -430,7 +437,7 @@ int peal_listen_fd(const char *name);
  * socketpair(2) whose other end a child inherits.
  * @param fd       yours; the server has a duplicate
  * @param trusted  the kernel does not say who is there, so you do
- * @return         0, -EAGAIN too many handshakes are under way, -ENOTSOCK,
+ * @return         0, -EAGAIN too many connections wait, -ENOTSOCK,
  *                 -EPROTOTYPE another kind of socket, -ENOSPC no slot is free,
  *                 -EPIPE the server was finished by a callback, -EMFILE
  */
