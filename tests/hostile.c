@@ -16,6 +16,7 @@
 #define OF_ONE_USER 24
 #define SLOTS (PEAL_SERVER_SLOTS + CHANNELS * PEAL_CHANNEL_SLOTS)
 #define MIB ((uint64_t)1 << 20)
+#define ROWS 400
 
 struct field *field;
 
@@ -116,8 +117,12 @@ static void on_open(struct peal_channel *ch, void *user)
 {
 	(void)user;
 	next_in[ch - channels] = 0;
-	if (!is_honest(ch))
-		add(&field->opened, 1);
+	if (is_honest(ch))
+		return;
+	field->enemy_uid = ch->peer.uid;
+	field->enemy_pid = ch->peer.pid;
+	field->enemy_is_trusted = ch->peer.trusted;
+	__atomic_fetch_add(&field->opened, 1, __ATOMIC_RELEASE);
 }
 
 static void check_text(const char *text)
@@ -414,16 +419,17 @@ static void run_row(const void *row)
 
 static const struct attack *const lists[] = { hostile_words, hostile_bells,
 					      hostile_hello, hostile_memory,
-					      hostile_life };
+					      hostile_life,  hostile_packets,
+					      hostile_floods };
 
 __attribute__((constructor)) static void register_rows(void)
 {
-	static struct test tests[256];
+	static struct test tests[ROWS];
 	int n = 0;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
 		for (const struct attack *a = lists[i]; a->name; a++, n++) {
-			if (n == 256)
+			if (n == ROWS)
 				abort();
 			test_register_row(&tests[n], a->name, run_row, a);
 		}

@@ -73,7 +73,14 @@ struct field {
 	uint64_t progress[HONEST], visits;
 	/* Of the enemy's connections, as the server sees them. */
 	uint64_t opened, ended, taken;
+	/* Who it is, as the kernel tells the server. */
+	uid_t enemy_uid;
+	pid_t enemy_pid;
+	bool enemy_is_trusted;
 	uint64_t reasons[REASONS];
+	/* Connections that the enemy has made, and how many of them came while
+	 * somebody waited to be let in: the fewest. */
+	uint64_t came, fewest;
 	int expect; /* if not 0, the enemy knows better what is to come */
 	char why[128];
 };
@@ -156,14 +163,23 @@ struct grip {
 };
 
 void enemy_grip(struct grip *grip, enum peal_role role, enum peal_bells bells);
+/* The second half of it, where the hello was said in some other way. */
+void enemy_take_answer(struct grip *grip, enum peal_role role);
 int enemy_seal(const struct grip *grip, int seals);
 void enemy_say_ready(const struct grip *grip);
 /* Seal it, say so, and wait until the server serves. */
 void enemy_open(const struct grip *grip);
 
+/*
+ * A page that holds whoever reads or writes it, in the kernel too, since nobody
+ * fills it (PEERS.md 4); and an fd that is readable when it holds somebody.
+ */
+void *enemy_bottomless_page(int *uffd);
+void enemy_wait_for_fault(int uffd);
+
 /* -- the lists, which end with an empty row */
 
 extern const struct attack hostile_words[], hostile_bells[], hostile_hello[],
-	hostile_memory[], hostile_life[];
+	hostile_memory[], hostile_life[], hostile_packets[], hostile_floods[];
 
 #endif

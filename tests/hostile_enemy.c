@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What enemies have in common: how far they go along before they strike. */
 #define _GNU_SOURCE
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -142,15 +144,11 @@ void enemy_ring(struct peal_channel *ch)
 
 /* -- half a handshake */
 
-void enemy_grip(struct grip *grip, enum peal_role role, enum peal_bells bells)
+void enemy_take_answer(struct grip *grip, enum peal_role role)
 {
-	struct peal_wire_hello hello = enemy_hello(role, bells);
 	const struct peal_wire_ring *ring;
 	int fds[PEAL_FDS], ret;
 
-	memset(grip, 0, sizeof(*grip));
-	grip->socket = enemy_connect();
-	enemy_send(grip->socket, &hello, sizeof(hello));
 	AWAIT((ret = peal_socket_receive_fds(grip->socket, &grip->answer,
 					     sizeof(grip->answer), fds)) !=
 	      -EAGAIN);
@@ -164,6 +162,16 @@ void enemy_grip(struct grip *grip, enum peal_role role, enum peal_bells bells)
 	grip->base = mmap(NULL, grip->size, PROT_READ | PROT_WRITE, MAP_SHARED,
 			  grip->memfd, 0);
 	CHECK(grip->base != MAP_FAILED);
+}
+
+void enemy_grip(struct grip *grip, enum peal_role role, enum peal_bells bells)
+{
+	struct peal_wire_hello hello = enemy_hello(role, bells);
+
+	memset(grip, 0, sizeof(*grip));
+	grip->socket = enemy_connect();
+	enemy_send(grip->socket, &hello, sizeof(hello));
+	enemy_take_answer(grip, role);
 }
 
 int enemy_seal(const struct grip *grip, int seals)
@@ -187,4 +195,33 @@ void enemy_open(const struct grip *grip)
 			 0);
 	enemy_say_ready(grip);
 	AWAIT(count(&field->opened) > before);
+}
+
+/* -- what stalls */
+
+void *enemy_bottomless_page(int *uffd)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	void *memory;
+
+	*uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	if (*uffd < 0)
+		cannot("no userfaultfd for the kernel's own faults");
+	memory = mmap(NULL, page(), PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(memory != MAP_FAILED);
+	range.range.start = (uintptr_t)memory;
+	range.range.len = page();
+	if (ioctl(*uffd, UFFDIO_API, &api) < 0 ||
+	    ioctl(*uffd, UFFDIO_REGISTER, &range) < 0)
+		cannot("userfaultfd does not register");
+	return memory;
+}
+
+/* The fault can be read when it is there. */
+void enemy_wait_for_fault(int uffd)
+{
+	for (struct uffd_msg msg; read(uffd, &msg, sizeof(msg)) < 0;)
+		AWAIT(true);
 }

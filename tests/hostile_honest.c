@@ -148,7 +148,13 @@ void honest_visit(void *arg)
 	honest_hello(&hello, HONEST);
 	hello.bells = PEAL_BELLS_BY_TRUST;
 	while (!flag(&field->stop)) {
+		uint64_t came = count(&field->came);
+
 		begin(&ch, &hello, HONEST, &sent, &heard);
+		came = count(&field->came) - came;
+		if (came < count(&field->fewest))
+			__atomic_store_n(&field->fewest, came,
+					 __ATOMIC_RELEASE);
 		while (heard < sent)
 			CHECK_EQ(hear_some(&ch, HONEST, &heard), 1);
 		peal_channel_finish(&ch);

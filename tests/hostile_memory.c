@@ -7,7 +7,6 @@
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/ioctl.h>
 
 #include <peal/channel.h>
 
@@ -244,33 +243,16 @@ static void *pwrite_stalled(void *arg)
 	return NULL;
 }
 
-/*
- * PEERS.md 4: a page that nobody fills holds whoever reads it, in the kernel,
- * with the lock of the file.
- */
 static void stall_pwrite(int fd)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	pthread_t thread;
+	int uffd;
 
-	if (uffd < 0)
-		cannot("no userfaultfd for the kernel's own faults");
-	stalled_page = mmap(NULL, page(), PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(stalled_page != MAP_FAILED);
-	range.range.start = (uintptr_t)stalled_page;
-	range.range.len = page();
-	if (ioctl(uffd, UFFDIO_API, &api) < 0 ||
-	    ioctl(uffd, UFFDIO_REGISTER, &range) < 0)
-		cannot("userfaultfd does not register");
+	stalled_page = enemy_bottomless_page(&uffd);
 	stalled_fd = fd;
 	CHECK_EQ(pthread_create(&thread, NULL, pwrite_stalled, NULL), 0);
 	AWAIT(flag(&stalls));
-	/* The fault can be read when it is there. */
-	for (struct uffd_msg msg; read(uffd, &msg, sizeof(msg)) < 0;)
-		AWAIT(true);
+	enemy_wait_for_fault(uffd);
 }
 
 static void stall_and_say_ready(const struct attack *a)
@@ -310,22 +292,12 @@ static void *pwrite_sealed(void *arg)
 
 static void stall_when_sealed(const struct attack *a)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	struct grip grip;
 	struct uffd_msg msg;
 	pthread_t thread;
+	int uffd;
 
-	if (uffd < 0)
-		cannot("no userfaultfd for the kernel's own faults");
-	stalled_page = mmap(NULL, page(), PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	range.range.start = (uintptr_t)stalled_page;
-	range.range.len = page();
-	if (ioctl(uffd, UFFDIO_API, &api) < 0 ||
-	    ioctl(uffd, UFFDIO_REGISTER, &range) < 0)
-		cannot("userfaultfd does not register");
+	stalled_page = enemy_bottomless_page(&uffd);
 	enemy_grip(&grip, a->role, a->bells);
 	CHECK_EQ(enemy_seal(&grip, FREEZE), 0);
 	stalled_fd = grip.memfd;
