@@ -163,6 +163,9 @@ struct grip {
 };
 
 void enemy_grip(struct grip *grip, enum peal_role role, enum peal_bells bells);
+/* @return 0, what the server refuses it with, or -EPIPE */
+int enemy_try_grip(struct grip *grip, enum peal_role role,
+		   enum peal_bells bells);
 /* The second half of it, where the hello was said in some other way. */
 void enemy_take_answer(struct grip *grip, enum peal_role role);
 int enemy_seal(const struct grip *grip, int seals);

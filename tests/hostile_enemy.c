@@ -144,7 +144,8 @@ void enemy_ring(struct peal_channel *ch)
 
 /* -- half a handshake */
 
-void enemy_take_answer(struct grip *grip, enum peal_role role)
+/* @return 0, what the server refuses it with, or -EPIPE */
+static int take_answer(struct grip *grip, enum peal_role role)
 {
 	const struct peal_wire_ring *ring;
 	int fds[PEAL_FDS], ret;
@@ -152,8 +153,8 @@ void enemy_take_answer(struct grip *grip, enum peal_role role)
 	AWAIT((ret = peal_socket_receive_fds(grip->socket, &grip->answer,
 					     sizeof(grip->answer), fds)) !=
 	      -EAGAIN);
-	CHECK_EQ(ret, 0);
-	CHECK_EQ(grip->answer.start.status, 0);
+	if (ret < 0 || grip->answer.start.status < 0)
+		return ret < 0 ? ret : grip->answer.start.status;
 	ring = &grip->answer.ring[role == PEAL_RECEIVER];
 	grip->memfd = fds[0];
 	grip->bells[0] = fds[1];
@@ -162,16 +163,28 @@ void enemy_take_answer(struct grip *grip, enum peal_role role)
 	grip->base = mmap(NULL, grip->size, PROT_READ | PROT_WRITE, MAP_SHARED,
 			  grip->memfd, 0);
 	CHECK(grip->base != MAP_FAILED);
+	return 0;
 }
 
-void enemy_grip(struct grip *grip, enum peal_role role, enum peal_bells bells)
+void enemy_take_answer(struct grip *grip, enum peal_role role)
+{
+	CHECK_EQ(take_answer(grip, role), 0);
+}
+
+int enemy_try_grip(struct grip *grip, enum peal_role role,
+		   enum peal_bells bells)
 {
 	struct peal_wire_hello hello = enemy_hello(role, bells);
 
 	memset(grip, 0, sizeof(*grip));
 	grip->socket = enemy_connect();
 	enemy_send(grip->socket, &hello, sizeof(hello));
-	enemy_take_answer(grip, role);
+	return take_answer(grip, role);
+}
+
+void enemy_grip(struct grip *grip, enum peal_role role, enum peal_bells bells)
+{
+	CHECK_EQ(enemy_try_grip(grip, role, bells), 0);
 }
 
 int enemy_seal(const struct grip *grip, int seals)

@@ -138,36 +138,44 @@ enum step {
 	SAID_HELLO,
 	ANSWERED,
 	SEALED,
+	SAID_READY,
 	OPEN,
 	PUBLISHING
 };
 
-static void stop_at(const struct attack *a)
+static void go_as_far_as(const struct attack *a)
 {
 	struct peal_wire_hello hello = enemy_hello(a->role, a->bells);
-	struct peal_channel ch;
 	struct grip grip;
+
+	if (a->n == CONNECTED) {
+		enemy_connect();
+		return;
+	}
+	if (a->n == SAID_HELLO) {
+		enemy_send(enemy_connect(), &hello, sizeof(hello));
+		return;
+	}
+	if (enemy_try_grip(&grip, a->role, a->bells) < 0)
+		exit(EXIT_SUCCESS); /* there are too many of them */
+	if (a->n >= SEALED)
+		enemy_seal(&grip, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
+	if (a->n >= SAID_READY) /* what the server says then is not read */
+		enemy_say_ready(&grip);
+}
+
+static void stop_at(const struct attack *a)
+{
+	struct peal_channel ch;
 	uint64_t *room;
 	pid_t pid = fork();
 
 	if (pid > 0)
 		watch_it_stop(pid);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	switch ((enum step)a->n) {
-	case CONNECTED:
-		enemy_connect();
-		break;
-	case SAID_HELLO:
-		enemy_send(enemy_connect(), &hello, sizeof(hello));
-		break;
-	case ANSWERED:
-		enemy_grip(&grip, a->role, a->bells);
-		break;
-	case SEALED:
-		enemy_grip(&grip, a->role, a->bells);
-		enemy_seal(&grip, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
-		break;
-	default:
+	if (a->n < OPEN) {
+		go_as_far_as(a);
+	} else {
 		enemy_channel(&ch, a->role, a->bells);
 		enemy_exchange(&ch);
 		if (a->n == PUBLISHING &&
@@ -179,7 +187,107 @@ static void stop_at(const struct attack *a)
 	_exit(0);
 }
 
+/* More than there are places. Each is stopped as soon as it can be. */
+static void stop_many_at(const struct attack *a)
+{
+	enum {
+		MANY_OF_THEM = 40
+	};
+	pid_t pids[MANY_OF_THEM];
+
+	for (int i = 0; i < MANY_OF_THEM; i++) {
+		pids[i] = fork();
+		CHECK(pids[i] >= 0);
+		if (pids[i] > 0)
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		go_as_far_as(a);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	/* Those who wait for a place wait for those who have stopped. */
+	for (int n = 0; n < MANY_OF_THEM / 2; n++) {
+		int status;
+
+		AWAIT(waitpid(-1, &status, WUNTRACED | WNOHANG) > 0);
+	}
+}
+
+/* -- ready, and then */
+
+#define PUBLISHED 10
+
+/* What it has published was there before it said so. */
+static void publish_and_say_ready(struct grip *grip, const struct attack *a)
+{
+	struct peal_page *page;
+
+	enemy_grip(grip, a->role, a->bells);
+	page = (struct peal_page *)grip->base;
+	__atomic_store_n(&page->position, PUBLISHED, __ATOMIC_RELEASE);
+	enemy_seal(grip, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
+	enemy_say_ready(grip);
+}
+
+/* Whatever becomes of it: a channel that was opened has delivered all. */
+static void be_ready_and_die(const struct attack *a)
+{
+	for (int i = 0; i < 50; i++) {
+		uint64_t ends = count(&field->ended);
+		struct grip grip;
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			publish_and_say_ready(&grip, a);
+			kill(getpid(), SIGKILL);
+		}
+		waitpid(pid, NULL, 0);
+		AWAIT(ended(ends + 1));
+	}
+	CHECK_EQ(count(&field->taken), PUBLISHED * count(&field->opened));
+}
+
+static void be_ready_and_shut(const struct attack *a)
+{
+	struct grip grip;
+
+	publish_and_say_ready(&grip, a);
+	shutdown(grip.socket, a->n);
+	AWAIT(count(&field->opened) || ended(1));
+}
+
+/* It rings before it has read that the channel is open. */
+static void be_ready_and_ring(const struct attack *a)
+{
+	struct grip grip;
+
+	publish_and_say_ready(&grip, a);
+	for (int i = 0; i < a->n; i++)
+		send(grip.socket, "", (size_t)i % 3,
+		     MSG_DONTWAIT | MSG_NOSIGNAL);
+	AWAIT(count(&field->opened) || ended(1));
+}
+
+static void be_ready_and_say_more(const struct attack *a)
+{
+	struct peal_wire_hello hello = enemy_hello(a->role, a->bells);
+	struct grip grip;
+
+	publish_and_say_ready(&grip, a);
+	enemy_say_ready(&grip);
+	enemy_send(grip.socket, &hello, sizeof(hello));
+	enemy_send(grip.socket, &grip.answer, sizeof(grip.answer));
+	AWAIT(count(&field->opened) || ended(1));
+}
+
 /* clang-format off */
+#define MANY_STOP(text, step)                                                  \
+	ROW("dozens that stop after " text, stop_many_at, ANYTHING, SENDS,     \
+	    .flags = CROWDED, .n = step),                                      \
+	ROW("dozens that stop after " text ", by another user", stop_many_at,  \
+	    ANYTHING, SENDS, .flags = NOBODY, .n = step)
+
 const struct attack hostile_life[] = {
 	AS_NOBODY("a client that is killed", die, -EPIPE, BOTH),
 	AS_NOBODY("a death hidden by a child", die_and_leave_a_child, -EPIPE,
@@ -196,6 +304,30 @@ const struct attack hostile_life[] = {
 	ROW("stopped after the answer", stop_at, -ETIMEDOUT, SENDS,
 	    .n = ANSWERED),
 	ROW("stopped after sealing", stop_at, -ETIMEDOUT, SENDS, .n = SEALED),
+	AS_NOBODY("stopped after it was ready", stop_at, HARMLESS, SENDS,
+		  .n = SAID_READY),
+	MANY_STOP("connecting", CONNECTED),
+	MANY_STOP("their hellos", SAID_HELLO),
+	MANY_STOP("the answers", ANSWERED),
+	MANY_STOP("sealing", SEALED),
+	MANY_STOP("they were ready", SAID_READY),
+	AS_NOBODY("ready, and dead at once", be_ready_and_die, ANYTHING, SENDS),
+	AS_NOBODY("ready, and dead at once, with the socket as its bell",
+		  be_ready_and_die, ANYTHING, SENDS, SOCKET),
+	ROW("ready, and shut for writing", be_ready_and_shut, ANYTHING, SENDS,
+	    .n = SHUT_WR),
+	ROW("ready, and shut for reading", be_ready_and_shut, ANYTHING, SENDS,
+	    .n = SHUT_RD),
+	ROW("ready, and shut for reading, with the socket as its bell",
+	    be_ready_and_shut, ANYTHING, SENDS, SOCKET, .n = SHUT_RD),
+	ROW("ready, and shut both ways", be_ready_and_shut, ANYTHING, SENDS,
+	    .n = SHUT_RDWR),
+	AS_NOBODY("ready, and ringing before it is open", be_ready_and_ring,
+		  HARMLESS, SENDS, SOCKET, .n = 20, .or_else = -EPROTO),
+	ROW("ready, and packets where the bells are eventfds",
+	    be_ready_and_ring, -EPROTO, SENDS, EVENTFD, .n = 3),
+	ROW("ready, and the whole handshake again", be_ready_and_say_more,
+	    -EPROTO, SENDS, EVENTFD),
 	ROW("stopped when all is open", stop_at, HARMLESS, RECEIVES,
 	    .n = OPEN),
 	ROW("stopped while it publishes", stop_at, HARMLESS, SENDS,
