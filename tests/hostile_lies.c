@@ -360,8 +360,180 @@ static void memory_for_a_bell(struct lie *lie)
 	lie->fds[1] = lie->fds[0];
 }
 
+/* -- the packet that says open */
+
+static void never_open(struct lie *lie)
+{
+	lie->last_times = 0;
+}
+
+static void leave_before_it_opens(struct lie *lie)
+{
+	lie->last_times = 0;
+	lie->leaves = true;
+}
+
+static void open_and_leave(struct lie *lie)
+{
+	lie->leaves = true;
+}
+
+static void open_in_one_byte(struct lie *lie)
+{
+	lie->last_size = 1;
+}
+
+static void open_in_no_byte(struct lie *lie)
+{
+	lie->last_size = 0;
+}
+
+static void cut_open(struct lie *lie)
+{
+	lie->last_size -= 1;
+}
+
+static void stretch_open(struct lie *lie)
+{
+	lie->last_size += 1;
+}
+
+static void scramble_open(struct lie *lie)
+{
+	uint64_t random = test_seed();
+
+	for (size_t i = 0; i < sizeof(lie->last); i++)
+		((unsigned char *)&lie->last)[i] =
+			(unsigned char)test_random(&random);
+}
+
+static void open_with_fds(struct lie *lie)
+{
+	lie->last_fds[0] = lie->fds[0];
+	lie->last_fds[1] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	lie->n_last_fds = 2;
+}
+
+static void open_twice(struct lie *lie)
+{
+	lie->last_times = 2;
+}
+
+static void open_before_the_answer(struct lie *lie)
+{
+	lie->first = true;
+}
+
+static void open_in_the_place_of_an_answer(struct lie *lie)
+{
+	lie->first = true;
+	lie->times = 0;
+	lie->hold = true;
+}
+
+static void open_along_with_the_answer(struct lie *lie)
+{
+	lie->too_early = true;
+}
+
+static void ring_before_it_opens(struct lie *lie)
+{
+	lie->bells = 3;
+}
+
+static void ring_and_never_open(struct lie *lie)
+{
+	lie->bells = 3;
+	lie->last_times = 0;
+}
+
+static void open_with(struct lie *lie, int status)
+{
+	lie->last.open.start.status = status;
+	memset(lie->last.open.start.text, '\033', PEAL_TEXT);
+}
+
+static void refuse_to_open(struct lie *lie)
+{
+	open_with(lie, -EPERM);
+}
+
+static void open_as_if_to_wait(struct lie *lie)
+{
+	open_with(lie, -EAGAIN);
+}
+
+static void open_positively(struct lie *lie)
+{
+	open_with(lie, 1);
+}
+
+static void open_with_an_impossible_errno(struct lie *lie)
+{
+	open_with(lie, INT32_MIN);
+}
+
+static void open_with_our_own_error(struct lie *lie)
+{
+	open_with(lie, -EMFILE);
+}
+
+static void open_in_another_version(struct lie *lie)
+{
+	lie->last.open.start.version++;
+}
+
+static void open_another_layout(struct lie *lie)
+{
+	lie->last.open.start.layout++;
+}
+
+static void open_in_another_byte_order(struct lie *lie)
+{
+	lie->last.open.start.magic =
+		__builtin_bswap64(lie->last.open.start.magic);
+}
+
+static void say_ready_back(struct lie *lie)
+{
+	lie->last.open.start.magic = PEAL_WIRE_READY;
+}
+
+static void answer_once_more(struct lie *lie)
+{
+	lie->last.answer = lie->answer;
+	lie->last_size = sizeof(lie->last.answer);
+}
+
+static void say_hello_back(struct lie *lie)
+{
+	lie->last.hello = lie->hello;
+	lie->last_size = sizeof(lie->last.hello);
+}
+
+/* The ring is broken before it is open: the ring says so, and not connect. */
+static void open_a_broken_ring(struct lie *lie)
+{
+	page_of(lie, false)->position = 12345;
+	lie->too_early = true;
+}
+
+static void be_busy_for_ever(struct lie *lie)
+{
+	lie->answer.start.status = -EBUSY;
+	lie->n_fds = 0;
+	lie->leaves = true;
+}
+
+static void be_busy_when_it_should_open(struct lie *lie)
+{
+	open_with(lie, -EBUSY);
+	lie->leaves = true;
+}
+
 /* clang-format off */
 #define BAD(text, lie) { "a server " text, lie, -EPROTO, -EPROTO, 0 }
+#define LATE(text, lie) { "a server " text, lie, -ETIMEDOUT, -ETIMEDOUT, 0 }
 
 const struct deceit hostile_lies[] = {
 	{ "a server that is honest", honest, 0, 0, 0 },
@@ -427,5 +599,50 @@ const struct deceit hostile_lies[] = {
 	BAD("whose bell is a FUSE device", fuse_for_a_bell),
 	BAD("whose bell is an eventfd that blocks", blocking_bell),
 	BAD("whose bell is its memory", memory_for_a_bell),
+	LATE("that never opens", never_open),
+	{ "a server that hangs up before it opens", leave_before_it_opens,
+	  -EPIPE, -ETIMEDOUT, 0 },
+	{ "a server that opens and hangs up", open_and_leave, 0, 0, 0 },
+	BAD("that opens in one byte", open_in_one_byte),
+	BAD("that opens in an empty packet", open_in_no_byte),
+	BAD("whose open is short", cut_open),
+	BAD("whose open is long", stretch_open),
+	BAD("whose open is random", scramble_open),
+	BAD("whose open brings fds", open_with_fds),
+	{ "a server that opens twice", open_twice, 0, 0, 0 },
+	{ "a server that opens twice where the socket is the bell", open_twice,
+	  0, 0, PEAL_BELLS_SOCKET },
+	{ "a server that rings before it opens where the socket is the bell",
+	  ring_before_it_opens, -EPROTO, -EPROTO, PEAL_BELLS_SOCKET },
+	BAD("that opens before it answers", open_before_the_answer),
+	BAD("that opens in the place of an answer",
+	    open_in_the_place_of_an_answer),
+	{ "a server that opens along with its answer",
+	  open_along_with_the_answer, 0, -EPROTO, 0 },
+	BAD("that rings before it opens", ring_before_it_opens),
+	BAD("that rings and never opens", ring_and_never_open),
+	{ "a server that refuses to open in escape sequences", refuse_to_open,
+	  -EPERM, -EPERM, 0 },
+	{ "a server that says to try again when it should open",
+	  open_as_if_to_wait, -EAGAIN, -EAGAIN, 0 },
+	BAD("whose open has a positive status", open_positively),
+	BAD("whose open has a status that is no error",
+	    open_with_an_impossible_errno),
+	{ "a server that opens with an error of ours", open_with_our_own_error,
+	  -EPERM, -EPERM, 0 },
+	{ "a server that opens in another version", open_in_another_version,
+	  -EPROTONOSUPPORT, -EPROTONOSUPPORT, 0 },
+	{ "a server that opens another layout", open_another_layout,
+	  -EPROTONOSUPPORT, -EPROTONOSUPPORT, 0 },
+	{ "a server that opens in the other byte order",
+	  open_in_another_byte_order, -EPROTONOSUPPORT, -EPROTONOSUPPORT, 0 },
+	BAD("that says ready in the place of open", say_ready_back),
+	BAD("that answers again in the place of open", answer_once_more),
+	BAD("that says hello in the place of open", say_hello_back),
+	{ "a server that opens a ring that is broken", open_a_broken_ring, 0,
+	  -EPROTO, 0 },
+	LATE("that is busy for ever", be_busy_for_ever),
+	LATE("that is busy whenever it should open",
+	     be_busy_when_it_should_open),
 	{ 0 },
 };

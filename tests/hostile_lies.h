@@ -17,6 +17,18 @@ struct lie {
 	int fds[12];
 	int n_fds, times;
 	bool hold; /* say nothing, and stay there */
+	/* What comes last, once the client is ready. */
+	union {
+		struct peal_wire_open open;
+		struct peal_wire_hello hello;
+		struct peal_wire_answer answer;
+	} last;
+	size_t last_size;
+	int last_fds[2], n_last_fds, last_times;
+	bool too_early; /* not only once the client is ready */
+	bool first;	/* even before the answer */
+	bool leaves;	/* and then it hangs up */
+	int bells;	/* packets that come before */
 };
 
 struct deceit {
