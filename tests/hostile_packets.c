@@ -350,7 +350,7 @@ const struct attack hostile_packets[] = {
 		  .n = MSG_OOB),
 	ROW("urgent packets where the bells are eventfds", ring_with_flags,
 	    HARMLESS, SENDS, EVENTFD, .n = MSG_OOB),
-	ROW("sockets of other types", come_as_another_type, ANYTHING),
+	ROW("sockets of other types", come_as_another_type, ANYTHING, SENDS),
 	AS_NOBODY("an answer that is looked at again and again",
 		  peek_at_the_answer, HARMLESS, SENDS),
 	AS_NOBODY("a client in a user namespace", come_from_a_user_namespace,

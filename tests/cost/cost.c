@@ -30,13 +30,13 @@ static const char help[] =
 	"connect, are users of their own; otherwise all are of one user.\n"
 	"\n"
 	"  --seconds N     for each enemy (3)\n"
-	"  --enemies N     processes, 1 to 64 (1)\n"
+	"  --enemies N     processes, 1 to 64 (4)\n"
 	"  --list\n"
 	"  --help\n";
 
 struct field *field;
 
-static unsigned seconds = 3, enemies = 1;
+static unsigned seconds = 3, enemies = 4;
 
 /* How long each of those who came anew had to wait. */
 static struct waits {
@@ -202,18 +202,12 @@ static int compare(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-struct figures {
-	double median, worst;
-};
-
-static struct figures figures_of(uint64_t from, uint64_t to)
+static double median(uint64_t from, uint64_t to)
 {
-	uint64_t n = to > from ? to - from : 0;
-
-	if (n == 0)
-		return (struct figures){ 0 };
-	qsort(waits->us + from, n, sizeof(*waits->us), compare);
-	return (struct figures){ waits->us[from + n / 2], waits->us[to - 1] };
+	if (to <= from)
+		return 0;
+	qsort(waits->us + from, to - from, sizeof(*waits->us), compare);
+	return waits->us[from + (to - from) / 2];
 }
 
 /* -- a row */
@@ -254,22 +248,24 @@ static void set_up(void)
 }
 
 static void print_row(const struct cost_enemy *enemy, double ours,
-		      double theirs, const struct figures *calm,
-		      const struct figures *during)
+		      double theirs, double calm, double during)
 {
-	printf("| %s | %.0f | %.0f %% | %.0f %% | %.1f | %.2f / %.2f ms | "
-	       "%.1f / %.0f ms | %.1f |\n",
+	char ratio[32] = "";
+
+	/* One that sleeps nearly all the time has no price in CPU time. */
+	if (theirs >= 0.01 * seconds)
+		snprintf(ratio, sizeof(ratio), "%.1f", ours / theirs);
+	printf("| %s | %.0f | %.0f %% | %.0f %% | %s | %.2f ms | %.2f ms | "
+	       "%.1f |\n",
 	       enemy->name, (double)count(&field->progress[0]) / seconds,
-	       100 * theirs / seconds, 100 * ours / seconds, ours / theirs,
-	       calm->median / 1e3, calm->worst / 1e3, during->median / 1e3,
-	       during->worst / 1e3, during->median / calm->median);
+	       100 * theirs / seconds, 100 * ours / seconds, ratio, calm / 1e3,
+	       during / 1e3, during / calm);
 	fflush(stdout);
 }
 
 static void measure(const struct cost_enemy *enemy)
 {
-	struct figures calm, during;
-	double ours, theirs;
+	double ours, theirs, calm, during;
 	pid_t pids[64], server, newcomer;
 	uint64_t n, begun, more;
 	double each; /* what a newcomer costs by itself */
@@ -295,9 +291,9 @@ static void measure(const struct cost_enemy *enemy)
 	theirs = cpu_of_all(pids) - theirs;
 	more = count(&waits->n);
 	ours -= each * (double)(more - begun);
-	calm = figures_of(0, n);
-	during = figures_of(begun, more);
-	print_row(enemy, ours, theirs, &calm, &during);
+	calm = median(0, n);
+	during = median(begun, more);
+	print_row(enemy, ours > 0 ? ours : 0, theirs, calm, during);
 	for (unsigned i = 0; i < enemies; i++)
 		end_of(pids[i]);
 	end_of(newcomer);
@@ -366,9 +362,10 @@ int main(int argc, char **argv)
 	waits = share(sizeof(*waits));
 	if (geteuid() != 0)
 		fputs("peal-cost: not root, so all are of one user\n", stderr);
+	printf("%u processes of each enemy:\n\n", enemies);
 	puts("| an enemy that | times/s | its CPU | the server's | per CPU of "
-	     "its | others connect in, calm: median / worst | meanwhile | "
-	     "times |\n|---|---|---|---|---|---|---|---|");
+	     "its | others connect in | meanwhile | times "
+	     "|\n|---|---|---|---|---|---|---|---|");
 	for (const struct cost_enemy *e = cost_enemies; e->name; e++)
 		if (optind >= argc || strstr(e->name, argv[optind]))
 			measure(e);
