@@ -79,8 +79,8 @@ struct field {
 	bool enemy_is_trusted;
 	uint64_t reasons[REASONS];
 	/* Connections that the enemy has made, and how many of them came while
-	 * somebody waited to be let in: the fewest. */
-	uint64_t came, fewest;
+	 * somebody waited to be let in: the fewest, and all. */
+	uint64_t came, fewest, ahead;
 	int expect; /* if not 0, the enemy knows better what is to come */
 	char why[128];
 };

@@ -94,9 +94,64 @@ static void flood_from_all_sides(const struct attack *a)
 	AWAIT(count(&field->came) > 100);
 	visits = count(&field->visits);
 	field->fewest = UINT64_MAX;
+	field->ahead = 0;
 	AWAIT(count(&field->visits) > visits + VISITS);
+	test_note("%d of the enemy came before %d who came anew, at least %d",
+		  (int)count(&field->ahead), VISITS,
+		  (int)count(&field->fewest));
 	if (a->flags & NOBODY)
 		CHECK(count(&field->fewest) < AHEAD_MOST);
+}
+
+/* -- large rings */
+
+#define LARGE_PROCESSES 16
+#define LARGE (1 << 20) /* items of eight bytes: as much as is allowed */
+#define LARGE_AHEAD_MOST 2
+
+static void open_large_rings(const struct attack *a)
+{
+	const struct peal_hello hello = { .role = a->role,
+					  .item_size = 8,
+					  .capacity = LARGE,
+					  .name = "enemy" };
+	struct peal_channel ch;
+
+	for (;;) {
+		int ret = peal_connect(&ch, field->address, &hello, 30000);
+
+		/* There may be as many bytes of its user as are allowed. */
+		CHECK(ret == 0 || ret == -EAGAIN);
+		if (ret < 0)
+			continue;
+		add(&field->came, 1);
+		peal_channel_finish(&ch);
+	}
+}
+
+/*
+ * The server faults all of them in. It has to do so little of it at a time that
+ * whoever comes anew is let in before many of them are done: fewest of these.
+ */
+static void flood_with_large_rings(const struct attack *a)
+{
+	uint64_t visits;
+
+	for (int i = 0; i < LARGE_PROCESSES; i++)
+		if (fork() == 0) {
+			die_with_the_server();
+			open_large_rings(a);
+		}
+	AWAIT(count(&field->came) > LARGE_PROCESSES);
+	visits = count(&field->visits);
+	field->fewest = UINT64_MAX;
+	field->ahead = 0;
+	AWAIT(count(&field->visits) > visits + VISITS);
+	test_note("%d of the enemy came before %d who came anew, at least %d",
+		  (int)count(&field->ahead), VISITS,
+		  (int)count(&field->fewest));
+	if (a->flags & NOBODY)
+		CHECK(count(&field->fewest) <= LARGE_AHEAD_MOST);
 }
 
 /* -- slow bells, over reconnects */
@@ -189,6 +244,8 @@ const struct attack hostile_floods[] = {
 	FLOOD("answers that are taken", ANSWERED),
 	FLOOD("rings that are sealed", SEALED),
 	FLOOD("channels that die as soon as they are ready", SAID_READY),
+	ROW("a flood of large rings, by another user", flood_with_large_rings,
+	    ANYTHING, SENDS, .flags = NOBODY),
 	ROW("thousands of epoll watches on each channel, by another user",
 	    hang_and_come_back, ANYTHING, RECEIVES, SOCKET, .flags = NOBODY),
 	{ 0 },

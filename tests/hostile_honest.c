@@ -138,6 +138,7 @@ void honest_visit(void *arg)
 
 		begin(&ch, &hello, HONEST, &sent, &heard);
 		came = count(&field->came) - came;
+		add(&field->ahead, came);
 		if (came < count(&field->fewest))
 			__atomic_store_n(&field->fewest, came,
 					 __ATOMIC_RELEASE);
