@@ -235,6 +235,20 @@ static uint64_t resident(void)
 	return (uint64_t)pages * page();
 }
 
+static _Noreturn void fail_and_tell(const char *what)
+{
+	struct peal_server_stats stats;
+
+	peal_server_stats(&server, &stats);
+	test_fail(__FILE__, __LINE__,
+		  "%s: opened %" PRIu64 ", ended %" PRIu64
+		  ", enemy's items %" PRIu64 ", honest %d, channels %" PRIu64
+		  ", handshakes %" PRIu64 ", waiting %" PRIu64,
+		  what, count(&field->opened), count(&field->ended),
+		  count(&field->taken), alive, stats.channels, stats.handshakes,
+		  stats.waiting);
+}
+
 static void serve_until(bool (*done)(const void *arg), const void *arg,
 			const char *what)
 {
@@ -249,11 +263,7 @@ static void serve_until(bool (*done)(const void *arg), const void *arg,
 			longest_us = before;
 		reap();
 		if (now_ms() > end)
-			test_fail(__FILE__, __LINE__,
-				  "%s: opened %" PRIu64 ", ended %" PRIu64
-				  ", enemy's items %" PRIu64,
-				  what, count(&field->opened),
-				  count(&field->ended), count(&field->taken));
+			fail_and_tell(what);
 	}
 }
 

@@ -137,6 +137,9 @@ _Noreturn void struck(void);
 /* It cannot be made here, and so the row is skipped. */
 _Noreturn void cannot(const char *why);
 
+/* As fork(2); the child ends with the enemy. */
+pid_t enemy_fork(void);
+
 /* A connection, and nothing said yet. */
 int enemy_connect(void);
 /* The same, without a second try. @return -1 */

@@ -37,6 +37,19 @@ void cannot(const char *why)
 	struck();
 }
 
+pid_t enemy_fork(void)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	CHECK(pid >= 0);
+	if (pid > 0)
+		return pid;
+	die_with_the_server();
+	if (getppid() != parent)
+		_exit(EXIT_SUCCESS); /* it is dead already */
+	return 0;
+}
+
 /* -- connections */
 
 int enemy_try_connect(void)

@@ -87,10 +87,8 @@ static void flood_from_all_sides(const struct attack *a)
 	uint64_t visits;
 
 	for (int i = 0; i < PROCESSES; i++)
-		if (fork() == 0) {
-			die_with_the_server();
+		if (enemy_fork() == 0)
 			flood(a);
-		}
 	AWAIT(count(&field->came) > 100);
 	visits = count(&field->visits);
 	field->fewest = UINT64_MAX;
@@ -138,10 +136,8 @@ static void flood_with_large_rings(const struct attack *a)
 	uint64_t visits;
 
 	for (int i = 0; i < LARGE_PROCESSES; i++)
-		if (fork() == 0) {
-			die_with_the_server();
+		if (enemy_fork() == 0)
 			open_large_rings(a);
-		}
 	AWAIT(count(&field->came) > LARGE_PROCESSES);
 	visits = count(&field->visits);
 	field->fewest = UINT64_MAX;

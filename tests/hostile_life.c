@@ -168,11 +168,10 @@ static void stop_at(const struct attack *a)
 {
 	struct peal_channel ch;
 	uint64_t *room;
-	pid_t pid = fork();
+	pid_t pid = enemy_fork();
 
 	if (pid > 0)
 		watch_it_stop(pid);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (a->n < OPEN) {
 		go_as_far_as(a);
 	} else {
@@ -187,26 +186,20 @@ static void stop_at(const struct attack *a)
 	_exit(0);
 }
 
+#define DOZENS 40
+
 /* More than there are places. Each is stopped as soon as it can be. */
 static void stop_many_at(const struct attack *a)
 {
-	enum {
-		MANY_OF_THEM = 40
-	};
-	pid_t pids[MANY_OF_THEM];
-
-	for (int i = 0; i < MANY_OF_THEM; i++) {
-		pids[i] = fork();
-		CHECK(pids[i] >= 0);
-		if (pids[i] > 0)
+	for (int i = 0; i < DOZENS; i++) {
+		if (enemy_fork() > 0)
 			continue;
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		go_as_far_as(a);
 		raise(SIGSTOP);
 		_exit(0);
 	}
 	/* Those who wait for a place wait for those who have stopped. */
-	for (int n = 0; n < MANY_OF_THEM / 2; n++) {
+	for (int n = 0; n < DOZENS / 2; n++) {
 		int status;
 
 		AWAIT(waitpid(-1, &status, WUNTRACED | WNOHANG) > 0);
@@ -235,9 +228,8 @@ static void be_ready_and_die(const struct attack *a)
 	for (int i = 0; i < 50; i++) {
 		uint64_t ends = count(&field->ended);
 		struct grip grip;
-		pid_t pid = fork();
+		pid_t pid = enemy_fork();
 
-		CHECK(pid >= 0);
 		if (pid == 0) {
 			publish_and_say_ready(&grip, a);
 			kill(getpid(), SIGKILL);

@@ -83,9 +83,8 @@ static void connect_by_another(const struct attack *a)
 	pid_t pid;
 
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-	pid = fork();
+	pid = enemy_fork();
 	if (pid == 0) {
-		die_with_the_server();
 		CHECK_EQ(enemy_send_fd(pair[1], &byte, 1, enemy_connect()), 0);
 		until_release();
 		_exit(0);
