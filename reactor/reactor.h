@@ -214,6 +214,7 @@ struct peal_source {
 	uint32_t rank;		      /* in the heap, from 1; 0: not there */
 	bool deferred;		      /* to be called; set by any thread */
 	uint64_t period, expirations; /* of a timer */
+	uint64_t order;		      /* of an alarm: when it was set */
 	struct peal_source *deferred_next;
 };
 
@@ -277,6 +278,7 @@ struct peal_reactor {
 	bool hosted;
 	struct peal_host host;
 	uint64_t timer_set;	  /* what timer_fd is set to, 0: nothing */
+	uint64_t alarms;	  /* set so far */
 	uint64_t signals;	  /* those that have a source, by bit */
 	unsigned char *fork_mark; /* 0 in a forked child */
 	struct peal_link ready[PEAL_BANDS]; /* to have a turn next round */

@@ -75,6 +75,8 @@ int peal_reactor_add_timer(struct peal_reactor *loop,
  * @param period  nanoseconds, counted from `first` without drift; 0: one shot
  * @param flags   PEAL_TIMER_ABSOLUTE or 0
  * @return        0, -EINVAL no timer or another flag, -ECHILD
+ * Timers of one deadline fire in the order in which they were set. One with a
+ * period keeps its place, as often as it fires.
  */
 int peal_reactor_set_timer(struct peal_reactor *loop,
 			   struct peal_source *source, uint64_t first,

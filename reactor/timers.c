@@ -26,6 +26,15 @@ uint64_t peal_time_add(uint64_t a, uint64_t b)
 	return a + b < a ? UINT64_MAX : a + b;
 }
 
+/* Of one deadline, the alarm that was set first is first. */
+static bool is_before(uint64_t deadline, const struct peal_source *source,
+		      const struct peal_slot *slot)
+{
+	if (deadline != slot->deadline)
+		return deadline < slot->deadline;
+	return source->order < slot->timer->order;
+}
+
 static void place(struct peal_reactor *loop, uint32_t rank, uint64_t deadline,
 		  struct peal_source *source)
 {
@@ -41,7 +50,7 @@ static void sift_up(struct peal_reactor *loop, uint32_t rank, uint64_t deadline,
 		uint32_t parent = (rank - 1) / CHILDREN;
 		struct peal_slot *slot = &loop->slots[parent];
 
-		if (slot->deadline <= deadline)
+		if (!is_before(deadline, source, slot))
 			break;
 		place(loop, rank, slot->deadline, slot->timer);
 		rank = parent;
@@ -62,7 +71,8 @@ static uint32_t earliest_child(const struct peal_reactor *loop, uint32_t rank)
 		end = loop->timers;
 	best = (uint32_t)first;
 	for (uint32_t i = best + 1; i < end; i++)
-		if (loop->slots[i].deadline < loop->slots[best].deadline)
+		if (is_before(loop->slots[i].deadline, loop->slots[i].timer,
+			      &loop->slots[best]))
 			best = i;
 	return best;
 }
@@ -74,7 +84,7 @@ static void sift_down(struct peal_reactor *loop, uint32_t rank,
 		uint32_t child = earliest_child(loop, rank);
 		struct peal_slot *slot = &loop->slots[child];
 
-		if (child == rank || slot->deadline >= deadline)
+		if (child == rank || is_before(deadline, source, slot))
 			break;
 		place(loop, rank, slot->deadline, slot->timer);
 		rank = child;
@@ -90,7 +100,7 @@ static void heap_remove(struct peal_reactor *loop, struct peal_source *source)
 	source->rank = 0;
 	if (rank == loop->timers)
 		return;
-	if (last->deadline < loop->slots[rank].deadline)
+	if (is_before(last->deadline, last->timer, &loop->slots[rank]))
 		sift_up(loop, rank, last->deadline, last->timer);
 	else
 		sift_down(loop, rank, last->deadline, last->timer);
@@ -102,11 +112,10 @@ void peal_alarm_drop(struct peal_source *source)
 		heap_remove(source->reactor, source);
 }
 
-void peal_alarm_set(struct peal_source *source, uint64_t deadline)
+static void heap_add(struct peal_source *source, uint64_t deadline)
 {
 	struct peal_reactor *loop = source->reactor;
 
-	peal_alarm_drop(source);
 	sift_up(loop, loop->timers++, deadline, source);
 	/* In line behind another one it changes nothing. */
 	if (loop->dispatching || source->rank != 1)
@@ -115,6 +124,13 @@ void peal_alarm_set(struct peal_source *source, uint64_t deadline)
 	/* The kernel takes its time even for what is due already. */
 	if (deadline <= peal_now())
 		peal_reactor_kick(loop);
+}
+
+void peal_alarm_set(struct peal_source *source, uint64_t deadline)
+{
+	peal_alarm_drop(source);
+	source->order = source->reactor->alarms++;
+	heap_add(source, deadline);
 }
 
 void peal_timers_program(struct peal_reactor *loop)
@@ -147,8 +163,8 @@ static void timer_expired(struct peal_source *source, uint64_t deadline,
 
 	if (source->period) {
 		n = (now - deadline) / source->period + 1;
-		peal_alarm_set(source,
-			       peal_time_add(deadline, n * source->period));
+		/* Its place among those of one deadline stays. */
+		heap_add(source, peal_time_add(deadline, n * source->period));
 	}
 	source->expirations += n;
 	peal_source_ready(source);

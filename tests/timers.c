@@ -14,11 +14,13 @@ static struct peal_reactor loop;
 struct clock {
 	struct peal_source source;
 	uint64_t expirations, due;
+	int set; /* its place among all that were set */
 	int calls;
 };
 
 static struct clock clocks[MANY];
-static uint64_t last_due;
+static struct clock *last;
+static uint64_t last_due; /* of it */
 
 static uint64_t now(void)
 {
@@ -125,43 +127,50 @@ TEST(a_time_that_has_passed_is_due_at_once)
 	peal_reactor_finish(&loop);
 }
 
+/* Those of one deadline in the order in which they were set. */
 static void in_order(struct peal_source *source, uint64_t expirations,
 		     void *user)
 {
 	struct clock *clock = user;
 
 	tick(source, expirations, user);
-	CHECK(clock->due >= last_due);
-	last_due = clock->due;
+	CHECK(!last || clock->due > last->due ||
+	      (clock->due == last->due && clock->set > last->set));
+	last = clock;
 }
 
-TEST(ten_thousand_timers_fire_once_each_and_in_order)
+static void set_in_order(struct clock *clock, uint64_t due)
+{
+	static int set;
+
+	clock->due = due;
+	clock->set = set++;
+	CHECK_EQ(peal_reactor_set_timer(&loop, &clock->source, due, 0,
+					PEAL_TIMER_ABSOLUTE),
+		 0);
+}
+
+/* Each on one of so many deadlines. */
+static void ten_thousand(uint64_t deadlines)
 {
 	uint64_t seed = test_seed(), base = now() + 5000000;
 	int fired = 0, kept = 0;
 
 	start();
-	for (int i = 0; i < MANY; i++) {
-		struct clock *clock = &clocks[i];
-
-		add(clock, in_order);
-		/* Set, mostly set again, and a tenth cancelled. */
-		CHECK_EQ(peal_reactor_set_timer(&loop, &clock->source,
-						UINT64_MAX, 0, 0),
-			 0);
-		clock->due = base + test_random(&seed) % 50000000;
-		CHECK_EQ(peal_reactor_set_timer(&loop, &clock->source,
-						clock->due, 0,
-						PEAL_TIMER_ABSOLUTE),
-			 0);
-	}
+	for (int i = 0; i < MANY; i++)
+		add(&clocks[i], in_order);
+	/* Set, mostly set again, and a tenth cancelled. */
+	for (int i = 0; i < 2 * MANY; i++)
+		set_in_order(&clocks[test_random(&seed) % MANY],
+			     base + test_random(&seed) % deadlines *
+					     (50000000 / deadlines));
 	for (int i = 0; i < MANY; i++) {
 		if (test_random(&seed) % 10 == 0) {
 			clocks[i].due = 0;
 			CHECK_EQ(peal_reactor_cancel_timer(&loop,
 							   &clocks[i].source),
 				 0);
-		} else {
+		} else if (clocks[i].due) {
 			kept++;
 		}
 	}
@@ -173,6 +182,91 @@ TEST(ten_thousand_timers_fire_once_each_and_in_order)
 	}
 	for (int i = 0; i < MANY; i++)
 		CHECK_EQ(clocks[i].calls, clocks[i].due ? 1 : 0);
+	peal_reactor_finish(&loop);
+}
+
+TEST(ten_thousand_timers_fire_once_each_and_in_order)
+{
+	ten_thousand(50000000);
+}
+
+TEST(ten_thousand_timers_of_few_deadlines_fire_in_order)
+{
+	ten_thousand(7);
+}
+
+static struct clock *fired[64];
+static int n_fired;
+
+static void note(struct peal_source *source, uint64_t expirations, void *user)
+{
+	tick(source, expirations, user);
+	if (n_fired < 64)
+		fired[n_fired++] = user;
+}
+
+static uint64_t period_of(const struct clock *clock)
+{
+	return clock->source.period;
+}
+
+/* Of those that have met at one time, whoever was set first is first. */
+static void meet(struct peal_source *source, uint64_t expirations, void *user)
+{
+	struct clock *clock = user;
+	uint64_t due = clock->due;
+
+	tick(source, expirations, user);
+	if (last && last_due == due)
+		CHECK(clock->set > last->set);
+	n_fired++;
+	last = clock;
+	last_due = due;
+	clock->due += expirations * period_of(clock);
+}
+
+TEST(periodic_timers_keep_their_places)
+{
+	static const uint64_t periods[] = { 1, 2, 1, 4 };
+	static const int places[] = { 2, 0, 3, 1 };
+	uint64_t base = now() + 2000000, unit = 1000000;
+
+	start();
+	for (int i = 0; i < 4; i++)
+		add(&clocks[i], meet);
+	for (int i = 0; i < 4; i++) {
+		struct clock *clock = &clocks[places[i]];
+
+		clock->set = i;
+		clock->due = base;
+		CHECK_EQ(peal_reactor_set_timer(&loop, &clock->source, base,
+						periods[i] * unit,
+						PEAL_TIMER_ABSOLUTE),
+			 0);
+	}
+	while (n_fired < 100)
+		CHECK(peal_reactor_run_once(&loop, -1) >= 0);
+	peal_reactor_finish(&loop);
+}
+
+TEST(a_timer_that_is_set_again_goes_behind_those_of_its_deadline)
+{
+	uint64_t due = now() + 2000000;
+
+	start();
+	for (int i = 0; i < 4; i++)
+		add(&clocks[i], note);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(peal_reactor_set_timer(&loop, &clocks[i].source, due,
+						0, PEAL_TIMER_ABSOLUTE),
+			 0);
+	CHECK_EQ(peal_reactor_set_timer(&loop, &clocks[1].source, due, 0,
+					PEAL_TIMER_ABSOLUTE),
+		 0);
+	while (n_fired < 4)
+		CHECK(peal_reactor_run_once(&loop, -1) >= 0);
+	CHECK(fired[0] == &clocks[0] && fired[1] == &clocks[2] &&
+	      fired[2] == &clocks[3] && fired[3] == &clocks[1]);
 	peal_reactor_finish(&loop);
 }
 
