@@ -51,13 +51,22 @@ void peal_reactor_nudge(struct peal_reactor *loop)
 
 void peal_reactor_wake(struct peal_reactor *loop)
 {
+	/* Before the kick, after which peal_reactor_called() is asked. */
+	__atomic_store_n(&loop->called, true, __ATOMIC_SEQ_CST);
 	peal_reactor_kick(loop);
 }
 
 void peal_reactor_stop(struct peal_reactor *loop)
 {
+	/* Before `stop`: the run that this ends takes it back. */
+	__atomic_store_n(&loop->called, true, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&loop->stop, true, __ATOMIC_SEQ_CST);
 	peal_reactor_kick(loop);
+}
+
+bool peal_reactor_called(struct peal_reactor *loop)
+{
+	return __atomic_exchange_n(&loop->called, false, __ATOMIC_SEQ_CST);
 }
 
 int peal_reactor_add_deferred(

@@ -278,5 +278,7 @@ void peal_reactor_kick(struct peal_reactor *loop);
 /* The same, if nothing else would have the loop look at what is ready. */
 void peal_reactor_nudge(struct peal_reactor *loop);
 void peal_reactor_unkick(struct peal_reactor *loop);
+/* Were wake or stop called since it was asked last? */
+bool peal_reactor_called(struct peal_reactor *loop);
 
 #endif

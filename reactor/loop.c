@@ -222,9 +222,10 @@ static bool goes_on(struct peal_reactor *loop)
 	return true;
 }
 
-static int iterate(struct peal_reactor *loop, int timeout_ms)
+/* @param woken  by wake_fd, from whomever */
+static int iterate(struct peal_reactor *loop, int timeout_ms, bool *woken)
 {
-	bool woken = false, may_spin = timeout_ms != 0;
+	bool may_spin = timeout_ms != 0;
 	bool sleeps = may_spin && !work_left(loop);
 	int ret;
 
@@ -242,12 +243,12 @@ static int iterate(struct peal_reactor *loop, int timeout_ms)
 		timeout_ms = 0;
 	if (timeout_ms != 0)
 		peal_count(&loop->stats.sleeps);
-	ret = goes_on(loop) ? 0 : wait_for_events(loop, timeout_ms, &woken);
+	ret = goes_on(loop) ? 0 : wait_for_events(loop, timeout_ms, woken);
 	if (sleeps && loop->after_sleep)
 		loop->after_sleep(loop, loop->hooks_user);
 	if (!peal_reactor_here(loop))
 		return -ECHILD;
-	return ret < 0 ? ret : serve(loop, woken, may_spin);
+	return ret < 0 ? ret : serve(loop, *woken, may_spin);
 }
 
 static int enter(struct peal_reactor *loop, bool hosted)
@@ -270,11 +271,47 @@ static int leave(struct peal_reactor *loop, int ret)
 	return ret < 0 ? ret : loop->made;
 }
 
+/* Milliseconds until then, rounded up, as epoll_wait(2) takes them. */
+static int time_left(uint64_t end)
+{
+	uint64_t now = peal_now();
+
+	return now < end ? (int)((end - now + 999999) / 1000000) : 0;
+}
+
+/*
+ * Much ends a wait of the kernel's that nobody waited for: a signal, a timer
+ * that was cancelled, a bell that was rung before. It goes on waiting then, for
+ * what is left of the time, or the caller would believe that this is over. One
+ * who has given no time has something else to look at.
+ */
+static int wait_and_serve(struct peal_reactor *loop, int timeout_ms)
+{
+	uint64_t end = 0;
+	int ret;
+
+	if (timeout_ms > 0)
+		end = peal_now() + (uint64_t)timeout_ms * 1000000;
+	for (;;) {
+		bool woken = false;
+
+		ret = iterate(loop, timeout_ms, &woken);
+		/* Woken by others, it leaves the call to the next time, for
+		 * which wake_fd is readable. */
+		if (ret < 0 || (woken && peal_reactor_called(loop)) ||
+		    loop->made > 0 || timeout_ms <= 0)
+			return ret;
+		timeout_ms = time_left(end);
+		if (timeout_ms == 0)
+			return ret;
+	}
+}
+
 int peal_reactor_run_once(struct peal_reactor *loop, int timeout_ms)
 {
 	int ret = enter(loop, false);
 
-	return ret < 0 ? ret : leave(loop, iterate(loop, timeout_ms));
+	return ret < 0 ? ret : leave(loop, wait_and_serve(loop, timeout_ms));
 }
 
 int peal_reactor_dispatch(struct peal_reactor *loop)
@@ -303,8 +340,12 @@ int peal_reactor_run(struct peal_reactor *loop)
 	if (ret < 0)
 		return ret;
 	while (ret >= 0 &&
-	       !__atomic_exchange_n(&loop->stop, false, __ATOMIC_SEQ_CST))
-		ret = iterate(loop, -1);
+	       !__atomic_exchange_n(&loop->stop, false, __ATOMIC_SEQ_CST)) {
+		bool woken = false;
+
+		ret = iterate(loop, -1, &woken);
+	}
+	(void)peal_reactor_called(loop); /* whoever it was has been heard */
 	ret = leave(loop, ret);
 	return ret < 0 ? ret : 0;
 }

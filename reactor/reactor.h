@@ -297,6 +297,7 @@ struct peal_reactor {
 	bool stop;   /* set by any thread */
 	bool asleep; /* others must write wake_fd to be heard */
 	bool awoken; /* wake_fd was written */
+	bool called; /* by wake or stop, which a wait ends for */
 	struct peal_reactor_stats stats;
 };
 
@@ -326,9 +327,15 @@ void peal_reactor_finish(struct peal_reactor *loop);
 int peal_reactor_run(struct peal_reactor *loop);
 
 /**
- * One iteration: wait until something is ready, and serve what is.
+ * Wait until something is ready, and serve what is, once.
  * @param timeout_ms  milliseconds, -1 for ever, 0 do not wait
- * @return            how many callbacks were made, or the errors of run
+ * @return            how many callbacks were made, or the errors of run; 0 says
+ *                    that the time is over, or that somebody has called
+ *                    peal_reactor_wake() or peal_reactor_stop()
+ * Nothing else ends a wait for a time: not a signal (its handler can call
+ * peal_reactor_wake()), a timer that was cancelled, or a bell without items.
+ * A wait for ever may be ended by these, too, and returns 0 then:
+ * look at what you wait for, and call again.
  */
 int peal_reactor_run_once(struct peal_reactor *loop, int timeout_ms);
 
@@ -339,8 +346,9 @@ int peal_reactor_run_once(struct peal_reactor *loop, int timeout_ms);
 void peal_reactor_stop(struct peal_reactor *loop);
 
 /**
- * Let peal_reactor_run_once() return and a running loop go round once. From
- * any thread, callback or signal handler.
+ * Let peal_reactor_run_once() return, the one that waits or else the next one,
+ * and a running loop go round once. From any thread, callback or signal
+ * handler.
  */
 void peal_reactor_wake(struct peal_reactor *loop);
 
