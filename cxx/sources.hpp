@@ -123,10 +123,10 @@ template <class F> class deferred : public source
 						       this),
 			     "peal::deferred");
 	}
-	/** From any thread or signal handler. */
-	void defer() noexcept
+	/** From any thread or signal handler. @return 0, or it was removed */
+	int defer() noexcept
 	{
-		peal_reactor_defer(loop_->c(), &source_);
+		return peal_reactor_defer(loop_->c(), &source_);
 	}
 
       private:

@@ -22,8 +22,9 @@ void peal_reactor_kick(struct peal_reactor *loop)
 	const uint64_t one = 1;
 	int error = errno;
 
-	if (!peal_reactor_here(loop))
-		return; /* the eventfd is the parent's as well */
+	/* The eventfd of a child is the parent's as well. */
+	if (peal_reactor_check(loop) < 0)
+		return;
 	/* Seen as set, it is not yet unset by peal_reactor_unkick(), which is
 	 * followed by another look at what there is to do. */
 	if (!__atomic_exchange_n(&loop->awoken, true, __ATOMIC_SEQ_CST))
@@ -85,12 +86,11 @@ int peal_reactor_add_deferred(
 	return 0;
 }
 
-void peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source)
+void peal_source_defer(struct peal_source *source)
 {
+	struct peal_reactor *loop = source->reactor;
 	struct peal_source *head;
 
-	if (!peal_reactor_here(loop))
-		return;
 	if (__atomic_exchange_n(&source->deferred, true, __ATOMIC_SEQ_CST))
 		return;
 	head = __atomic_load_n(&loop->calls, __ATOMIC_RELAXED);
@@ -102,6 +102,18 @@ void peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST))
 		peal_reactor_kick(loop);
+}
+
+int peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source)
+{
+	int ret = peal_source_check(loop, source);
+
+	if (ret < 0)
+		return ret;
+	if (source->kind != PEAL_KIND_DEFERRED)
+		return -EINVAL;
+	peal_source_defer(source);
+	return 0;
 }
 
 /* From here on it can be deferred again. An exchange, to see all that was done

@@ -13,6 +13,19 @@ static struct peal_group *group_of(const struct peal_source *source)
 	return source->of.group.group;
 }
 
+/* A group has one reactor. Another thread may want it at the same time. */
+static int claim_group(struct peal_source *source, struct peal_group *group)
+{
+	void *nobody = NULL;
+
+	if (!__atomic_compare_exchange_n(&group->reactor, &nobody,
+					 (void *)source->reactor, false,
+					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return -EEXIST;
+	source->of.group.group = group;
+	return 0;
+}
+
 int peal_reactor_add_group(struct peal_reactor *loop,
 			   struct peal_source *source, struct peal_group *group)
 {
@@ -20,10 +33,11 @@ int peal_reactor_add_group(struct peal_reactor *loop,
 
 	if (ret < 0)
 		return ret;
-	source->of.group.group = group;
-	ret = peal_source_watch(source, group->fd, EPOLLIN | EPOLLET);
+	ret = claim_group(source, group);
+	if (ret == 0)
+		ret = peal_source_watch(source, group->fd, EPOLLIN | EPOLLET);
 	if (ret < 0) {
-		peal_source_leave(source);
+		peal_source_detach(source);
 		return ret;
 	}
 	source->of.group.next = loop->groups;
@@ -35,13 +49,23 @@ int peal_reactor_add_group(struct peal_reactor *loop,
 	return 0;
 }
 
+/* Without it the rings that wait on its bells would be silent for ever. */
 void peal_group_drop(struct peal_source *source)
 {
 	struct peal_source **at = &source->reactor->groups;
+	struct peal_group *group = group_of(source);
 
-	while (*at != source)
+	if (!group)
+		return; /* it is another's */
+	for (uint32_t i = 0; i < group->n; i++)
+		if (group->waiters[i])
+			peal_source_detach(group->waiters[i]);
+	while (*at && *at != source)
 		at = &(*at)->of.group.next;
-	*at = source->of.group.next;
+	if (*at)
+		*at = source->of.group.next;
+	/* Pairs with the acquire in claim_group(). */
+	__atomic_store_n(&group->reactor, NULL, __ATOMIC_RELEASE);
 }
 
 void peal_group_arrived(struct peal_source *source)

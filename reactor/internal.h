@@ -18,6 +18,7 @@
  * A source is idle, or it stands in one of these lists: `ready` and `turn` (it
  * will have a turn), or `drained` (it will be armed).
  */
+#include <errno.h>
 #include <stddef.h>
 
 #include <peal/sources.h>
@@ -124,6 +125,18 @@ static inline bool peal_reactor_here(const struct peal_reactor *loop)
 	return loop->fork_mark && *loop->fork_mark;
 }
 
+/*
+ * May it be used? The sources and the lists point to where the reactor was
+ * made, so a copy of it is none; and the mark of one that was finished since
+ * the copy was made is gone, so `self` is looked at first.
+ */
+static inline int peal_reactor_check(const struct peal_reactor *loop)
+{
+	if (loop->self != loop)
+		return -EINVAL;
+	return peal_reactor_here(loop) ? 0 : -ECHILD;
+}
+
 /* What epoll is to give back: the slot, and whose it is at this time. */
 static inline uint64_t peal_source_token(const struct peal_source *source)
 {
@@ -146,9 +159,35 @@ static inline struct peal_source *peal_source_find(
 
 	return slot->generation == token >> 32 ? slot->source : NULL;
 }
+
+/* Is it on this reactor, and itself, not a copy? Any thread may ask. */
+static inline bool peal_source_is_on(const struct peal_source *source,
+				     const struct peal_reactor *loop)
+{
+	return source->reactor == loop && source->slot < loop->n_slots &&
+	       loop->slots[source->slot].source == source;
+}
+
+/* For calls on a source: -EINVAL where it is not on this reactor. */
+static inline int peal_source_check(const struct peal_reactor *loop,
+				    const struct peal_source *source)
+{
+	int ret = peal_reactor_check(loop);
+
+	if (ret < 0)
+		return ret;
+	return peal_source_is_on(source, loop) ? 0 : -EINVAL;
+}
+
 int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 		      int kind);
-void peal_source_leave(struct peal_source *source);
+/*
+ * Undo all that add did, as far as it came: the one way to take a source off.
+ * In a forked child it undoes what the child has a copy of, and touches nothing
+ * that is the parent's as well. A source that is not added is left alone.
+ * @return  0 or an error of epoll_ctl(2), after which it is off all the same
+ */
+int peal_source_detach(struct peal_source *source);
 /* Let it have a turn, unless it will have one anyway. */
 static inline void peal_source_ready(struct peal_source *source)
 {
@@ -232,8 +271,8 @@ int peal_sender_add(struct peal_reactor *loop, struct peal_source *source,
 		    const struct peal_sender_callbacks *callbacks,
 		    struct peal_source *bell);
 
-/* Its bell is one of a group. */
-void peal_ring_leave_group(struct peal_source *source);
+/* The end is nobody's any more. */
+void peal_ring_drop(struct peal_source *source);
 
 /* -- storms.c */
 void peal_ring_trust(struct peal_source *source);
@@ -258,6 +297,7 @@ void peal_timers_program(struct peal_reactor *loop);
 void peal_signal_turn(struct peal_source *source);
 void peal_signal_drop(struct peal_source *source);
 void peal_child_turn(struct peal_source *source);
+void peal_child_drop(struct peal_source *source);
 
 /* -- groups.c */
 void peal_group_drop(struct peal_source *source);
@@ -271,6 +311,8 @@ bool peal_groups_marked(const struct peal_reactor *loop);
 /* -- deferred.c and queue.c */
 void peal_deferred_turn(struct peal_source *source);
 void peal_queue_turn(struct peal_source *source);
+/* Of a call or a queue that is added; from anywhere. */
+void peal_source_defer(struct peal_source *source);
 /* Let the calls that were deferred have their turns. */
 void peal_deferred_collect(struct peal_reactor *loop);
 /* Make wake_fd readable; from anywhere. */

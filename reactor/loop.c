@@ -253,8 +253,10 @@ static int iterate(struct peal_reactor *loop, int timeout_ms, bool *woken)
 
 static int enter(struct peal_reactor *loop, bool hosted)
 {
-	if (!peal_reactor_here(loop))
-		return -ECHILD;
+	int ret = peal_reactor_check(loop);
+
+	if (ret < 0)
+		return ret;
 	if (loop->hosted != hosted)
 		return -EINVAL;
 	if (loop->dispatching)

@@ -35,11 +35,15 @@ int peal_reactor_post(struct peal_reactor *loop, struct peal_source *source,
 		      void *message)
 {
 	uint64_t *tail = &source->of.queue.tail;
-	uint64_t position = __atomic_load_n(tail, __ATOMIC_RELAXED);
 	struct peal_post *cell;
+	uint64_t position;
+	int ret = peal_source_check(loop, source);
 
-	if (!peal_reactor_here(loop))
-		return -ECHILD;
+	if (ret < 0)
+		return ret;
+	if (source->kind != PEAL_KIND_QUEUE)
+		return -EINVAL;
+	position = __atomic_load_n(tail, __ATOMIC_RELAXED);
 	for (;;) {
 		uint64_t turn;
 
@@ -61,7 +65,7 @@ int peal_reactor_post(struct peal_reactor *loop, struct peal_source *source,
 	cell->message = message;
 	/* Pairs with the acquire in filled(). */
 	__atomic_store_n(&cell->turn, position + 1, __ATOMIC_RELEASE);
-	peal_reactor_defer(loop, source);
+	peal_source_defer(source);
 	return 0;
 }
 

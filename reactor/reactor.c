@@ -43,10 +43,16 @@ static unsigned char *fork_mark_make(void)
 	return mark;
 }
 
-static void release(struct peal_reactor *loop)
+static void close_set(struct peal_reactor *loop)
 {
 	if (loop->epoll_fd >= 0)
 		close(loop->epoll_fd);
+	loop->epoll_fd = -1;
+}
+
+static void release(struct peal_reactor *loop)
+{
+	close_set(loop);
 	if (loop->timer_fd >= 0)
 		close(loop->timer_fd);
 	if (loop->wake_fd >= 0)
@@ -117,6 +123,7 @@ static int init(struct peal_reactor *loop, struct peal_slot *slots, size_t n,
 	}
 	slots_init(slots, l.n_slots);
 	*loop = l;
+	loop->self = loop;
 	for (int i = 0; i < PEAL_BANDS; i++)
 		peal_link_init(&loop->ready[i]);
 	peal_link_init(&loop->turn);
@@ -139,35 +146,17 @@ int peal_reactor_init_hosted(struct peal_reactor *loop, struct peal_slot *slots,
 	return init(loop, slots, n, host);
 }
 
-/* A child shares the epoll set, ours or a host's, with its parent, and must
- * change nothing in it. */
-static void abandon(struct peal_source *source)
-{
-	if (peal_source_is_ring(source))
-		source->end->stir = NULL;
-	else if (source->kind == PEAL_KIND_SIGNAL)
-		peal_signal_drop(source);
-	else if (source->kind == PEAL_KIND_CHILD)
-		close(source->fd);
-	source->reactor = NULL;
-}
-
 void peal_reactor_finish(struct peal_reactor *loop)
 {
-	bool here = peal_reactor_here(loop);
-
-	if (!loop->fork_mark)
+	if (loop->self != loop)
 		return;
-	for (uint32_t i = 0; i < loop->n_slots; i++) {
-		struct peal_source *source = loop->slots[i].source;
-
-		/* A set of our own goes as a whole. */
-		if (source && here && loop->hosted)
-			peal_reactor_remove(loop, source);
-		else if (source)
-			abandon(source);
-	}
-	if (here && loop->hosted) {
+	/* What goes as a whole is not taken apart. */
+	close_set(loop);
+	loop->timers = 0;
+	for (uint32_t i = 0; i < loop->n_slots; i++)
+		if (loop->slots[i].source)
+			peal_source_detach(loop->slots[i].source);
+	if (loop->hosted && peal_reactor_here(loop)) {
 		loop->host.remove(loop->host.user, loop->wake_fd);
 		loop->host.remove(loop->host.user, loop->timer_fd);
 	}
@@ -177,7 +166,9 @@ void peal_reactor_finish(struct peal_reactor *loop)
 
 int peal_reactor_fd(const struct peal_reactor *loop)
 {
-	return loop->epoll_fd;
+	int ret = peal_reactor_check(loop);
+
+	return ret < 0 ? ret : loop->epoll_fd;
 }
 
 /* -- counts */
@@ -223,9 +214,10 @@ int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 		      int kind)
 {
 	uint32_t index = loop->free_slot;
+	int ret = peal_reactor_check(loop);
 
-	if (!peal_reactor_here(loop))
-		return -ECHILD;
+	if (ret < 0)
+		return ret;
 	if (source->reactor)
 		return -EBUSY;
 	if (index == PEAL_NO_SLOT)
@@ -243,14 +235,12 @@ int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 	return 0;
 }
 
-void peal_source_leave(struct peal_source *source)
+static void vacate(struct peal_source *source)
 {
 	struct peal_reactor *loop = source->reactor;
 	struct peal_slot *slot = &loop->slots[source->slot];
 
 	peal_link_remove(&source->link);
-	if (peal_source_is_ring(source))
-		peal_link_remove(&source->of.ring.late);
 	slot->source = NULL;
 	slot->generation++;
 	slot->next = loop->free_slot;
@@ -258,24 +248,19 @@ void peal_source_leave(struct peal_source *source)
 	source->reactor = NULL;
 }
 
-int peal_reactor_remove(struct peal_reactor *loop, struct peal_source *source)
+int peal_source_detach(struct peal_source *source)
 {
 	int ret = 0;
 
-	if (!peal_reactor_here(loop))
-		return -ECHILD;
 	if (!source->reactor)
 		return 0;
 	if (source->fd >= 0)
 		ret = peal_source_unwatch(source);
-	if (source->rank)
-		peal_alarm_drop(source);
+	peal_alarm_drop(source);
 	switch (source->kind) {
 	case PEAL_KIND_RECEIVER:
 	case PEAL_KIND_SENDER:
-		source->end->stir = NULL;
-		if (source->end->waits_on.kind == PEAL_DOORBELL_GROUP)
-			peal_ring_leave_group(source);
+		peal_ring_drop(source);
 		break;
 	case PEAL_KIND_GROUP:
 		peal_group_drop(source);
@@ -284,24 +269,39 @@ int peal_reactor_remove(struct peal_reactor *loop, struct peal_source *source)
 		peal_signal_drop(source);
 		break;
 	case PEAL_KIND_CHILD:
-		close(source->fd);
+		peal_child_drop(source);
 		break;
 	case PEAL_KIND_DEFERRED:
 	case PEAL_KIND_QUEUE:
-		peal_deferred_collect(loop); /* it may be among them */
+		/* It may be among them. */
+		peal_deferred_collect(source->reactor);
 	}
-	peal_source_leave(source);
+	vacate(source);
 	return ret;
+}
+
+int peal_reactor_remove(struct peal_reactor *loop, struct peal_source *source)
+{
+	int ret = peal_reactor_check(loop);
+
+	if (ret < 0)
+		return ret;
+	if (!source->reactor)
+		return 0;
+	if (!peal_source_is_on(source, loop))
+		return -EINVAL;
+	return peal_source_detach(source);
 }
 
 int peal_reactor_set_band(struct peal_reactor *loop, struct peal_source *source,
 			  enum peal_band band)
 {
 	struct peal_link *list, *link;
+	int ret = peal_source_check(loop, source);
 
-	if (!peal_reactor_here(loop))
-		return -ECHILD;
-	if (source->reactor != loop || (unsigned)band >= PEAL_BANDS)
+	if (ret < 0)
+		return ret;
+	if ((unsigned)band >= PEAL_BANDS)
 		return -EINVAL;
 	list = &loop->ready[source->band];
 	for (link = list->next; link != list; link = link->next)
@@ -320,8 +320,10 @@ int peal_reactor_set_hooks(struct peal_reactor *loop,
 			   void (*after)(struct peal_reactor *loop, void *user),
 			   void *user)
 {
-	if (!peal_reactor_here(loop))
-		return -ECHILD;
+	int ret = peal_reactor_check(loop);
+
+	if (ret < 0)
+		return ret;
 	loop->before_sleep = before;
 	loop->after_sleep = after;
 	loop->hooks_user = user;

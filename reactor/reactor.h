@@ -45,8 +45,21 @@
  * - Sources may be added and removed from any callback; the memory of a
  *   removed source is yours again at once.
  * - Remove a source before you close its fds, or finish or free its ring.
+ * - A reactor and a source that is added stay where they are: a reactor that
+ *   was moved or copied, as by being returned by value, is none, and every call
+ *   returns -EINVAL, or has no effect.
+ * - One thing belongs to one reactor: an end or a group that has a source
+ *   already, in whatever reactor, is -EEXIST; so is an fd, within a reactor.
+ *   (Two reactors can watch one fd, and then both are told: so it is with
+ *   epoll(7).) A call on a source that is not on the reactor is -EINVAL.
+ * - A callback returns. One that is left by longjmp(3), or by an exception that
+ *   goes through C (those of peal.hpp do not), leaves its reactor in the middle
+ *   of a round: every later run is -EBUSY, and peal_reactor_finish(), after
+ *   which it can be made anew, is all that is left to do.
  * - A child after fork(2) has no reactor: every call returns -ECHILD, or has
- *   no effect, and peal_reactor_finish() there leaves the parent's alone.
+ *   no effect, and peal_reactor_finish() there leaves the parent's alone. It
+ *   lets go of what the sources stood for, so that the child can add its own
+ *   copies of these to a reactor of its own.
  * - A doorbell that rings beyond what an honest peer's can (once for each
  *   position that was armed) is not listened to for 10 ms, then 20, 40, ...;
  *   what comes meanwhile is delivered afterwards, and after eight times the
@@ -182,7 +195,9 @@ struct peal_source {
 		} group;
 		struct {
 			int number;
-			bool was_blocked;
+			bool added;	 /* the signal is this source's */
+			bool unblock;	 /* when it goes */
+			unsigned forked; /* see signals.c */
 		} signal;
 		pid_t pid;
 		struct {
@@ -271,6 +286,7 @@ struct peal_host {
 
 /** A reactor. Every field is private. */
 struct peal_reactor {
+	struct peal_reactor *self; /* where it was made */
 	struct peal_slot *slots;
 	uint32_t n_slots, free_slot;
 	uint32_t timers; /* in the heap */
@@ -279,7 +295,6 @@ struct peal_reactor {
 	struct peal_host host;
 	uint64_t timer_set;	  /* what timer_fd is set to, 0: nothing */
 	uint64_t alarms;	  /* set so far */
-	uint64_t signals;	  /* those that have a source, by bit */
 	unsigned char *fork_mark; /* 0 in a forked child */
 	struct peal_link ready[PEAL_BANDS]; /* to have a turn next round */
 	struct peal_link turn;		    /* to have a turn in this round */
@@ -315,14 +330,15 @@ int peal_reactor_init(struct peal_reactor *loop, struct peal_slot *slots,
 /**
  * Remove all sources, without callbacks, and close what is the reactor's own.
  * May be called twice, and with a reactor that is all zero, but not from a
- * callback.
+ * callback. Of no effect on a copy.
  */
 void peal_reactor_finish(struct peal_reactor *loop);
 
 /**
  * Serve sources until peal_reactor_stop().
  * @return  0 it was stopped, -EBUSY called from a callback, -ECHILD in a forked
- *          child, or an error of epoll_wait(2)
+ *          child, -EINVAL no reactor, or a hosted one, or an error of
+ *          epoll_wait(2)
  */
 int peal_reactor_run(struct peal_reactor *loop);
 
@@ -356,6 +372,7 @@ void peal_reactor_wake(struct peal_reactor *loop);
  * For loops that are not ours: one fd for the whole reactor, the same for its
  * life. Watch it level-triggered for reading, and call peal_reactor_dispatch()
  * when it is readable. There is no other rule.
+ * @return  the fd, -1 hosted, -EINVAL no reactor, -ECHILD
  */
 int peal_reactor_fd(const struct peal_reactor *loop);
 
@@ -397,9 +414,11 @@ int peal_reactor_process(struct peal_reactor *loop, uint64_t token,
  * @param source     yours, not added anywhere
  * @param rx         attached, with a bell to wait on
  * @param callbacks  copied
- * @return           0, -EINVAL no bell or no on_readable, -EBUSY the source is
- *                   added already, -ENOSPC no slot is free, -EEXIST its bell's
- *                   fd is watched already, -ECHILD, or an error of epoll_ctl(2)
+ * @return           0, -EINVAL no bell, no on_readable, or a bell of a group
+ *                   that is not on this reactor, -EBUSY the source is added
+ *                   already, -ENOSPC no slot is free, -EEXIST the receiver has
+ *                   a source, in whatever reactor, or its bell's fd is watched
+ *                   already, -ECHILD, or an error of epoll_ctl(2)
  */
 int peal_reactor_add_receiver(struct peal_reactor *loop,
 			      struct peal_source *source,
@@ -408,11 +427,13 @@ int peal_reactor_add_receiver(struct peal_reactor *loop,
 
 /**
  * Serve a group of doorbells (group.h): before the rings that wait on them,
- * which are added as any other and take no fd. As long as some of them are
- * marked they have up to eight rounds before the fds are looked at again.
+ * which are added as any other, to the same reactor, and take no fd. As long as
+ * some of them are marked they have up to eight rounds before the fds are
+ * looked at again.
  * @param group  yours
- * @return       0, -EBUSY the source is added already, -ENOSPC, -EEXIST,
- *               -ECHILD, or an error of epoll_ctl(2)
+ * @return       0, -EBUSY the source is added already, -ENOSPC, -EEXIST a
+ *               reactor serves it already, this one or another, -ECHILD, or an
+ *               error of epoll_ctl(2)
  */
 int peal_reactor_add_group(struct peal_reactor *loop,
 			   struct peal_source *source,
@@ -427,7 +448,7 @@ int peal_reactor_add_sender(struct peal_reactor *loop,
  * The other end of a ring is known to be gone, whatever told you so: what it
  * has published is delivered, then on_closed is called, with 0 if it had
  * finished before and with `reason` otherwise.
- * @return  0, -EINVAL no ring, -ECHILD
+ * @return  0, -EINVAL no ring on this reactor, -ECHILD
  */
 int peal_reactor_hangup(struct peal_reactor *loop, struct peal_source *source,
 			int reason);
@@ -435,8 +456,10 @@ int peal_reactor_hangup(struct peal_reactor *loop, struct peal_source *source,
 /**
  * Remove a source: its callbacks are not called again. Its memory and its fds
  * are yours at once, also within its own callback.
- * @return  0 (also if it was not added), -ECHILD, or an error of epoll_ctl(2),
- *          after which it is removed all the same
+ * A group takes the rings that wait on its bells with it.
+ * @return  0 (also if it was not added), -EINVAL it is on another reactor, or a
+ *          copy, -ECHILD, or an error of epoll_ctl(2), after which it is
+ *          removed all the same
  */
 int peal_reactor_remove(struct peal_reactor *loop, struct peal_source *source);
 
@@ -455,7 +478,7 @@ int peal_reactor_set_band(struct peal_reactor *loop, struct peal_source *source,
  * time for as long as nothing comes.
  * @param after    nanoseconds, or 0 to be told no more
  * @param on_idle  may remove the source, or close it with hangup(-ETIMEDOUT)
- * @return         0, -EINVAL no ring, or no callback, -ECHILD
+ * @return         0, -EINVAL no ring on this reactor, or no callback, -ECHILD
  */
 int peal_reactor_set_idle(struct peal_reactor *loop, struct peal_source *source,
 			  uint64_t after,

@@ -338,9 +338,10 @@ void peal_rings_spin(struct peal_reactor *loop)
 int peal_reactor_set_spin(struct peal_reactor *loop, uint64_t most)
 {
 	cpu_set_t cpus;
+	int ret = peal_reactor_check(loop);
 
-	if (!peal_reactor_here(loop))
-		return -ECHILD;
+	if (ret < 0)
+		return ret;
 	/* Alone on a processor, nobody could do what it polls for. */
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
 	    CPU_COUNT(&cpus) == 1)
@@ -373,6 +374,10 @@ static int watch(struct peal_source *source, struct peal_source *bell)
 	if (bell)
 		return 0;
 	if (own->kind == PEAL_DOORBELL_GROUP) {
+		/* Nobody would look at its mark, or another thread would. */
+		if (__atomic_load_n(&own->group->reactor, __ATOMIC_RELAXED) !=
+		    source->reactor)
+			return -EINVAL;
 		if (own->group->waiters[own->index])
 			return -EEXIST;
 		own->group->waiters[own->index] = source;
@@ -382,12 +387,32 @@ static int watch(struct peal_source *source, struct peal_source *bell)
 				 EPOLLIN | EPOLLET);
 }
 
-void peal_ring_leave_group(struct peal_source *source)
+/* An end has one source. Another thread may want it at the same time. */
+static int claim_end(struct peal_source *source)
 {
-	const struct peal_doorbell *own = &source->end->waits_on;
+	void *nobody = NULL;
 
-	if (own->group->waiters[own->index] == source)
+	return __atomic_compare_exchange_n(&source->end->waiter, &nobody,
+					   source, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED)
+		       ? 0
+		       : -EEXIST;
+}
+
+void peal_ring_drop(struct peal_source *source)
+{
+	struct peal_end *end = source->end;
+	const struct peal_doorbell *own = &end->waits_on;
+
+	peal_link_remove(&source->of.ring.late);
+	if (end->waiter != source)
+		return; /* it was attached anew, or was another's all along */
+	if (own->kind == PEAL_DOORBELL_GROUP && own->group->waiters &&
+	    own->group->waiters[own->index] == source)
 		own->group->waiters[own->index] = NULL;
+	end->stir = NULL;
+	/* Pairs with the acquire in claim_end(). */
+	__atomic_store_n(&end->waiter, NULL, __ATOMIC_RELEASE);
 }
 
 static int add(struct peal_source *source, struct peal_end *end, void *user,
@@ -399,14 +424,15 @@ static int add(struct peal_source *source, struct peal_end *end, void *user,
 	source->end = end;
 	source->user = user;
 	peal_link_init(&source->of.ring.late);
-	peal_ring_trust(source);
-	ret = watch(source, bell);
+	ret = claim_end(source);
+	if (ret == 0)
+		ret = watch(source, bell);
 	if (ret < 0) {
-		peal_source_leave(source);
+		peal_source_detach(source);
 		return ret;
 	}
+	peal_ring_trust(source);
 	end->stir = stir;
-	end->waiter = source;
 	/* What is there already is a transition, too.
 	 * reactor.pml: add_recheck */
 	peal_end_aim(end, end->watermark, false);
@@ -478,9 +504,11 @@ int peal_reactor_add_sender(struct peal_reactor *loop,
 int peal_reactor_hangup(struct peal_reactor *loop, struct peal_source *source,
 			int reason)
 {
-	if (!peal_reactor_here(loop))
-		return -ECHILD;
-	if (source->reactor != loop || !source->end)
+	int ret = peal_source_check(loop, source);
+
+	if (ret < 0)
+		return ret;
+	if (!source->end)
 		return -EINVAL;
 	peal_end_hangup(source->end, reason);
 	peal_link_remove(&source->link);

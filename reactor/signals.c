@@ -19,15 +19,74 @@
 #endif
 #define PIDFD 3 /* P_PIDFD, Linux 5.4 */
 
+/*
+ * Signals are the process's, and so is what is known of them: those that have a
+ * source in any reactor, and of them those that were not blocked before. A
+ * child after fork(2) has no reactor, and is to be born with neither, or the
+ * programs that it starts could not be ended; so it unblocks them, and counts.
+ */
+static uint64_t taken, blocked;
+static unsigned forked;
+static bool hooked;
+
 static uint64_t bit(int number)
 {
 	return UINT64_C(1) << (number - 1);
 }
 
-static int block(struct peal_source *source, int number)
+static void unblock(uint64_t numbers)
 {
-	sigset_t set, before;
-	int fd;
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (int i = 1; i <= 64; i++)
+		if (numbers & bit(i))
+			sigaddset(&set, i);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void in_child(void)
+{
+	uint64_t inherited = __atomic_load_n(&blocked, __ATOMIC_RELAXED);
+
+	__atomic_store_n(&taken, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&blocked, 0, __ATOMIC_RELAXED);
+	forked++;
+	if (inherited)
+		unblock(inherited);
+}
+
+/* Two threads may both do it: once more does no harm. */
+static int hook_forks(void)
+{
+	if (__atomic_load_n(&hooked, __ATOMIC_RELAXED))
+		return 0;
+	if (pthread_atfork(NULL, NULL, in_child) != 0)
+		return -ENOMEM;
+	__atomic_store_n(&hooked, true, __ATOMIC_RELAXED);
+	return 0;
+}
+
+/* Two fds would take signals away from each other. */
+static int claim_signal(struct peal_source *source, int number)
+{
+	int ret = hook_forks();
+
+	if (ret < 0)
+		return ret;
+	source->of.signal.number = number;
+	source->of.signal.forked = forked;
+	if (__atomic_fetch_or(&taken, bit(number), __ATOMIC_RELAXED) &
+	    bit(number))
+		return -EEXIST;
+	source->of.signal.added = true;
+	return 0;
+}
+
+static int watch_signal(struct peal_source *source, int number)
+{
+	sigset_t set;
+	int fd, ret;
 
 	sigemptyset(&set);
 	if (sigaddset(&set, number) < 0)
@@ -35,24 +94,58 @@ static int block(struct peal_source *source, int number)
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return -errno;
-	pthread_sigmask(SIG_BLOCK, &set, &before);
-	source->of.signal.number = number;
-	source->of.signal.was_blocked = sigismember(&before, number) == 1;
-	return fd;
+	ret = peal_source_watch(source, fd, EPOLLIN | EPOLLET);
+	if (ret < 0)
+		close(fd);
+	return ret;
+}
+
+/* Last of all: what comes before it is no business of ours. */
+static void block(struct peal_source *source, int number)
+{
+	sigset_t set;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &set);
+	if (sigismember(&set, number) == 1)
+		return;
+	source->of.signal.unblock = true;
+	/* First, for another thread that forks: it inherits the mask, too. */
+	__atomic_fetch_or(&blocked, bit(number), __ATOMIC_RELAXED);
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* What was sent to the source is not let loose on the process. */
+static void drain(int fd)
+{
+	struct signalfd_siginfo info;
+	ssize_t ret;
+
+	do
+		ret = read(fd, &info, sizeof(info));
+	while (ret > 0 || (ret < 0 && errno == EINTR));
 }
 
 void peal_signal_drop(struct peal_source *source)
 {
 	int number = source->of.signal.number;
-	sigset_t set;
+	bool here = peal_reactor_here(source->reactor);
 
-	close(source->fd);
-	source->reactor->signals &= ~bit(number);
-	if (source->of.signal.was_blocked)
+	/* What is pending in a child was sent to the child. */
+	if (source->of.signal.unblock && here)
+		drain(source->fd);
+	if (source->fd >= 0)
+		close(source->fd);
+	/* A child that has forked by itself, and did not call in_child(), has
+	 * all this to do, too. */
+	if (!source->of.signal.added || source->of.signal.forked != forked)
 		return;
-	sigemptyset(&set);
-	sigaddset(&set, number);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	if (source->of.signal.unblock) {
+		unblock(bit(number));
+		__atomic_fetch_and(&blocked, ~bit(number), __ATOMIC_RELAXED);
+	}
+	__atomic_fetch_and(&taken, ~bit(number), __ATOMIC_RELAXED);
 }
 
 int peal_reactor_add_signal(
@@ -61,7 +154,7 @@ int peal_reactor_add_signal(
 			  const struct signalfd_siginfo *info, void *user),
 	void *user)
 {
-	int ret, fd;
+	int ret;
 
 	if (!on_signal || number < 1 || number > 64 || number == SIGKILL ||
 	    number == SIGSTOP)
@@ -69,21 +162,15 @@ int peal_reactor_add_signal(
 	ret = peal_source_enter(loop, source, PEAL_KIND_SIGNAL);
 	if (ret < 0)
 		return ret;
-	/* Two fds would take signals away from each other. */
-	fd = loop->signals & bit(number) ? -EEXIST : block(source, number);
-	if (fd < 0) {
-		peal_source_leave(source);
-		return fd;
-	}
-	loop->signals |= bit(number);
 	source->callback.on_signal = on_signal;
 	source->user = user;
-	ret = peal_source_watch(source, fd, EPOLLIN | EPOLLET);
-	if (ret < 0) {
-		source->fd = fd;
-		peal_signal_drop(source);
-		peal_source_leave(source);
-	}
+	ret = claim_signal(source, number);
+	if (ret == 0)
+		ret = watch_signal(source, number);
+	if (ret < 0)
+		peal_source_detach(source);
+	else
+		block(source, number);
 	return ret;
 }
 
@@ -143,9 +230,15 @@ int peal_reactor_add_child(struct peal_reactor *loop,
 	if (ret < 0) {
 		if (fd >= 0)
 			close(fd);
-		peal_source_leave(source);
+		peal_source_detach(source);
 	}
 	return ret;
+}
+
+void peal_child_drop(struct peal_source *source)
+{
+	if (source->fd >= 0)
+		close(source->fd);
 }
 
 void peal_child_turn(struct peal_source *source)

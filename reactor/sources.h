@@ -23,7 +23,8 @@
  *
  * Errors of every peal_reactor_add_...(): -EINVAL no callback, or as said
  * there; -EBUSY the source is added already; -ENOSPC no slot is free; -ECHILD
- * this is a forked child.
+ * this is a forked child. Every call on a source is -EINVAL where the source is
+ * not on that reactor, or is of another kind.
  */
 #include <peal/reactor.h>
 
@@ -41,7 +42,10 @@ extern "C" {
  * @return          0, -EINVAL other events (EPOLLET, too, where the host is not
  *                  edge-triggered) or no callback, -EBUSY, -ENOSPC,
  *                  -EEXIST, -ECHILD as above, -EPERM, -EBADF of epoll_ctl(2)
- * The fd is borrowed: remove the source before you close it.
+ * The fd is borrowed: remove the source before you close it. Where it was
+ * closed before, and its number comes back with another source, the first one
+ * has no fd any more, and is silent; a hosted reactor says -EEXIST to the other
+ * one, until the first is removed.
  */
 int peal_reactor_add_fd(struct peal_reactor *loop, struct peal_source *source,
 			int fd, uint32_t events,
@@ -49,7 +53,10 @@ int peal_reactor_add_fd(struct peal_reactor *loop, struct peal_source *source,
 					 uint32_t events, void *user),
 			void *user);
 
-/** Watch an fd for other events. @return 0, -EINVAL, -ECHILD or epoll's */
+/**
+ * Watch an fd for other events.
+ * @return  0, -EINVAL, -ECHILD, -EBADF the source has lost its fd, or epoll's
+ */
 int peal_reactor_set_events(struct peal_reactor *loop,
 			    struct peal_source *source, uint32_t events);
 
@@ -98,20 +105,28 @@ int peal_reactor_add_deferred(
 /**
  * Have the function of this source called soon, once for any number of calls
  * before it runs. From any thread, callback or signal handler, as long as the
- * source is added; of no effect in a forked child. At most one system call.
+ * source is added. At most one system call.
+ * @return  0, -EINVAL no such call on this reactor, -ECHILD
  */
-void peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source);
+int peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source);
 
 /**
  * Be told of a signal in the loop's thread, in the place of a handler. It is
  * blocked for this thread, and has to be blocked for all others too (threads
  * that are made later inherit that); removing the source, or finishing the
- * reactor, unblocks it again unless it was blocked before. One reactor of a
- * thread can have it.
+ * reactor, unblocks it again unless it was blocked before. What is pending then
+ * was sent to the source, and is thrown away: a second Ctrl-C does not kill the
+ * process while it cleans up. One reactor of a process can have it.
  * @param number     such as SIGTERM; not SIGKILL or SIGSTOP
  * @param on_signal  called once for each that was queued
  * @return           0, -EINVAL no such signal, -EEXIST it has a source already,
- *                   -EMFILE, -ENFILE, -ENOMEM, and as above
+ *                   in whatever reactor, -EMFILE, -ENFILE, -ENOMEM, and as
+ *                   above
+ * A child after fork(3) has it unblocked again, unless it was blocked before,
+ * and so has a program that the child becomes. posix_spawn(3), system(3) and
+ * popen(3) do not fork in that way: their programs are born with it blocked,
+ * and cannot be ended with it. posix_spawn(3) can be told the mask, with
+ * POSIX_SPAWN_SETSIGMASK; in the place of the others use that, or fork(3).
  */
 int peal_reactor_add_signal(
 	struct peal_reactor *loop, struct peal_source *source, int number,
@@ -170,8 +185,8 @@ int peal_reactor_add_queue(struct peal_reactor *loop,
 /**
  * Post a message. From any thread, callback or signal handler, as long as the
  * source is added.
- * @return  0, -EAGAIN the queue is full, or -ECHILD this is a forked child:
- *          nothing was posted
+ * @return  0, -EAGAIN the queue is full, -EINVAL no queue on this reactor, or
+ *          -ECHILD this is a forked child: nothing was posted
  * At most one system call. No lock: a thread that is stopped in the middle of
  * it holds back the messages behind its own, and nobody else.
  */

@@ -206,9 +206,11 @@ int peal_reactor_set_idle(struct peal_reactor *loop, struct peal_source *source,
 			  void (*on_idle)(struct peal_source *source,
 					  void *user))
 {
-	if (!peal_reactor_here(loop))
-		return -ECHILD;
-	if (source->reactor != loop || !source->end || (after && !on_idle))
+	int ret = peal_source_check(loop, source);
+
+	if (ret < 0)
+		return ret;
+	if (!source->end || (after && !on_idle))
 		return -EINVAL;
 	source->of.ring.idle = after;
 	source->of.ring.on_idle = on_idle;

@@ -108,7 +108,7 @@ static void heap_remove(struct peal_reactor *loop, struct peal_source *source)
 
 void peal_alarm_drop(struct peal_source *source)
 {
-	if (source->rank)
+	if (source->rank && source->reactor->timers > 0)
 		heap_remove(source->reactor, source);
 }
 
@@ -225,11 +225,11 @@ int peal_reactor_add_timer(struct peal_reactor *loop,
 
 static int check(struct peal_reactor *loop, struct peal_source *source)
 {
-	if (!peal_reactor_here(loop))
-		return -ECHILD;
-	if (source->reactor != loop || source->kind != PEAL_KIND_TIMER)
-		return -EINVAL;
-	return 0;
+	int ret = peal_source_check(loop, source);
+
+	if (ret < 0)
+		return ret;
+	return source->kind == PEAL_KIND_TIMER ? 0 : -EINVAL;
 }
 
 int peal_reactor_set_timer(struct peal_reactor *loop,

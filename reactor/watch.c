@@ -53,15 +53,54 @@ static uint32_t *bucket_of(struct peal_reactor *loop, int fd)
 	return &loop->slots[(uint32_t)fd % loop->n_slots].bucket;
 }
 
+static struct peal_source *watched(struct peal_reactor *loop, int fd)
+{
+	uint32_t at = *bucket_of(loop, fd);
+
+	while (at != PEAL_NO_SLOT && loop->slots[at].source->fd != fd)
+		at = loop->slots[at].next;
+	return at == PEAL_NO_SLOT ? NULL : loop->slots[at].source;
+}
+
+static void unchain(struct peal_source *source)
+{
+	struct peal_reactor *loop = source->reactor;
+	uint32_t *at = bucket_of(loop, source->fd);
+
+	while (*at != source->slot)
+		at = &loop->slots[*at].next;
+	*at = loop->slots[source->slot].next;
+}
+
+/*
+ * The kernel has taken the number anew, so the file that this source watched by
+ * it was closed. From now on the number is another source's, and what may come
+ * of the old file (somebody else may hold it open) is no event any more.
+ */
+static void lose_fd(struct peal_source *source)
+{
+	unchain(source);
+	source->fd = -1;
+	source->revents = 0;
+	source->reactor->slots[source->slot].generation++;
+}
+
 int peal_source_watch(struct peal_source *source, int fd, uint32_t events)
 {
 	struct peal_reactor *loop = source->reactor;
+	struct peal_source *former = watched(loop, fd);
 	uint32_t *bucket = bucket_of(loop, fd);
-	int ret = control(loop, EPOLL_CTL_ADD, fd, events,
-			  peal_source_token(source));
+	int ret;
 
+	/* Not all hosts could tell it from an fd that was closed. */
+	if (former && loop->hosted)
+		return -EEXIST;
+	ret = control(loop, EPOLL_CTL_ADD, fd, events,
+		      peal_source_token(source));
 	if (ret < 0)
 		return ret;
+	if (former)
+		lose_fd(former);
 	source->fd = fd;
 	loop->slots[source->slot].next = *bucket;
 	*bucket = source->slot;
@@ -76,24 +115,15 @@ int peal_source_rewatch(struct peal_source *source, uint32_t events)
 		       peal_source_token(source));
 }
 
-/*
- * If the caller has closed the fd already, its number may be that of another
- * source by now, which must not lose its place.
- */
+/* A set that is a parent's as well is left as it is. */
 int peal_source_unwatch(struct peal_source *source)
 {
 	struct peal_reactor *loop = source->reactor;
-	uint32_t *at = bucket_of(loop, source->fd);
-	bool reused = false;
 
-	while (*at != source->slot) {
-		struct peal_slot *slot = &loop->slots[*at];
-
-		reused |= slot->source->fd == source->fd;
-		at = &slot->next;
-	}
-	*at = loop->slots[source->slot].next;
-	return reused ? 0 : control(loop, EPOLL_CTL_DEL, source->fd, 0, 0);
+	unchain(source);
+	if (!peal_reactor_here(loop) || (!loop->hosted && loop->epoll_fd < 0))
+		return 0;
+	return control(loop, EPOLL_CTL_DEL, source->fd, 0, 0);
 }
 
 /* -- plain fds */
@@ -132,18 +162,21 @@ int peal_reactor_add_fd(struct peal_reactor *loop, struct peal_source *source,
 	source->user = user;
 	ret = peal_source_watch(source, fd, edge_or_once(events));
 	if (ret < 0)
-		peal_source_leave(source);
+		peal_source_detach(source);
 	return ret;
 }
 
 int peal_reactor_set_events(struct peal_reactor *loop,
 			    struct peal_source *source, uint32_t events)
 {
-	if (!peal_reactor_here(loop))
-		return -ECHILD;
-	if (source->reactor != loop || source->kind != PEAL_KIND_FD ||
-	    !allowed(loop, events))
+	int ret = peal_source_check(loop, source);
+
+	if (ret < 0)
+		return ret;
+	if (source->kind != PEAL_KIND_FD || !allowed(loop, events))
 		return -EINVAL;
+	if (source->fd < 0)
+		return -EBADF;
 	source->events = events;
 	source->revents &= events | EPOLLERR | EPOLLHUP;
 	return peal_source_rewatch(source, edge_or_once(events));

@@ -25,8 +25,9 @@
  * shared, for processes that it forked and trusts: whoever can write the marks
  * can have all rings of the group looked at, or none.
  *
- * Caveats: only a reactor can wait on such a bell; the blocking calls say
- * -EINVAL. Bells are made and finished by the reactor's thread.
+ * Caveats: only a reactor can wait on such a bell, the one that serves the
+ * group; the blocking calls say -EINVAL. Bells are made and finished by the
+ * reactor's thread.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -59,6 +60,7 @@ struct peal_group_marks {
 struct peal_group {
 	struct peal_group_marks *marks;
 	void **waiters; /* by bell */
+	void *reactor;	/* that serves it, or NULL */
 	uint64_t taken[PEAL_GROUP_MOST / 64];
 	uint32_t n;
 	int fd;

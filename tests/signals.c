@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -196,6 +198,178 @@ TEST(what_is_no_signal_or_has_a_source_is_refused)
 		 0);
 	end();
 }
+
+/* -- what is pending, what is inherited, whose it is */
+
+static void raise_again(struct peal_source *source,
+			const struct signalfd_siginfo *info, void *user)
+{
+	look(source, info, user);
+	for (int i = 0; i < 3; i++)
+		raise((int)info->ssi_signo);
+	peal_reactor_stop(&loop);
+}
+
+/* SIGUSR1 ends a process that has nothing against it; SIGRTMIN is queued. */
+TEST(what_is_pending_when_a_source_goes_kills_nobody)
+{
+	const int numbers[] = { SIGUSR1, SIGINT, SIGTERM, SIGRTMIN };
+	struct seen seen = { 0 };
+
+	for (int i = 0; i < 8; i++) {
+		start();
+		CHECK_EQ(peal_reactor_add_signal(&loop, &usr1, numbers[i / 2],
+						 raise_again, &seen),
+			 0);
+		raise(numbers[i / 2]);
+		CHECK_EQ(kill(getpid(), numbers[i / 2]), 0);
+		CHECK_EQ(peal_reactor_run(&loop), 0);
+		if (i % 2)
+			CHECK_EQ(peal_reactor_remove(&loop, &usr1), 0);
+		end();
+		CHECK(!blocked(numbers[i / 2]));
+	}
+	CHECK_EQ(seen.calls, 8);
+}
+
+TEST(what_was_blocked_before_stays_pending)
+{
+	sigset_t pending;
+
+	start();
+	block(SIGUSR1);
+	CHECK_EQ(peal_reactor_add_signal(&loop, &usr1, SIGUSR1, look, NULL), 0);
+	raise(SIGUSR1);
+	end();
+	CHECK_EQ(sigpending(&pending), 0);
+	CHECK(sigismember(&pending, SIGUSR1));
+}
+
+/* An add that is refused has blocked nothing, and swallows nothing. */
+TEST(a_signal_has_one_reactor_of_a_process)
+{
+	static struct peal_slot other_slots[SLOTS];
+	static struct peal_reactor other;
+	struct seen seen = { 0 };
+
+	start();
+	CHECK_EQ(peal_reactor_init(&other, other_slots, SLOTS), 0);
+	CHECK_EQ(peal_reactor_add_signal(&loop, &usr1, SIGUSR1, look, &seen),
+		 0);
+	CHECK_EQ(peal_reactor_add_signal(&other, &usr2, SIGUSR1, look, NULL),
+		 -EEXIST);
+	CHECK_EQ(peal_reactor_add_signal(&other, &usr2, SIGUSR2, look, &seen),
+		 0);
+	CHECK_EQ(peal_reactor_remove(&other, &usr2), 0);
+	CHECK(blocked(SIGUSR1));
+	raise(SIGUSR1);
+	CHECK_EQ(rig_settle(&loop), 1);
+	peal_reactor_finish(&other);
+	raise(SIGUSR1);
+	CHECK_EQ(rig_settle(&loop), 1);
+	CHECK_EQ(peal_reactor_remove(&loop, &usr1), 0);
+	CHECK_EQ(peal_reactor_init(&other, other_slots, SLOTS), 0);
+	CHECK_EQ(peal_reactor_add_signal(&other, &usr2, SIGUSR1, look, &seen),
+		 0);
+	raise(SIGUSR1);
+	CHECK_EQ(rig_settle(&other), 1);
+	peal_reactor_finish(&other);
+	end();
+}
+
+/* The mask that a program would be started with. SIGUSR2 is blocked by us, and
+ * SIGTERM where `term` is not NULL. */
+static void is_born_unblocked(void *term)
+{
+	CHECK(!blocked(SIGUSR1));
+	CHECK(blocked(SIGUSR2));
+	CHECK_EQ(blocked(SIGTERM), term != NULL);
+}
+
+static void serves_for_itself(void *arg)
+{
+	struct seen seen = { 0 };
+	struct peal_reactor own;
+	struct peal_slot own_slots[SLOTS];
+	struct peal_source source = { 0 };
+
+	(void)arg;
+	CHECK_EQ(peal_reactor_init(&own, own_slots, SLOTS), 0);
+	CHECK_EQ(peal_reactor_add_signal(&own, &source, SIGUSR1, look, &seen),
+		 0);
+	peal_reactor_finish(&loop); /* leaves ours alone */
+	CHECK(blocked(SIGUSR1));
+	raise(SIGUSR1);
+	CHECK_EQ(rig_settle(&own), 1);
+	test_join(test_fork(is_born_unblocked, NULL));
+	peal_reactor_finish(&own);
+	CHECK(!blocked(SIGUSR1));
+	CHECK_EQ(seen.calls, 1);
+}
+
+static void *forks_elsewhere(void *arg)
+{
+	(void)arg;
+	test_join(test_fork(is_born_unblocked, NULL));
+	CHECK(blocked(SIGUSR1));
+	return NULL;
+}
+
+TEST(a_child_is_born_with_none_of_them_blocked)
+{
+	struct seen seen = { 0 };
+	struct peal_source term = { 0 };
+	pthread_t thread;
+
+	test_needs_madvise();
+	start();
+	block(SIGUSR2);
+	CHECK_EQ(peal_reactor_add_signal(&loop, &usr1, SIGUSR1, look, &seen),
+		 0);
+	CHECK_EQ(peal_reactor_add_signal(&loop, &usr2, SIGUSR2, look, &seen),
+		 0);
+	CHECK_EQ(peal_reactor_add_signal(&loop, &term, SIGTERM, look, &seen),
+		 0);
+	for (int i = 0; i < 2; i++)
+		test_join(test_fork(is_born_unblocked, NULL));
+	/* A thread that has inherited the mask forks, too. */
+	CHECK_EQ(pthread_create(&thread, NULL, forks_elsewhere, NULL), 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	test_join(test_fork(serves_for_itself, NULL));
+	CHECK_EQ(peal_reactor_remove(&loop, &term), 0);
+	block(SIGTERM); /* by ourselves, which it stays */
+	test_join(test_fork(is_born_unblocked, &loop));
+	CHECK(blocked(SIGUSR1));
+	raise(SIGUSR1);
+	CHECK_EQ(rig_settle(&loop), 1);
+	end();
+	CHECK(!blocked(SIGUSR1));
+}
+
+/* What is said for posix_spawn(3), which asks nobody. */
+TEST(a_program_that_is_spawned_has_the_mask_that_it_is_given)
+{
+	char *args[] = { (char *)"sh", (char *)"-c",
+			 (char *)"kill -TERM $$; exit 7", NULL };
+	posix_spawnattr_t attr;
+	sigset_t none;
+	int status;
+	pid_t pid;
+
+	start();
+	CHECK_EQ(peal_reactor_add_signal(&loop, &usr1, SIGTERM, look, NULL), 0);
+	sigemptyset(&none);
+	CHECK_EQ(posix_spawnattr_init(&attr), 0);
+	CHECK_EQ(posix_spawnattr_setsigmask(&attr, &none), 0);
+	CHECK_EQ(posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK), 0);
+	CHECK_EQ(posix_spawnp(&pid, "sh", NULL, &attr, args, environ), 0);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+	posix_spawnattr_destroy(&attr);
+	end();
+}
+
+/* -- in callbacks */
 
 static void swap(struct peal_source *source,
 		 const struct signalfd_siginfo *info, void *user)
