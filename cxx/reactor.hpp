@@ -22,6 +22,7 @@
  */
 #include <array>
 #include <exception>
+#include <vector>
 
 #include <peal/group.h>
 #include <peal/reactor.h>
@@ -63,10 +64,14 @@ class reactor
 		peal_reactor_finish(&loop_);
 	}
 
-	/** Serve until stop(). Throws what a callback threw. */
+	/**
+	 * Serve until stop(). Throws what a callback threw: where several did,
+	 * the first, and what is left is thrown by the next calls, one by each,
+	 * before they serve anything.
+	 */
 	void run()
 	{
-		told(0); /* what was thrown while it did not run */
+		rethrow(); /* what was thrown while it did not run, too */
 
 		/* From a callback it is refused, and the outer one goes on. */
 		bool outer = std::exchange(running_, true);
@@ -78,11 +83,13 @@ class reactor
 	/** One iteration. @return how many callbacks; throws as run() */
 	int run_once(timeout time = forever)
 	{
+		rethrow();
 		return told(peal_reactor_run_once(&loop_, time.ms()));
 	}
 	/** For a loop that is not ours: serve what is ready; never blocks. */
 	int dispatch()
 	{
+		rethrow();
 		return told(peal_reactor_dispatch(&loop_));
 	}
 	/** For a host: serve what it has seen. */
@@ -134,8 +141,7 @@ class reactor
 		try {
 			return call();
 		} catch (...) {
-			if (!thrown_)
-				thrown_ = std::current_exception();
+			keep(std::current_exception());
 			if (running_)
 				peal_reactor_stop(&loop_);
 		}
@@ -147,12 +153,34 @@ class reactor
 	}
 
       private:
-	int told(int ret)
+	void rethrow()
 	{
 #ifdef __cpp_exceptions
-		if (thrown_)
-			std::rethrow_exception(std::exchange(thrown_, nullptr));
+		std::exception_ptr first = std::exchange(thrown_, nullptr);
+
+		if (!first)
+			return;
+		if (!others_.empty()) {
+			thrown_ = others_.front();
+			others_.erase(others_.begin());
+			wake(); /* for it */
+		}
+		std::rethrow_exception(first);
 #endif
+	}
+#ifdef __cpp_exceptions
+	/* The first takes no memory, which may be what there is none of. */
+	void keep(std::exception_ptr thrown)
+	{
+		if (thrown_)
+			others_.push_back(std::move(thrown));
+		else
+			thrown_ = std::move(thrown);
+	}
+#endif
+	int told(int ret)
+	{
+		rethrow();
 		return detail::must(ret, "peal::reactor");
 	}
 
@@ -160,6 +188,7 @@ class reactor
 	bool running_ = false;
 #ifdef __cpp_exceptions
 	std::exception_ptr thrown_;
+	std::vector<std::exception_ptr> others_; /* in order */
 #endif
 };
 

@@ -312,6 +312,58 @@ TEST(cxx_an_exception_from_before_run_is_thrown_there)
 	CHECK_EQ(caught, 5);
 }
 
+TEST(cxx_of_several_exceptions_in_one_round_none_is_dropped)
+{
+	peal::reactor_of<4> loop;
+	std::string caught;
+	int calls = 0;
+	auto throws = [&](int n) {
+		return [&calls, n] {
+			calls++;
+			throw n;
+		};
+	};
+	peal::deferred a(loop, throws(1)), b(loop, throws(2)),
+		c(loop, throws(3));
+	auto once = [&](auto &&serve) {
+		try {
+			serve();
+		} catch (int n) {
+			caught += std::to_string(n);
+		}
+	};
+
+	a.defer();
+	b.defer();
+	c.defer();
+	once([&] { loop.run(); });
+	CHECK_EQ(calls, 3);
+	a.defer(); /* is served when they have been told */
+	once([&] { loop.run_once(); });
+	once([&] { loop.dispatch(); });
+	CHECK_EQ(calls, 3);
+	CHECK(caught == "123");
+	once([&] { loop.run_once(peal::at_once); });
+	CHECK_EQ(calls, 4);
+	CHECK(caught == "1231");
+	/* And all is as it was before. */
+	loop.stop();
+	once([&] { loop.run(); });
+	once([&] { CHECK_EQ(loop.run_once(peal::at_once), 0); });
+	CHECK(caught == "1231");
+}
+
+TEST(cxx_a_call_that_was_removed_says_so)
+{
+	peal::reactor_of<1> loop;
+	peal::deferred call(loop, [] {});
+
+	CHECK_EQ(call.defer(), 0);
+	CHECK_EQ(call.remove(), 0);
+	CHECK_EQ(call.defer(), -EINVAL);
+	CHECK_EQ(loop.run_once(peal::at_once), 0);
+}
+
 TEST(cxx_a_source_may_end_in_its_own_callback)
 {
 	peal::reactor_of<2> loop;
