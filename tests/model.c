@@ -13,7 +13,7 @@
 #define RINGS 4
 #define OPERATIONS 1000000
 
-static struct peal_slot slots[RINGS];
+static struct peal_slot slots[RINGS + 1];
 static struct peal_reactor loop;
 static struct modelled rings[RINGS];
 static uint64_t seed;
@@ -33,7 +33,7 @@ void modelled_inside(struct modelled *m)
 static void start(void)
 {
 	seed = test_seed();
-	CHECK_EQ(peal_reactor_init(&loop, slots, RINGS), 0);
+	CHECK_EQ(peal_reactor_init(&loop, slots, RINGS + 1), 0);
 	if (polls)
 		CHECK_EQ(peal_reactor_set_spin(&loop, 1000), 0);
 	for (int i = 0; i < RINGS; i++) {

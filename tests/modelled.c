@@ -199,36 +199,42 @@ static void tx_closed(struct peal_sender *tx, int reason, void *user)
 	m->closed++;
 }
 
-static void fed(struct modelled *m)
+static int fed(struct modelled *m, struct peal_source *source)
 {
-	CHECK_EQ(peal_reactor_add_sender(m->loop, &m->rig.source, &m->rig.tx,
-					 &(struct peal_sender_callbacks){
-						 .on_writable = on_writable,
+	return peal_reactor_add_sender(
+		m->loop, source, &m->rig.tx,
+		&(struct peal_sender_callbacks){ .on_writable = on_writable,
 						 .on_closed = tx_closed,
-						 .user = m }),
-		 0);
+						 .user = m });
 }
 
-static void served(struct modelled *m)
+static int served(struct modelled *m, struct peal_source *source)
 {
-	CHECK_EQ(peal_reactor_add_receiver(m->loop, &m->rig.source, &m->rig.rx,
-					   &(struct peal_receiver_callbacks){
-						   .on_readable = on_readable,
+	return peal_reactor_add_receiver(
+		m->loop, source, &m->rig.rx,
+		&(struct peal_receiver_callbacks){ .on_readable = on_readable,
 						   .on_closed = rx_closed,
-						   .user = m }),
-		 0);
+						   .user = m });
+}
+
+static int add_as(struct modelled *m, struct peal_source *source)
+{
+	return m->feeds ? fed(m, source) : served(m, source);
 }
 
 static void add(struct modelled *m)
 {
+	struct peal_source twin = { 0 };
+
 	m->wish = WISH_COUNT;
 	m->count = m->watermark;
 	m->bells = 0;
 	m->adds++;
-	if (m->feeds)
-		fed(m);
-	else
-		served(m);
+	CHECK_EQ(add_as(m, &m->rig.source), 0);
+	/* An end has one source; that it was wanted by another one, for which
+	 * there is a slot, changes nothing. */
+	CHECK_EQ(add_as(m, &twin), -EEXIST);
+	CHECK_EQ(peal_reactor_remove(m->loop, &twin), 0);
 }
 
 void modelled_operate(struct modelled *m, bool honest)

@@ -45,7 +45,8 @@ extern struct modelled_counts modelled_counts;
 uint64_t modelled_below(uint64_t n);
 void modelled_inside(struct modelled *m);
 
-/* The rig is there already; the rest is all zero. */
+/* The rig is there already; the rest is all zero. The loop has a slot more than
+ * it needs. */
 void modelled_start(struct modelled *m, struct peal_reactor *loop,
 		    uint64_t capacity, bool feeds);
 /* Do something; `honest`: no bells for nothing, and nobody leaves. */

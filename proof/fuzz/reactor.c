@@ -50,7 +50,10 @@ enum host {
 	HOSTS
 };
 
-static struct peal_slot slots[RINGS + THINGS];
+/* One more than there are sources, for those that are refused. */
+#define SLOTS (RINGS + THINGS + 1)
+
+static struct peal_slot slots[SLOTS];
 static struct peal_reactor loop;
 static struct modelled rings[RINGS];
 static struct thing things[THINGS];
@@ -143,7 +146,8 @@ static int add_thing(struct thing *thing)
 		return peal_reactor_add_deferred(&loop, &thing->source, on_call,
 						 thing);
 	default:
-		thing->posted = thing->received = 0;
+		if (!thing->added)
+			thing->posted = thing->received = 0;
 		return peal_reactor_add_queue(&loop, &thing->source,
 					      thing->cells, CELLS, on_post,
 					      thing);
@@ -157,8 +161,41 @@ static bool readable(int fd)
 	return poll(&pfd, 1, 0) == 1;
 }
 
+/* Of a thing that is added, or is not, what cannot be is refused, and changes
+ * nothing. */
+static void refused(struct thing *thing)
+{
+	struct peal_source *source = &thing->source, twin = { 0 };
+	bool is[THING_KINDS] = { false };
+
+	if (thing->added)
+		is[thing->kind] = true;
+	if (thing->added && thing->kind <= THING_EDGE) {
+		CHECK_EQ(peal_reactor_add_fd(&loop, &twin, thing->fd, EPOLLIN,
+					     on_event, thing),
+			 -EEXIST);
+		CHECK_EQ(peal_reactor_remove(&loop, &twin), 0);
+	}
+	if (thing->added)
+		CHECK_EQ(add_thing(thing), -EBUSY);
+	if (!is[THING_LEVEL] && !is[THING_EDGE])
+		CHECK_EQ(peal_reactor_set_events(&loop, source, 0), -EINVAL);
+	if (!is[THING_TIMER])
+		CHECK_EQ(peal_reactor_set_timer(&loop, source, 0, 0, 0),
+			 -EINVAL);
+	if (!is[THING_DEFERRED])
+		CHECK_EQ(peal_reactor_defer(&loop, source), -EINVAL);
+	if (!is[THING_QUEUE])
+		CHECK_EQ(peal_reactor_post(&loop, source, NULL), -EINVAL);
+	CHECK_EQ(peal_reactor_hangup(&loop, source, -EPIPE), -EINVAL);
+	twin = *source; /* moved */
+	CHECK_EQ(peal_reactor_set_band(&loop, &twin, PEAL_BAND_LOW), -EINVAL);
+	CHECK_EQ(peal_reactor_remove(&loop, &twin), thing->added ? -EINVAL : 0);
+}
+
 static void add_or_remove(struct thing *thing)
 {
+	refused(thing);
 	if (thing->added) {
 		CHECK_EQ(peal_reactor_remove(&loop, &thing->source), 0);
 		thing->added = thing->due = false;
@@ -299,10 +336,9 @@ static void make_loop(void)
 	};
 
 	if (host < HOST_B_LEVEL)
-		CHECK_EQ(peal_reactor_init(&loop, slots, RINGS + THINGS), 0);
+		CHECK_EQ(peal_reactor_init(&loop, slots, SLOTS), 0);
 	else
-		CHECK_EQ(peal_reactor_init_hosted(&loop, slots, RINGS + THINGS,
-						  &how),
+		CHECK_EQ(peal_reactor_init_hosted(&loop, slots, SLOTS, &how),
 			 0);
 }
 
