@@ -256,7 +256,10 @@ template <class D, class T> class sends : public sends_anything<D>
 	{
 		return peal_sender_commit(tx(), n);
 	}
-	/** Copy in as many as there is room for. @return how many or -Exxx */
+	/**
+	 * Copy in as many as there is room for; if that are fewer, the bell
+	 * will ring. @return how many or -Exxx
+	 */
 	ssize_t put(span<const T> from) const noexcept
 	{
 		return peal_sender_put(tx(), from.data(), from.size());
@@ -266,7 +269,8 @@ template <class D, class T> class sends : public sends_anything<D>
 		return peal_sender_put(tx(), &item, 1);
 	}
 	/**
-	 * Fill in up to n items, one by one, as one batch.
+	 * Fill in up to n items, one by one, as one batch; if there is room for
+	 * fewer, the bell will ring.
 	 * @param fill  called with T &; false ends it, and so does an
 	 *              exception, which is thrown when those before it are
 	 *              published

@@ -83,7 +83,8 @@ extern "C" {
  *
  * PEAL_DONE     on_readable: it has no use for what it left; call again when
  *               there is more than that. on_writable: call again when a
- *               reserve that fell short can be satisfied.
+ *               call that fell short (reserve, put, each, a message's
+ *               send) can be satisfied.
  * PEAL_MORE     call again, after the others had their turn.
  * PEAL_WAIT(n)  call again when n items are there (or free), counted from
  *               where it stopped; a watermark for this once. More than the
@@ -125,8 +126,8 @@ struct peal_receiver_callbacks {
 /** What a reactor calls for a sender. */
 struct peal_sender_callbacks {
 	/**
-	 * The ring went from full to nonfull, that is, a reserve fell short
-	 * and can be satisfied now; and once at first, if there is room when
+	 * The ring went from full to nonfull, that is, a call fell short (any
+	 * but try_reserve) and can be satisfied now; and once at first, if there is room when
 	 * the source is added.
 	 */
 	long (*on_writable)(struct peal_sender *tx, void *user);

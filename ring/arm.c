@@ -156,16 +156,65 @@ bool peal_end_arm(struct peal_end *end, uint64_t want)
 	return false;
 }
 
+/*
+ * The peer may have been missed: somebody has to look again, later. A reactor
+ * does so by itself, and it alone can be relied on.
+ * @return false: nobody will
+ */
+static bool looks_later(const struct peal_end *end)
+{
+	if (!end->stir)
+		return false;
+	end->stir(end->waiter);
+	return true;
+}
+
+/* The same for callers that may sleep. */
+static void look_later(struct peal_end *end)
+{
+	if (!looks_later(end))
+		peal_fence_by_hand(end);
+}
+
+struct peal_owed peal_end_owes(const struct peal_end *end)
+{
+	return (struct peal_owed){
+		.callback = end->stir && end->waiting,
+		.want = end->want,
+		.target = end->target,
+		.offered_here = end->offered_here,
+		.offered_limit = end->offered_limit,
+	};
+}
+
+void peal_end_pay(struct peal_end *end, const struct peal_owed *owed)
+{
+	if (owed->callback && !end->error) {
+		end->want = owed->want;
+		end->target = owed->target;
+		end->offered_here = owed->offered_here;
+		end->offered_limit = owed->offered_limit;
+		end->waiting = true;
+	}
+	if (owed->callback || end->ended || (end->unsure && end->waiting))
+		looks_later(end);
+}
+
 bool peal_end_arm_by_hand(struct peal_end *end)
 {
+	struct peal_owed owed = peal_end_owes(end);
 	bool armed;
 
 	end->fresh = true;
 	armed = peal_end_arm(end, end->watermark);
 	if (!armed && end->unsure) {
+		if (looks_later(end))
+			return true;
 		peal_fence_by_hand(end);
 		armed = peal_end_arm(end, end->watermark);
 	}
+	if (!armed)
+		peal_end_pay(end, &owed);
 	/* What was read away may have been the other end's: look again. */
 	return armed && !end->swallowed;
 }
@@ -180,16 +229,29 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/*
+ * The fence of a reserve. A put neither sleeps nor makes a barrier. So where
+ * the peer may be missed and no reactor looks again, the caller has to arm by
+ * hand before it sleeps, as ring.h says.
+ */
+static void fence_reserve(struct peal_end *end, bool may_sleep)
+{
+	end->fresh = true;
+	if (!may_sleep && !end->stir)
+		peal_end_fence(); /* wake.pml: arm_fence */
+	else if (!fence(end))
+		look_later(end);
+}
+
 /* Where nobody can ring for it, the old position is stored once more; unless
  * it is reached by now, which what is returned says. */
-static ssize_t arm_again(struct peal_end *end, uint64_t target)
+static ssize_t arm_again(struct peal_end *end, uint64_t target, bool may_sleep)
 {
 	ssize_t ret;
 
 	end->target = target;
 	peal_end_store(end);
-	if (!fence(end))
-		peal_fence_by_hand(end);
+	fence_reserve(end, may_sleep);
 	ret = peal_end_refresh(end, end->capacity + 1);
 	if (ret >= 0)
 		rouse_receiver(end);
@@ -205,17 +267,11 @@ static bool is_armed_for(const struct peal_end *end, uint64_t want)
 }
 
 /* Pairs with the fence in peal_end_publish(). @return as peal_end_reserve() */
-static ssize_t look_again(struct peal_end *end, uint64_t n)
+static ssize_t look_again(struct peal_end *end, uint64_t n, bool may_sleep)
 {
 	ssize_t ret;
 
-	end->fresh = true;
-	if (!fence(end)) {
-		if (end->stir) /* a reactor looks again, and late */
-			end->stir(end->waiter);
-		else
-			peal_fence_by_hand(end);
-	}
+	fence_reserve(end, may_sleep);
 	ret = peal_end_refresh(end, end->capacity + 1);
 	if (ret < 0 || (uint64_t)ret >= n)
 		return ret;
@@ -223,7 +279,7 @@ static ssize_t look_again(struct peal_end *end, uint64_t n)
 	return 0;
 }
 
-ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
+static ssize_t reserve(struct peal_end *end, uint64_t n, bool may_sleep)
 {
 	uint64_t want = larger(n, end->watermark), before = end->target;
 	bool waiting = end->waiting;
@@ -239,21 +295,31 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 		end->want = smaller(end->want, want);
 		/* The bell for it may have been taken back already, and by
 		 * itself it brings no order: look as after any other. */
-		ret = look_again(end, n);
+		ret = look_again(end, n, may_sleep);
 		if (ret != 0 || !peal_end_reached(end))
 			return ret;
 	}
 	peal_end_aim(end, want, false);
 	peal_end_store(end); /* wake.pml: reserve_arm */
-	ret = look_again(end, n);
+	ret = look_again(end, n, may_sleep);
 	if (ret <= 0)
 		return ret;
 	end->waiting = waiting;
 	/* The bell may have been owed for the old position, which is no longer
 	 * stored. wake.pml: reserve_told */
 	if (waiting && !peal_end_ring_self(end))
-		return arm_again(end, before);
+		return arm_again(end, before, may_sleep);
 	return ret;
+}
+
+ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
+{
+	return reserve(end, n, true);
+}
+
+ssize_t peal_end_reserve_awake(struct peal_end *end)
+{
+	return reserve(end, 1, false);
 }
 
 int peal_end_set_watermark(struct peal_end *end, size_t n)

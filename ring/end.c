@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "endpoint.h"
+#include "walk.h"
 
 /* See follows_closely(): a few lines, and some 100 ns. */
 #define CLOSE_BYTES 256
@@ -144,33 +145,43 @@ void peal_end_hangup(struct peal_end *end, int reason)
 	over(end, reason);
 }
 
-ssize_t peal_end_walk(struct peal_end *end, size_t n,
-		      size_t (*step)(unsigned char *items, size_t n,
-				     void *user),
-		      void *user)
+/*
+ * A sender's walk with less room than it needs: use what there is, and arm for
+ * more, as a reserve does. What is released in between is used as well: no bell
+ * is owed for it.
+ */
+static ssize_t walk_and_arm(struct peal_end *end, size_t room, size_t n,
+			    peal_step *step, void *user)
 {
-	ssize_t available = peal_end_refresh(end, n);
-	uint64_t most, done = 0;
+	size_t done = 0;
 
+	for (;;) {
+		size_t used = peal_walk_over(end, room, step, user);
+		ssize_t ret;
+
+		done += used;
+		if (used < room || done == n)
+			break;
+		ret = peal_end_reserve_awake(end); /* wake.pml: reserve_arm */
+		if (ret < 0 && done == 0)
+			return ret;
+		if (ret < 0) /* nobody else will ring for that */
+			peal_end_ring_self(end);
+		if (ret <= 0)
+			break;
+		room = (size_t)ret < n - done ? (size_t)ret : n - done;
+	}
+	return (ssize_t)done;
+}
+
+ssize_t peal_end_walk_short(struct peal_end *end, ssize_t available, size_t n,
+			    peal_step *step, void *user)
+{
 	if (available < 0)
 		return available;
-	most = (uint64_t)available < n ? (uint64_t)available : n;
-	while (done < most) {
-		uint64_t index = (end->here + done) & end->mask;
-		uint64_t span = end->wrap - index;
-		size_t used;
-
-		if (span > most - done)
-			span = most - done;
-		used = step(end->items + index * end->item_size, (size_t)span,
-			    user);
-		done += used;
-		if (used < span)
-			break;
-	}
-	if (done > 0)
-		peal_end_publish(end, done);
-	return (ssize_t)done;
+	if (end->sender)
+		return walk_and_arm(end, (size_t)available, n, step, user);
+	return (ssize_t)peal_walk_over(end, (size_t)available, step, user);
 }
 
 void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats)

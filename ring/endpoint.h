@@ -79,14 +79,6 @@ void peal_end_finish(struct peal_end *end);
 void peal_end_hangup(struct peal_end *end, int reason);
 /* The peer has broken the protocol: it is told, for good. @return -EPROTO */
 int peal_end_break(struct peal_end *end);
-/*
- * Walk over up to n of the items from here on, span by span, then publish
- * them. `step` returns how many of the span it used.
- */
-ssize_t peal_end_walk(struct peal_end *end, size_t n,
-		      size_t (*step)(unsigned char *items, size_t n,
-				     void *user),
-		      void *user);
 void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats);
 
 /* Items available as far as is known, without looking. */
@@ -159,6 +151,20 @@ static inline void peal_end_settled(struct peal_end *end)
 }
 /* For loops that are not ours, where nobody would look again. */
 bool peal_end_arm_by_hand(struct peal_end *end);
+/* As peal_end_reserve() of one item, for callers that must not sleep. */
+ssize_t peal_end_reserve_awake(struct peal_end *end);
+
+/*
+ * A blocking call takes the wait of a reactor's end over. The reactor has
+ * promised a callback, and is told to look again when the call is over.
+ */
+struct peal_owed {
+	bool callback;
+	uint64_t want, target, offered_here, offered_limit; /* as in the end */
+};
+struct peal_owed peal_end_owes(const struct peal_end *end);
+/* Also if a call that ends leaves the end armed, and a look is due. */
+void peal_end_pay(struct peal_end *end, const struct peal_owed *owed);
 
 /* wait.c */
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "endpoint.h"
+#include "walk.h"
 
 int peal_receiver_attach(struct peal_receiver *rx, const struct peal_ring *ring,
 			 const struct peal_doorbell *data,

@@ -231,7 +231,8 @@ static inline ssize_t peal_sender_reserve(struct peal_sender *tx, size_t n,
 }
 
 /**
- * Find free items, for senders that would rather drop than wait.
+ * Find free items, for senders that would rather drop than wait: where there
+ * are none it does not arm.
  * @param items  address of a pointer: the first of them
  * @return       how many there are in one span, 0 the ring is full, -EPIPE,
  *               -EPROTO as above
@@ -282,18 +283,25 @@ static inline int peal_sender_commit(struct peal_sender *tx, size_t n)
 }
 
 /**
- * Copy in as many of n items as there is room for, as one batch.
- * @return  how many, 0 if the ring is full, -EPIPE or -EPROTO
- * A bell that fails shows in peal_sender_stats().
+ * Copy in as many of n items as there is room for, as one batch; another batch
+ * follows if the receiver makes room in the meantime.
+ * @return  how many, -EPIPE or -EPROTO. If they are fewer than n, the ring is
+ *          full, and the sender has armed: the space bell will ring as soon as
+ *          one item, or as many as the watermark says, are free. In a loop of
+ *          your own, call peal_sender_arm() before you sleep.
+ * A bell that fails shows in peal_sender_stats(). Real-time safe but for one
+ * system call when a doorbell is owed, and one to empty a pipe or a socket.
  */
 ssize_t peal_sender_put(struct peal_sender *tx, const void *items, size_t n);
 
 /**
- * Fill in up to n items one by one, and publish them as one batch.
+ * Fill in up to n items one by one, and publish them as peal_sender_put() does.
  * @param fill  called for each free item; false ends it, and that item is not
  *              published
  * @param user  handed on to fill
- * @return      how many were published, -EPIPE or -EPROTO
+ * @return      how many were published, -EPIPE or -EPROTO. If they are fewer
+ *              than n though fill has not ended it, the sender has armed, as
+ *              after peal_sender_put().
  */
 ssize_t peal_sender_each(struct peal_sender *tx, size_t n,
 			 bool (*fill)(void *item, void *user), void *user);
@@ -320,8 +328,10 @@ int peal_sender_drain(struct peal_sender *tx, int timeout_ms);
  * For loops that are not ours: ask to be woken, and look once more.
  * @return  true: sleep, the space bell will ring; false: there is room (as
  *          much as the watermark says), or something to be told by reserve
- * A reserve that falls short has armed already. Clear a bell that is waited on
- * level-triggered before this, never after.
+ * A reserve that falls short has armed already. After a put or each that falls
+ * short, this is needed before you sleep: neither of the two sleeps to be sure
+ * of a receiver that leaves its fences out, or can ring a socket of its own.
+ * Clear a bell that is waited on level-triggered before this, never after.
  */
 bool peal_sender_arm(struct peal_sender *tx);
 
@@ -445,7 +455,9 @@ static inline int peal_receiver_release(struct peal_receiver *rx, size_t n)
 }
 
 /**
- * Copy out and release up to n items, as one batch.
+ * Copy out and release up to n items, as one batch. This does not arm: a
+ * reactor arms after each callback, and a loop of your own by
+ * peal_receiver_arm().
  * @return  how many, 0 if there are none, -EPIPE or -EPROTO
  * A bell that fails shows in peal_receiver_stats().
  */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "endpoint.h"
+#include "walk.h"
 
 int peal_sender_attach(struct peal_sender *tx, const struct peal_ring *ring,
 		       const struct peal_doorbell *data,

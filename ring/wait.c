@@ -184,29 +184,13 @@ static int look(struct peal_end *end, int heard)
 	return 1;
 }
 
-ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
+/* Until there are as many as it is woken for, or n when its time is over. */
+static ssize_t arm_and_sleep(struct peal_end *end, uint64_t n, int timeout_ms,
+			     uint64_t deadline)
 {
 	uint64_t want = n > end->watermark ? n : end->watermark;
-	uint64_t deadline = UINT64_MAX;
 	ssize_t ret;
 
-	ret = peal_end_refresh(end, n);
-	if (ret < 0)
-		return ret;
-	if (n == 0 || n > end->capacity)
-		return -EINVAL;
-	if ((uint64_t)ret >= n || end->ended)
-		return what_came(end);
-	if (timeout_ms > 0)
-		deadline = peal_end_deadline(timeout_ms);
-	if (end->spin && timeout_ms != 0) {
-		if (poll_for(end, n, deadline))
-			return what_came(end);
-		if (timeout_ms > 0)
-			timeout_ms = peal_end_left_ms(deadline);
-	} else if (timeout_ms != 0 && glance(end, n)) {
-		return what_came(end);
-	}
 	/* wake.pml: unarmed_goes_on */
 	while (peal_end_arm(end, want) || end->unsure) {
 		int rest = nap(end, timeout_ms);
@@ -233,4 +217,33 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 			return timed_out(end, n);
 	}
 	return what_came(end);
+}
+
+ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
+{
+	uint64_t deadline = UINT64_MAX;
+	struct peal_owed owed;
+	ssize_t ret;
+
+	ret = peal_end_refresh(end, n);
+	if (ret < 0)
+		return ret;
+	if (n == 0 || n > end->capacity)
+		return -EINVAL;
+	if ((uint64_t)ret >= n || end->ended)
+		return what_came(end);
+	if (timeout_ms > 0)
+		deadline = peal_end_deadline(timeout_ms);
+	if (end->spin && timeout_ms != 0) {
+		if (poll_for(end, n, deadline))
+			return what_came(end);
+		if (timeout_ms > 0)
+			timeout_ms = peal_end_left_ms(deadline);
+	} else if (timeout_ms != 0 && glance(end, n)) {
+		return what_came(end);
+	}
+	owed = peal_end_owes(end);
+	ret = arm_and_sleep(end, n, timeout_ms, deadline);
+	peal_end_pay(end, &owed);
+	return ret;
 }

@@ -129,6 +129,30 @@ TEST(cxx_a_sender_on_a_reactor_is_told_of_room)
 	CHECK_EQ(expected, last);
 }
 
+TEST(cxx_a_put_that_falls_short_is_called_back)
+{
+	peal::reactor_of<2> loop;
+	peal::local<int> ring(4);
+	int next = 0, expected = 0;
+	int last = static_cast<int>(3 * ring.sender().capacity());
+	peal::on_writable source(loop, ring.sender(), [&](auto tx) {
+		while (next < last && tx.put(next) > 0)
+			next++;
+		if (next == last)
+			tx.finish();
+	});
+	peal::on_readable other(
+		loop, ring.receiver(),
+		[&](auto rx) {
+			for (int item; rx.get(item) > 0;)
+				CHECK_EQ(item, expected++);
+		},
+		[&](int) { loop.stop(); });
+
+	loop.run();
+	CHECK_EQ(expected, last);
+}
+
 TEST(cxx_a_hangup_closes_a_source_with_its_reason)
 {
 	peal::reactor_of<1> loop;

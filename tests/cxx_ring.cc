@@ -236,6 +236,65 @@ bool three(int &item)
 	return true;
 }
 
+/* Rung since the last look? */
+template <class S> bool was_rung(S tx)
+{
+	return tx.clear() == 1;
+}
+
+TEST(cxx_put_and_each_arm_where_they_fall_short)
+{
+	peal::local<int> ring(1);
+	auto tx = ring.sender();
+	auto rx = ring.receiver();
+	int item = 0, last = static_cast<int>(tx.capacity());
+	auto fill = [&](int &to) {
+		to = 7;
+		return true;
+	};
+
+	CHECK_EQ(tx.each(tx.capacity(), fill), last);
+	CHECK_EQ(rx.get(item), 1);
+	CHECK(!was_rung(tx));
+	CHECK_EQ(tx.each(2, fill), 1);
+	CHECK_EQ(rx.get(item), 1);
+	CHECK(was_rung(tx));
+	CHECK_EQ(tx.put(7), 1);
+	CHECK_EQ(tx.put(7), 0);
+	CHECK_EQ(rx.get(item), 1);
+	CHECK(was_rung(tx));
+	CHECK_EQ(tx.put(7), 1);
+	CHECK(!tx.try_reserve());
+	CHECK_EQ(rx.get(item), 1);
+	CHECK(!was_rung(tx));
+	/* What ends it is no lack of room. */
+	try {
+		tx.each(2, [](int &) -> bool { throw 1; });
+	} catch (int) {
+	}
+	CHECK_EQ(rx.get(item), 1);
+	CHECK(!was_rung(tx));
+}
+
+TEST(cxx_a_message_that_falls_short_arms_for_its_room)
+{
+	peal::local<peal::message> ring(4096);
+	auto tx = ring.sender();
+	auto rx = ring.receiver();
+	std::string large(tx.max() / 2, 'm');
+
+	while (tx.send(1, large, peal::at_once) == 0)
+		;
+	CHECK_EQ(tx.send(1, large, peal::at_once), -ETIMEDOUT);
+	CHECK(!was_rung(tx));
+	CHECK_EQ(rx.release(rx.peek()), 0);
+	CHECK(was_rung(tx));
+	CHECK_EQ(tx.send(1, large, 0ms), 0);
+	CHECK(!tx.reserve(large.size()));
+	CHECK_EQ(rx.release(rx.peek()), 0);
+	CHECK(was_rung(tx));
+}
+
 TEST(cxx_an_exception_in_a_walk_ends_it_behind_what_was_done)
 {
 	peal::local<int> ring(16);

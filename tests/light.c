@@ -169,6 +169,15 @@ TEST(light_without_an_offer_is_of_no_interest)
 	pair_free(&p);
 }
 
+static void filter_calls(struct sock_filter *code, unsigned short n)
+{
+	struct sock_fprog program = { .len = n, .filter = code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		test_skip("no seccomp filters here");
+}
+
 /*
  * From now on, each barrier says this: an error, as in a sandbox that a program
  * enters late, or 0 though it does nothing, as on a kernel that leaves out a
@@ -183,14 +192,29 @@ static void spoil_barriers(uint32_t error)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog program = {
-		.len = sizeof(code) / sizeof(code[0]),
-		.filter = code,
+
+	filter_calls(code, sizeof(code) / sizeof(code[0]));
+}
+
+#ifdef SYS_ppoll_time64
+#define PPOLL SYS_ppoll_time64
+#else
+#define PPOLL SYS_ppoll
+#endif
+
+/* From now on a barrier, and a sleep for the time that it takes, is the end. */
+static void forbid_barriers_and_sleep(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PPOLL, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
-		test_skip("no seccomp filters here");
+	filter_calls(code, sizeof(code) / sizeof(code[0]));
 }
 
 /* A sender that finds the ring full, and a receiver without fences. */
@@ -241,6 +265,117 @@ TEST(who_arms_by_hand_takes_its_offer_back)
 	/* The other way it has been kept. */
 	CHECK(p.rx.end.light);
 	pair_free(&p);
+}
+
+static bool fill_one(void *item, void *user)
+{
+	(void)user;
+	memset(item, 0, sizeof(int));
+	return true;
+}
+
+TEST(a_put_that_falls_short_makes_no_barrier_and_does_not_sleep)
+{
+	struct pair p;
+	int item = 8;
+
+	fill_up(&p);
+	forbid_barriers_and_sleep();
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(peal_sender_put(&p.tx, &item, 1), 0);
+		CHECK_EQ(peal_sender_each(&p.tx, 1, fill_one, NULL), 0);
+	}
+	CHECK_EQ(p.tx_page->barrier, PEAL_BARRIER_OFFERED);
+	get_numbers(&p.rx, 0, 1);
+	CHECK_EQ(rings(&p.space), 1);
+	pair_free(&p);
+}
+
+/* -- a reactor looks again by itself, whichever call has armed */
+
+static bool put_one(struct peal_sender *tx)
+{
+	int item = 0;
+
+	return peal_sender_put(tx, &item, 1) == 0;
+}
+
+static bool reserve_one(struct peal_sender *tx)
+{
+	int *room;
+
+	return peal_sender_reserve(tx, 1, &room) == 0;
+}
+
+static bool wait_no_time(struct peal_sender *tx)
+{
+	int *room;
+
+	return peal_sender_wait(tx, 1, 0, &room) == -ETIMEDOUT;
+}
+
+static long count_room(struct peal_sender *tx, void *user)
+{
+	int *room, *calls = user;
+
+	++*calls;
+	CHECK(peal_sender_try_reserve(tx, &room) > 0);
+	return PEAL_DONE;
+}
+
+/*
+ * The receiver's release is not seen at first, and the receiver has not seen
+ * the wake position: it does not ring.
+ */
+static void look_again_after(bool (*arm)(struct peal_sender *tx))
+{
+	struct peal_slot slots[1];
+	struct peal_reactor loop;
+	struct peal_source source = { 0 };
+	struct pair p;
+	int calls = 0;
+
+	need_barriers();
+	make(&p, 8);
+	CHECK_EQ(peal_reactor_init(&loop, slots, 1), 0);
+	CHECK_EQ(peal_reactor_add_sender(
+			 &loop, &source, &p.tx,
+			 &(struct peal_sender_callbacks){
+				 .on_writable = count_room, .user = &calls }),
+		 0);
+	while (peal_reactor_run_once(&loop, 0) > 0)
+		;
+	CHECK_EQ(calls, 1);
+	stream(&p, ENOUGH);
+	CHECK_EQ(p.rx_page->light, 1);
+	put_numbers(&p.tx, 0, 8);
+	CHECK(arm(&p.tx));
+	p.rx_page->position++;
+	while (calls == 1)
+		CHECK(peal_reactor_run_once(&loop, -1) >= 0);
+	CHECK_EQ(calls, 2);
+	peal_reactor_finish(&loop);
+	pair_free(&p);
+}
+
+TEST(a_reactor_looks_again_after_a_put)
+{
+	look_again_after(put_one);
+}
+
+TEST(a_reactor_looks_again_after_a_reserve)
+{
+	look_again_after(reserve_one);
+}
+
+TEST(a_reactor_looks_again_after_a_wait_in_vain)
+{
+	look_again_after(wait_no_time);
+}
+
+TEST(a_reactor_looks_again_after_an_arm_by_hand)
+{
+	look_again_after(peal_sender_arm);
 }
 
 /* -- sleeping and waking while fences come and go */

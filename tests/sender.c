@@ -137,19 +137,6 @@ TEST(try_reserve_on_a_full_ring_does_not_arm)
 	pair_free(&p);
 }
 
-TEST(put_and_each_on_a_full_ring_do_not_arm)
-{
-	struct pair p;
-	int item = 8;
-
-	pair_make(&p, 8, sizeof(int));
-	put_numbers(&p.tx, 0, 8);
-	CHECK_EQ(peal_sender_put(&p.tx, &item, 1), 0);
-	get_numbers(&p.rx, 0, 1);
-	CHECK_EQ(rings(&p.space), 0);
-	pair_free(&p);
-}
-
 TEST(reserve_of_several_is_woken_when_so_many_are_free)
 {
 	struct pair p;

@@ -23,7 +23,8 @@ struct leg {
 	struct peal_receiver rx;
 	struct peal_source source;
 	bool sends; /* the reactor does */
-	bool blocks, barriers[2], closed;
+	bool blocks, walks, barriers[2], closed;
+	uint64_t waited; /* transitions that a blocking call has found */
 	uint64_t capacity, total, batch, most, sent, got;
 	size_t watermark[2];
 };
@@ -47,10 +48,35 @@ static void maybe_stop(void)
 		peal_reactor_stop(&rs.loop);
 }
 
+/* A blocking call, of which the callbacks of this end know nothing. */
+static void wait_in_between(struct leg *leg)
+{
+	struct peal_end *end = leg->sends ? &leg->tx.end : &leg->rx.end;
+	uint64_t before = end->stats.transitions;
+	size_t n = (size_t)draw(1, leg->capacity);
+	int timeout_ms = (int)draw(0, 2);
+	const uint64_t *items;
+	uint64_t *room;
+
+	if (leg->closed)
+		return;
+	if (leg->sends && one_in(2))
+		peal_sender_arm(&leg->tx);
+	else if (leg->sends)
+		peal_sender_wait(&leg->tx, n, timeout_ms, &room);
+	else if (one_in(2))
+		peal_receiver_arm(&leg->rx);
+	else
+		peal_receiver_wait(&leg->rx, n, timeout_ms, &items);
+	leg->waited += end->stats.transitions - before;
+}
+
 static void on_call(struct peal_source *source, void *user)
 {
 	(void)source, (void)user;
 	rs.seen = memory_get(&rs.posted);
+	if (one_in(2))
+		wait_in_between(&rs.legs[world_random(RINGS)]);
 	maybe_stop();
 }
 
@@ -113,6 +139,21 @@ static void receiver_closed(struct peal_receiver *rx, int reason, void *user)
 }
 
 /* @return false: there was too little room, and it has armed */
+static bool put_some(struct leg *leg, size_t want)
+{
+	uint64_t items[4];
+	ssize_t n;
+
+	for (size_t i = 0; i < want; i++)
+		items[i] = leg->sent + i;
+	n = peal_sender_put(&leg->tx, items, want);
+	if (n < 0)
+		world_fail("a sender is told %zd", n);
+	leg->sent += (uint64_t)n;
+	return n == (ssize_t)want;
+}
+
+/* @return as put_some() */
 static bool send_some(struct leg *leg)
 {
 	uint64_t *room;
@@ -121,6 +162,8 @@ static bool send_some(struct leg *leg)
 
 	if (want > leg->total - leg->sent)
 		want = (size_t)(leg->total - leg->sent);
+	if (leg->walks && (leg->sends || !leg->blocks))
+		return put_some(leg, want);
 	if (leg->blocks && !leg->sends)
 		n = peal_sender_wait(&leg->tx, want, -1, &room);
 	else
@@ -208,6 +251,12 @@ static void sender(void *user)
 	while (leg->sent < leg->total) {
 		if (send_some(leg))
 			continue;
+		/* A put leaves the look that is due later to an arm. */
+		if (leg->walks && leg->tx.end.barriers &&
+		    !peal_sender_arm(&leg->tx)) {
+			world_relax();
+			continue;
+		}
 		bell_sleep(peal_sender_fd(&leg->tx), -1);
 		peal_sender_clear(&leg->tx);
 	}
@@ -256,6 +305,7 @@ static void make_leg(int i, bool grouped)
 	leg->watermark[1] = one_in(2) ? 1 : (size_t)draw(1, leg->capacity);
 	leg->sends = !grouped && one_in(3);
 	leg->blocks = one_in(2);
+	leg->walks = one_in(3);
 	leg->barriers[0] = rs.barriers && !one_in(4);
 	leg->barriers[1] = rs.barriers && !one_in(4);
 	leg->ring = ring_make(i, leg->capacity);
@@ -337,8 +387,8 @@ void reactors_end(void)
 				       (unsigned long long)leg->total);
 		if (stats->quarantines)
 			scenario_wrong("a ring is in quarantine");
-		if (!leg->sends &&
-		    stats->transitions != leg->rx.end.stats.transitions)
+		if (!leg->sends && stats->transitions + leg->waited !=
+					   leg->rx.end.stats.transitions)
 			scenario_wrong("%llu callbacks for %llu transitions",
 				       (unsigned long long)stats->transitions,
 				       (unsigned long long)

@@ -134,9 +134,15 @@ static ssize_t put_some(struct peal_sender *tx, size_t want)
 	for (size_t i = 0; i < want; i++)
 		items[i] = st.s.done + i;
 	n = peal_sender_put(tx, items, want);
-	if (n == 0 && peal_sender_arm(tx))
-		return sender_sleeps(tx);
-	if (n == 0)
+	if (n < 0 || n == (ssize_t)want || (n > 0 && one_in(2)))
+		return n;
+	/* It has armed. Where fences are left out nobody would look again, and
+	 * of an end that was seen after some were put a socket cannot tell. */
+	if ((!tx->end.barriers &&
+	     tx->end.waits_on.kind != PEAL_DOORBELL_SOCKET) ||
+	    peal_sender_arm(tx))
+		sender_sleeps(tx);
+	else
 		world_relax();
 	return n;
 }
