@@ -127,8 +127,8 @@ struct peal_receiver_callbacks {
 struct peal_sender_callbacks {
 	/**
 	 * The ring went from full to nonfull, that is, a call fell short (any
-	 * but try_reserve) and can be satisfied now; and once at first, if there is room when
-	 * the source is added.
+	 * but try_reserve) and can be satisfied now; and once at first, if
+	 * there is room when the source is added.
 	 */
 	long (*on_writable)(struct peal_sender *tx, void *user);
 	/** As for a receiver; 0 says that the receiver finished. */
