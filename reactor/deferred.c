@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "../ring/tsan.h"
 #include "internal.h"
 
 void peal_reactor_kick(struct peal_reactor *loop)
@@ -25,6 +26,7 @@ void peal_reactor_kick(struct peal_reactor *loop)
 	/* The eventfd of a child is the parent's as well. */
 	if (peal_reactor_check(loop) < 0)
 		return;
+	peal_tsan_release(&loop->awoken);
 	/* Seen as set, it is not yet unset by peal_reactor_unkick(), which is
 	 * followed by another look at what there is to do. */
 	if (!__atomic_exchange_n(&loop->awoken, true, __ATOMIC_SEQ_CST))
@@ -42,6 +44,7 @@ void peal_reactor_unkick(struct peal_reactor *loop)
 	while (read(loop->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
 	(void)__atomic_exchange_n(&loop->awoken, false, __ATOMIC_SEQ_CST);
+	peal_tsan_acquire(&loop->awoken);
 }
 
 void peal_reactor_nudge(struct peal_reactor *loop)
@@ -61,6 +64,7 @@ void peal_reactor_stop(struct peal_reactor *loop)
 {
 	/* Before `stop`: the run that this ends takes it back. */
 	__atomic_store_n(&loop->called, true, __ATOMIC_SEQ_CST);
+	peal_tsan_release(&loop->stop);
 	__atomic_store_n(&loop->stop, true, __ATOMIC_SEQ_CST);
 	peal_reactor_kick(loop);
 }
@@ -91,6 +95,7 @@ void peal_source_defer(struct peal_source *source)
 	struct peal_reactor *loop = source->reactor;
 	struct peal_source *head;
 
+	peal_tsan_release(&source->deferred);
 	if (__atomic_exchange_n(&source->deferred, true, __ATOMIC_SEQ_CST))
 		return;
 	head = __atomic_load_n(&loop->calls, __ATOMIC_RELAXED);
@@ -121,6 +126,7 @@ int peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source)
 static void undefer(struct peal_source *source)
 {
 	(void)__atomic_exchange_n(&source->deferred, false, __ATOMIC_SEQ_CST);
+	peal_tsan_acquire(&source->deferred);
 }
 
 void peal_deferred_collect(struct peal_reactor *loop)

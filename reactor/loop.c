@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../ring/endpoint.h"
+#include "../ring/tsan.h"
 #include "internal.h"
 
 #define BATCH 256
@@ -347,6 +348,7 @@ int peal_reactor_run(struct peal_reactor *loop)
 
 		ret = iterate(loop, -1, &woken);
 	}
+	peal_tsan_acquire(&loop->stop);
 	(void)peal_reactor_called(loop); /* whoever it was has been heard */
 	ret = leave(loop, ret);
 	return ret < 0 ? ret : 0;

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "../ring/tsan.h"
 #include "internal.h"
 
 int peal_reactor_add_queue(struct peal_reactor *loop,
@@ -62,7 +63,9 @@ int peal_reactor_post(struct peal_reactor *loop, struct peal_source *source,
 			position = __atomic_load_n(tail, __ATOMIC_RELAXED);
 		}
 	}
+	peal_tsan_acquire(&cell->turn);
 	cell->message = message;
+	peal_tsan_release(&cell->turn);
 	/* Pairs with the acquire in filled(). */
 	__atomic_store_n(&cell->turn, position + 1, __ATOMIC_RELEASE);
 	peal_source_defer(source);
@@ -77,6 +80,7 @@ static struct peal_post *filled(struct peal_source *source)
 
 	if (__atomic_load_n(&cell->turn, __ATOMIC_ACQUIRE) != head + 1)
 		return NULL;
+	peal_tsan_acquire(&cell->turn);
 	return cell;
 }
 
@@ -84,6 +88,7 @@ static void *pop(struct peal_source *source, struct peal_post *cell)
 {
 	void *message = cell->message;
 
+	peal_tsan_release(&cell->turn);
 	__atomic_store_n(&cell->turn,
 			 source->of.queue.head + source->of.queue.mask + 1,
 			 __ATOMIC_RELEASE);

@@ -25,6 +25,7 @@ static void leave(struct peal_end *end, enum peal_state state, int error)
 	end->waiting = false;
 	/* Release: whoever sees the state sees the last position.
 	 * wake.pml: leave_release */
+	peal_tsan_release(end->state);
 	__atomic_store_n(end->state, (uint64_t)state, __ATOMIC_RELEASE);
 	/* Pairs with the fence in peal_end_arm(). wake.pml: leave_fence */
 	peal_end_fence();
@@ -83,8 +84,20 @@ static int look_for_end(struct peal_end *end)
 	return 0;
 }
 
+/* What was loaded with acquire, and whose end it is. */
+static __attribute__((noinline, cold)) ssize_t tell_tsan(
+	const struct peal_end *end, ssize_t ret)
+{
+	peal_tsan_acquire(end->peer_position);
+	peal_tsan_acquire(end->peer_state);
+	peal_tsan_write(&end->here);
+	return ret;
+}
+
 ssize_t peal_end_refresh(struct peal_end *end, uint64_t want)
 {
+	ssize_t ret;
+
 	if (end->error)
 		return end->error;
 	if (!end->position) /* all zero: never attached, or closed */
@@ -94,12 +107,17 @@ ssize_t peal_end_refresh(struct peal_end *end, uint64_t want)
 			return broken(end);
 		if (end->light)
 			peal_end_adapt(end); /* may it still be? */
-		if (peal_end_known(end) < want && look_for_end(end) < 0)
+		ret = (ssize_t)peal_end_known(end);
+		if (peal_end_known(end) >= want)
+			goto out;
+		if (look_for_end(end) < 0)
 			return end->error;
 	}
-	if (end->ended && end->sender)
-		return -EPIPE;
-	return (ssize_t)peal_end_known(end);
+	ret = end->ended && end->sender ? -EPIPE : (ssize_t)peal_end_known(end);
+out:
+	if (peal_tsan_listens())
+		return tell_tsan(end, ret);
+	return ret;
 }
 
 /*
@@ -143,6 +161,7 @@ void peal_end_hangup(struct peal_end *end, int reason)
 		return;
 	}
 	over(end, reason);
+	tell_tsan(end, 0);
 }
 
 /*

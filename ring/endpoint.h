@@ -16,6 +16,7 @@
 #include <peal/ring.h>
 
 #include "layout.h"
+#include "tsan.h"
 
 /* A ring that costs so much, in half of so many looks, is dear. */
 #define PEAL_DEAR_NS 200000u
@@ -117,7 +118,7 @@ void peal_end_aim(struct peal_end *end, uint64_t want, bool beyond);
 void peal_end_store(struct peal_end *end);
 static inline void peal_end_fence(void)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	PEAL_END_FENCE();
 }
 /*
  * After the fence: does the peer publish without one? Then a barrier is due,

@@ -82,7 +82,7 @@ int peal_sender_drain(struct peal_sender *tx, int timeout_ms)
 
 	/* It may have taken the last one, and be gone. */
 	if (ret == -EPIPE && !end->error && end->position &&
-	    __atomic_load_n(end->peer_position, __ATOMIC_ACQUIRE) == end->here)
+	    peal_load_acquire(end->peer_position) == end->here)
 		return 0;
 	return ret < 0 ? (int)ret : 0;
 }

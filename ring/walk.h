@@ -35,8 +35,10 @@ static PEAL_ALWAYS_INLINE size_t peal_walk_over(struct peal_end *end,
 		if (used < span)
 			break;
 	}
-	if (done > 0)
+	if (done > 0) {
+		peal_tsan_release(end->position);
 		peal_end_publish(end, done);
+	}
 	return (size_t)done;
 }
 
