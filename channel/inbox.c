@@ -224,6 +224,34 @@ static void on_closed(struct peal_channel *ch, int reason, void *user)
 		inbox->first = NULL;
 	if (joined && inbox->options.on_left)
 		inbox->options.on_left(ch, reason, inbox->options.user);
+	else if (!joined && inbox->options.on_refused)
+		inbox->options.on_refused(&ch->peer, reason, ch->text,
+					  inbox->options.user);
+}
+
+/* An outbox asks without stamps first. To be told of them is no refusal: it
+ * asks again, with them. */
+static bool asks_again(const struct peal_inbox *inbox, const char *text)
+{
+	struct peal_hello first = { .role = PEAL_SENDER, .item_size = 8 };
+	char expected[PEAL_TEXT] = "";
+
+	if (!inbox->options.oldest ||
+	    peal_inbox_tag(first.tag, inbox->options.tag, false) < 0)
+		return false;
+	peal_hello_match(&first, &inbox->server.service.accept, expected);
+	return strcmp(text, expected) == 0;
+}
+
+static void on_refused(const struct peal_peer *peer, int reason,
+		       const char *text, void *user)
+{
+	struct peal_inbox *inbox = user;
+
+	if (inbox->options.on_refused &&
+	    (reason != -EPROTOTYPE || !asks_again(inbox, text)))
+		inbox->options.on_refused(peer, reason, text,
+					  inbox->options.user);
 }
 
 /* -- the inbox */
@@ -234,6 +262,7 @@ int peal_inbox_open(struct peal_inbox *inbox, const char *address,
 	struct peal_service service = {
 		.accept = { .role = PEAL_SENDER, .item_size = 8 },
 		.admit = admit,
+		.on_refused = on_refused,
 		.callbacks = { .on_open = on_open,
 			       .on_readable = on_readable,
 			       .on_closed = on_closed,

@@ -105,6 +105,14 @@ struct peal_inbox_options {
 	bool (*admit)(const struct peal_hello *hello,
 		      const struct peal_peer *peer, const char **why,
 		      void *user);
+	/**
+	 * A sender was turned away, or came to nothing before it had joined:
+	 * `reason` and `text` as for a service's on_refused, or as on_closed of
+	 * a channel that was never opened. With `oldest` it is not called for a
+	 * sender that did not know of stamps: the sender asks again by itself.
+	 */
+	void (*on_refused)(const struct peal_peer *peer, int reason,
+			   const char *text, void *user);
 	void *user;
 	bool oldest;	  /**< the oldest first; senders stamp their messages */
 	char tag[48];	  /**< what the messages are, such as "log/1" */

@@ -2,8 +2,10 @@
 /* Who sends to an inbox: names and credentials, comings and goings, limits. */
 #define _GNU_SOURCE
 #include <stdlib.h>
+#include <sys/syscall.h>
 
 #include "box.h"
+#include "memory.h"
 
 /* -- who it is */
 
@@ -84,6 +86,92 @@ TEST(admit_decides_and_its_reason_is_told)
 	CHECK_EQ(asked, 2);
 	put_text(&a, "hello");
 	get_text(&box, LONG, "hello");
+	close_all();
+}
+
+/* -- those that come to nothing */
+
+struct refusals {
+	int n, reason;
+	pid_t pid;
+	char text[PEAL_TEXT];
+};
+
+static void on_refused(const struct peal_peer *peer, int reason,
+		       const char *text, void *user)
+{
+	struct refusals *r = user;
+
+	r->n++;
+	r->reason = reason;
+	r->pid = peer->pid;
+	strcpy(r->text, text);
+}
+
+static bool nobody(const struct peal_hello *hello, const struct peal_peer *peer,
+		   const char **why, void *user)
+{
+	(void)hello;
+	(void)peer;
+	(void)user;
+	*why = "nobody today";
+	return false;
+}
+
+TEST(who_is_turned_away_is_told_of)
+{
+	struct refusals r = { 0 };
+
+	open_with(&(struct peal_inbox_options){
+		.admit = nobody, .on_refused = on_refused, .user = &r });
+	CHECK_EQ(try_join(&box, &a, "horn", NULL, 0), -EPERM);
+	CHECK_EQ(r.n, 1);
+	CHECK_EQ(r.reason, -EPERM);
+	CHECK_EQ(r.pid, getpid());
+	CHECK(strcmp(r.text, "nobody today") == 0);
+	close_all();
+}
+
+TEST(of_one_with_another_tag_too)
+{
+	struct refusals r = { 0 };
+
+	open_with(&(struct peal_inbox_options){
+		.tag = "log/1", .on_refused = on_refused, .user = &r });
+	CHECK_EQ(try_join(&box, &a, NULL, "log/2", 0), -EPROTOTYPE);
+	CHECK(r.n > 0);
+	CHECK_EQ(r.reason, -EPROTOTYPE);
+	CHECK(strstr(r.text, "log/1"));
+	close_all();
+}
+
+/* There is a channel by then, and it never opens. */
+TEST(of_one_for_whom_there_is_no_memory_too)
+{
+	struct refusals r = { 0 };
+
+	open_with(&(struct peal_inbox_options){ .on_refused = on_refused,
+						.user = &r });
+	refuse(SYS_memfd_create, 0, 0, 0, ENOMEM);
+	CHECK(try_join(&box, &a, NULL, NULL, 0) < 0);
+	CHECK_EQ(r.n, 1);
+	CHECK_EQ(r.reason, -ENOMEM);
+	close_all();
+}
+
+/* Its sender asks a second time, by itself. */
+TEST(of_one_that_learns_of_stamps_nothing_is_told)
+{
+	struct refusals r = { 0 };
+
+	open_with(&(struct peal_inbox_options){ .oldest = true,
+						.tag = "log/1",
+						.on_refused = on_refused,
+						.user = &r });
+	CHECK_EQ(try_join(&box, &a, NULL, "log/1", 0), 0);
+	CHECK_EQ(r.n, 0);
+	CHECK_EQ(try_join(&box, &b, NULL, "log/2", 0), -EPROTOTYPE);
+	CHECK(r.n > 0);
 	close_all();
 }
 
