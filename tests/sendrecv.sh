@@ -584,7 +584,7 @@ one_line_of_stats() {
 stats_on_a_terminal() {
 	feed a x
 	exec 4>"$scratch/a"
-	script -qefc "$peal recv --until-gone --stats x" /dev/null \
+	TERM=vt100 script -qefc "$peal recv --until-gone --stats x" /dev/null \
 		</dev/null >"$out" 4>&- &
 	receiver=$!
 	seq 3 >&4

@@ -10,6 +10,7 @@ out=$scratch/out
 err=$scratch/err
 LC_ALL=C
 export LC_ALL
+unset COLUMNS NO_COLOR
 
 # Rings live until this fifo is closed.
 mkfifo "$scratch/hold"
@@ -275,6 +276,66 @@ if may_be_nobody; then
 	as_user=
 else
 	skip 'another user sees his own rings' 'not root, or nothing to run'
+fi
+
+# -- without /proc, and with one that hides
+
+may_mount() {
+	[ "$(id -u)" = 0 ] && have unshare && unshare -m true 2>/dev/null
+}
+
+no_proc() {
+	for how in --once --json; do
+		# shellcheck disable=SC2016
+		unshare -m sh -c 'mount -t tmpfs none /proc && exec "$@"' \
+			sh "$real" top $how --interval 0 >"$out" 2>"$err"
+		status=$?
+		cat "$out" "$err"
+		[ $status -eq 2 ] && says 'cannot look for rings: /proc' &&
+			[ ! -s "$out" ] || return 1
+	done
+}
+
+# hidden OPTION PATTERN
+hidden() {
+	# shellcheck disable=SC2016
+	unshare -m sh -c 'mount -t proc -o "$0" proc /proc || exit 77
+		exec "$@"' "$1" $as_nobody "$real" top --once --interval 0 \
+		>"$out" 2>"$err"
+	status=$?
+	cat "$out" "$err"
+	[ $status -eq 77 ] || { [ $status -eq 0 ] && says "$2"; }
+}
+
+unknown_is_null() {
+	# shellcheck disable=SC2016
+	unshare -m sh -c 'mount -t proc -o hidepid=2 proc /proc || exit 77
+		exec "$@"' sh $as_nobody "$real" top --json --interval 0 \
+		>"$out" 2>"$err"
+	status=$?
+	cat "$out" "$err"
+	[ $status -eq 77 ] || says '"hidden_processes": null'
+}
+
+# libtool's script cannot be run there.
+real=$peal
+if [ -x "$top_builddir/.libs/peal" ]; then
+	real=$top_builddir/.libs/peal
+	LD_LIBRARY_PATH=$top_builddir/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+	export LD_LIBRARY_PATH
+fi
+if may_mount; then
+	check 'without /proc it does not say that there are none' no_proc
+else
+	skip 'without /proc it does not say that there are none' 'not root'
+fi
+if may_mount && may_be_nobody; then
+	check 'where processes are hidden it says so' \
+		hidden hidepid=2 'of other users are hidden'
+	check 'where they are closed, too' hidden hidepid=1 'looked into'
+	check 'in JSON their number is null' unknown_is_null
+else
+	skip 'where processes are hidden it says so' 'not root'
 fi
 
 # -- processes that come and go

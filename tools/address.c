@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "relay.h"
@@ -86,4 +88,26 @@ int address_check(const char *name, const char *address, bool make)
 	else
 		return 0;
 	return -EPERM;
+}
+
+int address_probe(const char *address)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	size_t n = strnlen(address, sizeof(to.sun_path) - 1);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
+			0);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	memcpy(to.sun_path, address, n);
+	if (address[0] == '@')
+		to.sun_path[0] = '\0';
+	else
+		n++; /* the NUL, too */
+	ret = connect(fd, (const struct sockaddr *)&to,
+		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+	ret = ret < 0 ? -errno : 0;
+	close(fd);
+	return ret;
 }

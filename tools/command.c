@@ -1,22 +1,70 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#define _GNU_SOURCE
 #include <config.h>
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "command.h"
+#include "text.h"
 
+#define COMPLAINT_SIZE 2048
+
+/* In one piece, so that lines of several processes do not mix. */
 void complain(const char *format, ...)
 {
+	char said[COMPLAINT_SIZE], clean[TEXT_GROWTH * COMPLAINT_SIZE];
 	va_list args;
+	int n;
 
 	fflush(stdout);
-	fputs("peal: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	n = vsnprintf(said, sizeof(said), format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	if (n < 0)
+		return;
+	if (n >= (int)sizeof(said))
+		n = (int)sizeof(said) - 1;
+	n = (int)text_escape(clean, said, (size_t)n, false);
+	fprintf(stderr, "peal: %.*s\n", n, clean);
+}
+
+int stdio_occupy(void)
+{
+	int fd;
+
+	/* What is opened this way can be neither read nor written, and there is
+	 * no device or file that it needs. */
+	do
+		fd = open("/", O_PATH | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+		/* There is no room behind them, so they are all taken. */
+		return fcntl(STDERR_FILENO, F_GETFD) < 0 ? -1 : 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? -1 : 0;
+}
+
+int stdio_check(int fd, int mode)
+{
+	bool reads = mode == O_RDONLY;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && !(flags & O_PATH) &&
+	    ((flags & O_ACCMODE) == mode || (flags & O_ACCMODE) == O_RDWR))
+		return 0;
+	complain("cannot %s: it is closed, or was not opened for %s",
+		 reads ? "read stdin" : "write to stdout",
+		 reads ? "reading" : "writing");
+	return EXIT_FAILURE;
 }
 
 void print_version(void)

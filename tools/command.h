@@ -15,10 +15,25 @@ int command_recv(int argc, char **argv);
 int command_send(int argc, char **argv);
 int command_top(int argc, char **argv);
 
-/* A line to stderr: "peal: " and the text. */
+/* A line to stderr: "peal: " and the text, which cannot steer a terminal. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void print_version(void);
+
+/*
+ * See to it that fds 0 to 2 are something, before anything else is opened: a
+ * socket of ours that had the number of stdout would be written to. One that
+ * was closed becomes an fd of which read(2) and write(2) say EBADF, as before.
+ * @return 0 or -1
+ */
+int stdio_occupy(void);
+
+/*
+ * Better before we wait for others than after.
+ * @param mode  O_RDONLY for stdin, O_WRONLY for stdout
+ * @return      0, or EXIT_FAILURE after a complaint
+ */
+int stdio_check(int fd, int mode);
 
 /* How many entries a directory has, or -1. */
 long count_entries(const char *path);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "relay.h"
+#include "terminal.h"
 
 #define PERIOD_MS 500u
 
@@ -17,7 +18,8 @@ uint64_t meter_now(void)
 
 void meter_begin(struct meter *m, bool on)
 {
-	*m = (struct meter){ .on = on, .terminal = isatty(STDERR_FILENO) };
+	*m = (struct meter){ .on = on,
+			     .terminal = terminal_redraws(STDERR_FILENO) };
 	m->began = m->shown = meter_now();
 }
 

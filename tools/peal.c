@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The command `peal`: finds the subcommand and hands over. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,21 @@ static int said(int ret)
 	return EXIT_FAILURE;
 }
 
+/* A parent that waits for signals by signalfd(2) may have us born with them
+ * blocked, and nothing but SIGKILL would end us. */
+static void let_signals_in(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGPIPE);
+	sigaddset(&set, SIGALRM);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static const struct command *find(const char *name)
 {
 	for (size_t i = 0; i < N_COMMANDS; i++)
@@ -61,6 +77,12 @@ int main(int argc, char **argv)
 {
 	const struct command *command;
 
+	if (stdio_occupy() < 0) {
+		complain("cannot make sure of the standard files: %s",
+			 strerror(errno));
+		return EXIT_FAILURE;
+	}
+	let_signals_in();
 	if (argc < 2) {
 		complain("no command. Try `peal demo`, or `peal --help`.");
 		return EXIT_USAGE;

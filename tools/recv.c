@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* peal recv: lines of any number of senders, or the stream of one. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,10 +10,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <peal/inbox.h>
-
 #include "options.h"
-#include "relay.h"
+#include "recv.h"
+#include "text.h"
 
 #define SENDERS 64u
 #define SENDERS_MAX 4096u
@@ -24,25 +24,8 @@ _Static_assert(sizeof(((struct peal_inbox_options *)0)->tag) == TAG_SIZE,
 #define FDS_PER_SENDER 5u
 #define FDS_BESIDES 64u
 
-struct receive {
-	const char *name, *tag;
-	char address[ADDRESS_SIZE];
-	size_t bytes;
-	uint64_t senders, count; /* 0: without end */
-	int timeout_ms;
-	bool raw, from, oldest, until_gone, stats;
-
-	struct peal_inbox_sender *places;
-	struct peal_slot *slots;
-	struct peal_inbox inbox;
-	struct meter meter;
-	uint64_t deadline; /* ms, if there is a timeout */
-	uint64_t present;
-	uint32_t next; /* raw: the number of the next message */
-	bool joined;   /* there has been a sender */
-	bool ended;    /* raw: the end of the stream has come */
-	bool lost;     /* a sender died, or left in mid-stream */
-};
+/* Bytes of a message that are escaped at a time. */
+#define FROM_PIECE ((size_t)16 << 10)
 
 static struct peal_inbox *volatile to_wake; /* by the signal handler */
 
@@ -157,48 +140,16 @@ static void on_joined(const struct peal_channel *from, void *user)
 	r->present++;
 }
 
-/* Of somebody else's choice, and on its way to a terminal. */
-static int put_name(char *to, size_t size, const struct peal_channel *from)
-{
-	int n;
-
-	if (from->hello.name[0] == '\0')
-		return snprintf(to, size, "pid %ld", (long)from->peer.pid);
-	n = snprintf(to, size, "%s", from->hello.name);
-	for (int i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)to[i];
-
-		/* Of UTF-8 the second set of controls, too: 0x80 to 0x9f. */
-		if (c < ' ' || c == 127 ||
-		    (c == 0xc2 && (unsigned char)to[i + 1] < 0xa0))
-			to[i] = '?';
-	}
-	return n;
-}
-
 static void on_left(const struct peal_channel *from, int reason, void *user)
 {
-	char name[sizeof(from->hello.name) + 1];
 	struct receive *r = user;
 
 	r->present--;
 	peal_inbox_wake(&r->inbox); /* it may have been the last one */
-	if (reason == 0 && !r->raw)
-		return;
-	if (r->ended)
+	if ((reason == 0 && !r->raw) || r->ended)
 		return;
 	r->lost = true;
-	put_name(name, sizeof(name), from);
-	if (r->raw)
-		complain(
-			"the sender has %s before the end of the stream, "
-			"after %llu bytes",
-			reason == 0 ? "stopped" : "died",
-			(unsigned long long)r->meter.bytes);
-	else
-		complain("%s: %s. All that it had sent is here.", name,
-			 reason == -EPIPE ? "the sender died"
-					  : strerror(-reason));
+	recv_tell_loss(r, from, reason);
 }
 
 static bool admit(const struct peal_hello *hello, const struct peal_peer *peer,
@@ -225,25 +176,61 @@ static int put(struct iovec *iov, int n)
 		return -SIGPIPE;
 	if (ret == 0)
 		return 0;
+	if (ret == -EINTR) {
+		complain(
+			"stdout takes no more: what could not be written stays "
+			"with its sender");
+		return -SIGTERM;
+	}
 	complain("cannot write: %s", strerror(-ret));
 	return EXIT_FAILURE;
 }
 
-static int put_line(struct receive *r, const struct peal_letter *letter)
+/*
+ * With names, no line may look like that of another sender. The sender can
+ * change the message while we read it, so it is copied before it is escaped. A
+ * message that is not too long is written at once.
+ */
+static int put_from(const struct peal_letter *letter)
 {
-	char name[sizeof(letter->from->hello.name) + 2];
-	int n = r->from ? put_name(name, sizeof(name) - 2, letter->from) : 0;
+	static char raw[FROM_PIECE],
+		line[SHOWN_NAME + TEXT_GROWTH * FROM_PIECE + 3];
+	const char *data = letter->data;
+	size_t left = letter->size, kept = 0;
+	size_t n = (size_t)recv_put_name(line, letter->from);
+	int ret = 0;
+
+	line[n++] = ':';
+	line[n++] = ' ';
+	do {
+		size_t size = left < sizeof(raw) - kept ? left
+							: sizeof(raw) - kept;
+		size_t whole;
+
+		memcpy(raw + kept, data, size);
+		data += size;
+		left -= size;
+		size += kept;
+		whole = left > 0 ? text_whole(raw, size) : size;
+		n += text_escape(line + n, raw, whole, true);
+		kept = size - whole;
+		memmove(raw, raw + whole, kept);
+		if (left == 0)
+			line[n++] = '\n';
+		ret = put(&(struct iovec){ line, n }, 1);
+		n = 0;
+	} while (ret == 0 && left > 0);
+	return ret;
+}
+
+static int put_line(const struct peal_letter *letter)
+{
 	struct iovec iov[] = {
-		{ name, 0 },
 		{ (void *)(uintptr_t)letter->data, letter->size },
 		{ (void *)(uintptr_t) "\n", 1 },
 	};
 
-	if (r->from) {
-		memcpy(name + n, ": ", 2);
-		iov[0].iov_len = (size_t)n + 2;
-	}
-	return put(iov, 3);
+	return put(iov, 2);
 }
 
 static int put_chunk(struct receive *r, const struct peal_letter *letter)
@@ -267,7 +254,9 @@ static int put_chunk(struct receive *r, const struct peal_letter *letter)
 /* What could not be written stays with its sender. */
 static int take(struct receive *r, const struct peal_letter *letter)
 {
-	int ret = r->raw ? put_chunk(r, letter) : put_line(r, letter);
+	int ret = r->raw    ? put_chunk(r, letter)
+		  : r->from ? put_from(letter)
+			    : put_line(letter);
 
 	if (ret != 0)
 		return ret;
@@ -353,18 +342,12 @@ static void allow_fds(uint64_t senders)
 		return;
 	limit.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static int explain_open(const struct receive *r, int error)
-{
-	if (error == -EADDRINUSE)
-		complain("somebody receives at %s already", r->address);
-	else if (error == -EEXIST)
-		complain("%s is there already, and no socket", r->address);
-	else
-		complain("cannot receive at %s: %s", r->address,
-			 strerror(-error));
-	return EXIT_FAILURE;
+	if (limit.rlim_cur < needed)
+		complain(
+			"%llu senders may need %llu file descriptors, and %llu "
+			"are allowed: fewer can be served (ulimit -n)",
+			(unsigned long long)senders, (unsigned long long)needed,
+			(unsigned long long)limit.rlim_cur);
 }
 
 static int open_inbox(struct receive *r)
@@ -378,6 +361,7 @@ static int open_inbox(struct receive *r)
 		.on_joined = on_joined,
 		.on_left = on_left,
 		.admit = admit,
+		.on_refused = recv_on_refused,
 		.user = r,
 		.oldest = r->oldest,
 		.max_bytes = r->bytes ? r->bytes + pages : 0,
@@ -389,13 +373,16 @@ static int open_inbox(struct receive *r)
 	o.senders = r->places = calloc(r->senders, sizeof(*r->places));
 	o.slots = r->slots = calloc(n_slots, sizeof(*r->slots));
 	if (!r->places || !r->slots)
-		return explain_open(r, -ENOMEM);
+		return recv_explain_open(r, -ENOMEM);
+	/* Before there is a socket, which a signal would leave behind. */
+	ret = stop_catch(wake);
+	if (ret != 0)
+		return ret;
 	ret = peal_inbox_open(&r->inbox, r->address, &o);
 	if (ret < 0)
-		return explain_open(r, ret);
+		return recv_explain_open(r, ret);
 	to_wake = &r->inbox;
-	ret = stop_catch(wake);
-	return ret < 0 ? explain_open(r, ret) : 0;
+	return 0;
 }
 
 int command_recv(int argc, char **argv)
@@ -407,6 +394,9 @@ int command_recv(int argc, char **argv)
 		ret = address_of(r.name, r.address);
 	if (ret != 0)
 		return ret < 0 ? EXIT_SUCCESS : ret;
+	ret = stdio_check(STDOUT_FILENO, O_WRONLY);
+	if (ret != 0)
+		return ret;
 	if (address_check(r.name, r.address, true) < 0)
 		return EXIT_FAILURE;
 	ret = open_inbox(&r);
@@ -414,6 +404,7 @@ int command_recv(int argc, char **argv)
 		meter_begin(&r.meter, r.stats);
 		ret = receive(&r);
 		meter_end(&r.meter);
+		recv_tell_rest(&r);
 	}
 	to_wake = NULL;
 	peal_inbox_close(&r.inbox);

@@ -41,18 +41,27 @@ int address_of(const char *name, char *address);
  */
 int address_check(const char *name, const char *address, bool make);
 
+/* Connect to an address, and hang up. @return 0 somebody listens, or -errno */
+int address_probe(const char *address);
+
 /* -- stop.c */
 
-/* From now on SIGINT and SIGTERM ask to stop, once: a second one kills. SIGPIPE
- * is an error of write(2). `on_stop` is called in the handler. */
+/*
+ * From now on SIGINT, SIGTERM and SIGHUP ask to stop, once: a second one kills.
+ * Those that are ignored stay so. SIGPIPE is an error of write(2). `on_stop` is
+ * called in the handler.
+ * @return 0, or EXIT_FAILURE after a complaint
+ */
 int stop_catch(void (*on_stop)(void));
 bool stop_asked(void);
+/* It was asked a second ago or more: what cannot get on is to be given up. */
+bool stop_overdue(void);
 /* An fd that is readable once it was asked. */
 int stop_fd(void);
 /* Die as the signal would have us die, or by this one. */
 int stop_die(int signal);
 
-/* Write it all. @return 0 or -errno */
+/* Write it all. @return 0, -EINTR it is overdue to stop, or -errno */
 int write_all(int fd, struct iovec *iov, int n);
 
 /* -- meter.c */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* peal send: its options, and what it reads. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,8 @@ static const struct command_option options[] = {
 	  "wait S seconds at most for the receiver, and for room\n"
 	  "(for ever)" },
 	{ 'l', "linger", "S",
-	  "the same at the end, until all was taken (as --timeout)" },
+	  "the same at the end, until all was taken (as --timeout;\n"
+	  "after a signal 1)" },
 	{ 'b', "bytes", "N", "of the ring (64k; with --raw 1M)" },
 	{ 'm', "max", "N",
 	  "the longest line (what the ring holds); with --raw the\n"
@@ -109,12 +111,8 @@ static int check_options(struct send *s)
 /* @return 0, an exit status, or -1: there is no more to do */
 static int parse(struct send *s, int argc, char **argv)
 {
-	int ret;
+	int ret = options_parse(&command, argc, argv, s);
 
-	s->linger_ms = -2;
-	ret = options_parse(&command, argc, argv, s);
-	if (s->linger_ms < -1)
-		s->linger_ms = s->timeout_ms;
 	if (ret == 0)
 		ret = options_name(&command, argc, argv, &s->name);
 	return ret == 0 ? check_options(s) : ret;
@@ -204,6 +202,7 @@ static int too_long(struct send *s, struct input *in)
 			return ret;
 	}
 	length += end ? (size_t)(end - in->bytes) : in->used;
+	in->used = 0; /* it is told here that this is lost */
 	complain(
 		"line %llu has %zu bytes%s, and %zu can be sent (--max, "
 		"--bytes): nothing from there on was",
@@ -222,6 +221,8 @@ static int send_lines_of(struct send *s, struct input *in)
 		if ((size_t)(end - line) > s->max)
 			break;
 		ret = send_line(s, line, (size_t)(end - line));
+		if (ret != 0)
+			break;
 		in->line++;
 		line = end + 1;
 	}
@@ -257,6 +258,9 @@ static int send_lines(struct send *s)
 		return EXIT_FAILURE;
 	}
 	ret = send_all_lines(s, &in);
+	if (ret != 0 && in.used > 0)
+		complain("line %llu, and what was read behind it, was not sent",
+			 in.line);
 	free(in.bytes);
 	return ret;
 }
@@ -285,12 +289,9 @@ static int run(struct send *s)
 
 	if (ret == 0)
 		ret = stop_catch(NULL);
-	if (ret < 0) {
-		complain("cannot catch signals: %s", strerror(-ret));
-		return EXIT_FAILURE;
-	}
-	if (ret == 0)
-		ret = s->raw ? send_stream(s) : send_lines(s);
+	if (ret != 0)
+		return ret;
+	ret = s->raw ? send_stream(s) : send_lines(s);
 	/* What was sent before an error, or a signal, is sent. */
 	if (ret == EXIT_SUCCESS || ret == EXIT_FAILURE || ret < 0) {
 		flushed = send_flush(s);
@@ -301,14 +302,16 @@ static int run(struct send *s)
 
 int command_send(int argc, char **argv)
 {
-	static struct send s = { .timeout_ms = -1 };
+	static struct send s = { .timeout_ms = -1, .linger_ms = -1 };
 	int ret = parse(&s, argc, argv);
 
 	if (ret == 0)
 		ret = address_of(s.name, s.address);
 	if (ret != 0)
 		return ret < 0 ? EXIT_SUCCESS : ret;
-	ret = send_connect(&s);
+	ret = stdio_check(STDIN_FILENO, O_RDONLY);
+	if (ret == 0)
+		ret = send_connect(&s);
 	if (ret != 0)
 		return ret;
 	meter_begin(&s.meter, s.stats);

@@ -10,13 +10,15 @@ struct send {
 	const char *name, *who, *tag;
 	char address[ADDRESS_SIZE];
 	size_t bytes, max;
-	int timeout_ms, linger_ms; /* -1: as long as it takes */
+	int timeout_ms; /* -1: as long as it takes */
+	int linger_ms;	/* -1: as usual, see send_out.c */
 	bool raw, when_empty, stats;
 
 	struct peal_outbox out;
 	struct meter meter;
-	uint32_t next;	 /* raw: the number of the next message */
-	bool complained; /* that there is no receiver */
+	uint32_t next;	  /* raw: the number of the next message */
+	bool complained;  /* that there is no receiver */
+	uint64_t stopped; /* when a signal was noticed, ms, or 0 */
 };
 
 /* Each returns 0, an exit status, or minus the signal to end by. */

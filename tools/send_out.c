@@ -20,34 +20,58 @@
 /* After which people want to know what it waits for. */
 #define PATIENCE_MS 1000u
 
-static int explain(const struct send *s, int error)
+/* What --linger is after a signal, unless it was given. */
+#define LINGER_MS 1000
+
+/* Has the other side, or the library, said more than the error's name? */
+static const char *words(const struct send *s, int error)
 {
 	const char *text = s->out.channel.text;
+
+	return strcmp(text, strerror(-error)) != 0 ? text : "";
+}
+
+/* Only what the receiver says in words is known to be its refusal: errors of
+ * the same names are had from calls of our own. */
+static int explain(const struct send *s, int error)
+{
+	const char *text = words(s, error);
 
 	switch (error) {
 	case -EPERM:
 	case -EPROTOTYPE:
 	case -EPROTONOSUPPORT:
 	case -EAGAIN:
-		complain("%s refuses: %s", s->address,
-			 text[0] ? text : strerror(-error));
+		if (!text[0])
+			break;
+		complain("%s refuses: %s", s->address, text);
 		return EXIT_REFUSED;
 	case -EACCES:
-		complain("%s: %s", s->address, strerror(-error));
+		complain(
+			"%s: %s, to this user: look at the mode of the socket "
+			"and of its folder",
+			s->address, strerror(-error));
 		return EXIT_REFUSED;
 	case -EINVAL:
 	case -ENAMETOOLONG:
-		complain("%s", text[0] ? text : strerror(-error));
+		if (!text[0])
+			break;
+		complain("%s", text);
 		return EXIT_USAGE;
 	case -EPROTO:
+		complain("the receiver breaks the protocol%s%s",
+			 text[0] ? ": " : "", text);
+		return EXIT_PEER;
 	case -EPIPE:
 		complain("the receiver broke off%s%s", text[0] ? ": " : "",
 			 text);
 		return EXIT_PEER;
 	default:
-		complain("cannot send to %s: %s", s->address, strerror(-error));
-		return EXIT_FAILURE;
+		break;
 	}
+	complain("cannot send to %s: %s", s->address,
+		 text[0] ? text : strerror(-error));
+	return EXIT_FAILURE;
 }
 
 /* -- connecting */
@@ -68,12 +92,20 @@ static int slice(uint64_t began, int timeout_ms)
 	return left < SLICE_MS ? (int)left : SLICE_MS;
 }
 
-static void be_patient(struct send *s, uint64_t began)
+static const char *who_is_there(int error)
+{
+	if (error == -ETIMEDOUT)
+		return "no answer at";
+	return error == -EPIPE ? "whoever is there hangs up: no receiver at"
+			       : "nobody receives at";
+}
+
+static void be_patient(struct send *s, uint64_t began, int error)
 {
 	if (s->complained || meter_now() - began < PATIENCE_MS)
 		return;
 	s->complained = true;
-	complain("nobody receives at %s; waiting", s->address);
+	complain("%s %s; waiting", who_is_there(error), s->address);
 }
 
 static bool is_absent(int error)
@@ -111,7 +143,7 @@ int send_connect(struct send *s)
 		ret = try_to_connect(s, began);
 		if (!is_absent(ret) || is_over(began, s->timeout_ms))
 			break;
-		be_patient(s, began);
+		be_patient(s, began, ret);
 		nanosleep(&pause, NULL);
 	}
 	s->complained = false;
@@ -121,9 +153,7 @@ int send_connect(struct send *s)
 		return EXIT_FAILURE;
 	if (!is_absent(ret) && ret != -ETIMEDOUT)
 		return explain(s, ret);
-	complain("%s %s",
-		 ret == -ETIMEDOUT ? "no answer at" : "nobody receives at",
-		 s->address);
+	complain("%s %s", who_is_there(ret), s->address);
 	return EXIT_TIMEOUT;
 }
 
@@ -151,21 +181,46 @@ static int late(const struct send *s, const char *what, int timeout_ms)
 }
 
 /*
+ * A signal sets the time anew: for all that is still to be done, --linger.
+ */
+static void look_for_stop(struct send *s, uint64_t *began, int *timeout_ms)
+{
+	if (!stop_asked())
+		return;
+	if (!s->stopped)
+		s->stopped = meter_now();
+	*began = s->stopped;
+	if (s->linger_ms >= 0)
+		*timeout_ms = s->linger_ms;
+	else if (*timeout_ms < 0 || *timeout_ms > LINGER_MS)
+		*timeout_ms = LINGER_MS;
+}
+
+/* How long to wait now. */
+static int patience(struct send *s, uint64_t began, int timeout_ms)
+{
+	look_for_stop(s, &began, &timeout_ms);
+	return slice(began, timeout_ms);
+}
+
+/*
  * After a slice in vain.
  * @return 0 go on, an exit status, or minus the signal to end by
  */
 static int think(struct send *s, uint64_t began, int timeout_ms,
 		 const char *what)
 {
+	look_for_stop(s, &began, &timeout_ms);
 	meter_tick(&s->meter);
 	if (send_is_cut(s))
 		return cut();
-	if (is_over(began, timeout_ms))
-		return late(s, what, timeout_ms);
-	if (stop_asked())
-		return -SIGTERM;
+	if (is_over(began, timeout_ms)) {
+		int ret = late(s, what, timeout_ms);
+
+		return stop_asked() ? -SIGTERM : ret;
+	}
 	if (peal_channel_fd(&s->out.channel) < 0)
-		be_patient(s, began);
+		be_patient(s, began, -ENOENT);
 	return 0;
 }
 
@@ -177,7 +232,7 @@ int send_line(struct send *s, const char *line, size_t size)
 	int ret;
 
 	for (;;) {
-		int ms = slice(began, s->timeout_ms);
+		int ms = patience(s, began, s->timeout_ms);
 
 		if (s->when_empty)
 			ret = peal_outbox_send_when_empty(&s->out, 0, line,
@@ -203,8 +258,11 @@ int send_reserve(struct send *s, size_t size, void **room)
 	int ret;
 
 	while ((ret = peal_outbox_reserve(&s->out, size,
-					  slice(began, s->timeout_ms), room)) ==
-	       -ETIMEDOUT) {
+					  patience(s, began, s->timeout_ms),
+					  room)) == -ETIMEDOUT) {
+		/* Nothing was read yet, but the end of it. */
+		if (stop_asked() && size > 0)
+			return -SIGTERM;
 		ret = think(s, began, s->timeout_ms, no_room);
 		if (ret != 0)
 			return ret;
@@ -214,39 +272,36 @@ int send_reserve(struct send *s, size_t size, void **room)
 	return ret < 0 ? explain(s, ret) : 0;
 }
 
-static int send_end(struct send *s)
+int send_chunk(struct send *s, size_t size)
 {
 	void *room;
-	int ret = send_reserve(s, 0, &room);
+	int ret = size == 0 ? send_reserve(s, 0, &room) : 0;
 
 	if (ret != 0)
 		return ret;
-	return peal_outbox_commit(&s->out, s->next++, 0);
-}
-
-int send_chunk(struct send *s, size_t size)
-{
-	if (size == 0)
-		return send_end(s);
-	peal_outbox_commit(&s->out, s->next++, size);
-	meter_count(&s->meter, size);
+	ret = peal_outbox_commit(&s->out, s->next++, size);
+	if (ret < 0)
+		return explain(s, ret);
+	if (size > 0)
+		meter_count(&s->meter, size);
 	return 0;
 }
+
+static const char not_taken[] = "the receiver has not taken all of it";
 
 int send_flush(struct send *s)
 {
 	uint64_t began = meter_now();
-	int ret;
+	int linger_ms = s->linger_ms >= 0 ? s->linger_ms : s->timeout_ms, ret;
 
-	while ((ret = peal_outbox_flush(&s->out, slice(began, s->linger_ms))) ==
+	while ((ret = peal_outbox_flush(&s->out,
+					patience(s, began, linger_ms))) ==
 	       -ETIMEDOUT) {
 		/* It may have left just after it had taken the last one. */
 		if (send_is_cut(s))
 			return peal_outbox_flush(&s->out, 0) == 0 ? 0 : cut();
-		ret = think(s, began, s->linger_ms,
-			    "the receiver has not taken all of it");
-		/* One signal does not end this; the second one kills. */
-		if (ret > 0)
+		ret = think(s, began, linger_ms, not_taken);
+		if (ret != 0)
 			return ret;
 	}
 	if (ret < 0)
@@ -256,16 +311,31 @@ int send_flush(struct send *s)
 
 /* -- waiting for stdin */
 
-/* Somebody may be back to whom we owe something. */
-static int look_for_receiver(struct send *s)
+/*
+ * The receiver is gone. Where we owe it something, the next one is waited for
+ * as long as --timeout says; where we do not, we can do without.
+ * @param since  when we began to wait for it, or 0
+ */
+static int look_for_receiver(struct send *s, uint64_t *since)
 {
 	int ret = peal_outbox_flush(&s->out, 0);
 
-	return ret < 0 && ret != -ETIMEDOUT ? explain(s, ret) : 0;
+	if (ret != -ETIMEDOUT) {
+		*since = 0;
+		return ret < 0 ? explain(s, ret) : 0;
+	}
+	if (*since == 0)
+		*since = meter_now();
+	be_patient(s, *since, -ENOENT);
+	return is_over(*since, s->timeout_ms)
+		       ? late(s, not_taken, s->timeout_ms)
+		       : 0;
 }
 
 int send_await_input(struct send *s)
 {
+	uint64_t since = 0;
+
 	for (;;) {
 		bool gone = peal_channel_check(&s->out.channel) < 0;
 		struct pollfd pfds[] = {
@@ -278,12 +348,18 @@ int send_await_input(struct send *s)
 
 		if (send_is_cut(s))
 			return cut();
-		ret = gone ? look_for_receiver(s) : 0;
+		if (!gone)
+			since = 0;
+		ret = gone ? look_for_receiver(s, &since) : 0;
 		if (ret != 0)
 			return ret;
 		ret = poll(pfds, 3, gone ? SLICE_MS : meter_ms(&s->meter));
 		if (stop_asked())
 			return -SIGTERM;
+		if (ret < 0 && errno != EINTR) {
+			complain("cannot wait for stdin: %s", strerror(errno));
+			return EXIT_FAILURE;
+		}
 		meter_tick(&s->meter);
 		if (ret > 0 && pfds[0].revents)
 			return 0;

@@ -4,6 +4,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <locale.h>
@@ -229,6 +230,18 @@ static void sleep_for(double seconds)
 		;
 }
 
+int top_explain(int error)
+{
+	if (error == -ENODEV) {
+		complain(
+			"cannot look for rings: /proc is not mounted, or shows "
+			"another pid namespace");
+		return EXIT_USAGE;
+	}
+	complain("cannot look at all rings: %s", strerror(-error));
+	return EXIT_FAILURE;
+}
+
 static int look_once(struct asked *a)
 {
 	struct top *top = &a->top;
@@ -240,13 +253,16 @@ static int look_once(struct asked *a)
 		ret = top_look(top);
 	}
 	if (ret < 0)
-		return ret;
+		return top_explain(ret);
 	shown = top_select(&top->list, &top->view);
 	if (a->json)
-		top_print_json(&top->list, shown, top->interval);
+		ret = top_print_json(&top->list, shown, top->interval);
 	else
-		top_print(&top->list, shown);
-	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : -errno;
+		ret = top_print(&top->list, shown);
+	if (ret == 0)
+		return EXIT_SUCCESS;
+	complain("cannot write: %s", strerror(-ret));
+	return EXIT_FAILURE;
 }
 
 int command_top(int argc, char **argv)
@@ -257,17 +273,14 @@ int command_top(int argc, char **argv)
 	if (ret != 0)
 		return ret < 0 ? EXIT_SUCCESS : ret;
 	setlocale(LC_CTYPE, "");
+	if (a.once || a.json)
+		ret = stdio_check(STDOUT_FILENO, O_WRONLY);
+	if (ret != 0)
+		return ret;
 	ret = top_memory_init(&a.top.memory);
-	if (ret == 0 && !a.once && !a.json) {
-		ret = top_screen(&a.top);
-		top_forget(&a.top.list);
-		return ret < 0 ? stop_die(-ret) : ret;
-	}
-	if (ret == 0)
-		ret = look_once(&a);
+	if (ret < 0)
+		return top_explain(ret);
+	ret = a.once || a.json ? look_once(&a) : top_screen(&a.top);
 	top_forget(&a.top.list);
-	if (ret == 0)
-		return EXIT_SUCCESS;
-	complain("cannot look at all rings: %s", strerror(-ret));
-	return EXIT_FAILURE;
+	return ret < 0 ? stop_die(-ret) : ret;
 }

@@ -122,11 +122,12 @@ struct top_list {
 	size_t n;
 	size_t hidden_rings;	 /* are there, and may not be read */
 	size_t hidden_processes; /* may not be looked into */
+	bool hidden_more;	 /* there are others, nobody says how many */
 };
 
 /* -- top_find.c */
 
-/* @return 0 or -errno */
+/* @return 0, -ENODEV there is no /proc of our processes, or -errno */
 int top_find(const struct top_memory *memory, struct top_list *list);
 void top_forget(struct top_list *list);
 
@@ -247,11 +248,14 @@ struct top {
 
 /* One look at all rings. @return 0 or -errno */
 int top_look(struct top *top);
+/* Why it failed. @return the exit status */
+int top_explain(int error);
 
 /* -- top_text.c, top_json.c, top_screen.c */
 
-void top_print(const struct top_list *list, size_t shown);
-void top_print_json(const struct top_list *list, size_t shown, double seconds);
+/* @return 0, or -errno of a failed write */
+int top_print(const struct top_list *list, size_t shown);
+int top_print_json(const struct top_list *list, size_t shown, double seconds);
 /* @return an exit status, or minus the signal to end by */
 int top_screen(struct top *top);
 

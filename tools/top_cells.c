@@ -386,7 +386,12 @@ void top_hidden(char *to, size_t size, const struct top_list *list)
 				     "%zu more ring%s cannot be read%s", rings,
 				     rings > 1 ? "s" : "", root);
 	if (others && n < size)
+		n += (size_t)snprintf(to + n, size - n,
+				      "%s%zu process%s cannot be looked into%s",
+				      n ? "; " : "", others,
+				      others > 1 ? "es" : "", root);
+	if (list->hidden_more && n < size)
 		snprintf(to + n, size - n,
-			 "%s%zu process%s cannot be looked into%s",
-			 n ? "; " : "", others, others > 1 ? "es" : "", root);
+			 "%sprocesses of other users are hidden here%s",
+			 n ? "; " : "", root);
 }

@@ -10,11 +10,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "top.h"
@@ -168,13 +170,13 @@ static bool has_memory(pid_t pid)
 	FILE *file = open_of(pid, "stat");
 	const char *behind_name;
 	char text[1024];
-	size_t n = 0;
 	int field = 2;
+	size_t n;
 
-	if (file) {
-		n = fread(text, 1, sizeof(text) - 1, file);
-		fclose(file);
-	}
+	if (!file) /* where even that is hidden, it may well have some */
+		return errno == EACCES || errno == EPERM;
+	n = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
 	text[n] = '\0';
 	behind_name = strrchr(text, ')');
 	while (behind_name && field++ < STAT_VSIZE)
@@ -271,15 +273,30 @@ static void find_in(struct finder *f, pid_t pid)
 		find_fds(f);
 }
 
+/* An empty folder, or the /proc of another pid namespace, has no rings either,
+ * and says nothing about those that there are. */
+static bool has_proc(void)
+{
+	struct statfs fs;
+
+	return statfs("/proc", &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC &&
+	       access("/proc/self/maps", R_OK) == 0;
+}
+
 int top_find(const struct top_memory *memory, struct top_list *list)
 {
 	struct finder f = { .memory = memory, .list = list };
-	DIR *proc = opendir("/proc");
 	const struct dirent *entry;
+	DIR *proc;
 
 	*list = (struct top_list){ 0 };
+	if (!has_proc())
+		return -ENODEV;
+	proc = opendir("/proc");
 	if (!proc)
 		return -errno;
+	/* This one is always there, but hidden with hidepid=2. */
+	list->hidden_more = access("/proc/1", F_OK) < 0;
 	while (f.error == 0 && (entry = readdir(proc)))
 		if (isdigit((unsigned char)entry->d_name[0]))
 			find_in(&f, (pid_t)atol(entry->d_name));

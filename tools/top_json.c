@@ -1,47 +1,22 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* peal top --json: one object. What cannot be known is null. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "text.h"
 #include "top.h"
-
-/*
- * One character of UTF-8, the shortest form alone, no surrogates.
- * @return its bytes, or 0 if it is none
- */
-static size_t decode(const unsigned char *s, unsigned long *c)
-{
-	static const unsigned long least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = s[0] < 0x80	 ? 1
-		   : s[0] < 0xc0 ? 0
-		   : s[0] < 0xe0 ? 2
-		   : s[0] < 0xf0 ? 3
-		   : s[0] < 0xf8 ? 4
-				 : 0;
-
-	if (n == 0)
-		return 0;
-	*c = n == 1 ? s[0] : s[0] & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		*c = *c << 6 | (s[i] & 0x3f);
-	}
-	if (*c < least[n] || *c > 0x10ffff || (*c >= 0xd800 && *c < 0xe000))
-		return 0;
-	return n;
-}
 
 /* All but printable ASCII is escaped: it may be shown in a terminal. */
 static void put_string(const char *text)
 {
-	const unsigned char *s = (const unsigned char *)text;
+	const char *s = text, *end = text + strlen(text);
 
 	putchar('"');
-	while (*s) {
+	while (s < end) {
 		unsigned long c = 0xfffd;
-		size_t n = decode(s, &c);
+		size_t n = text_decode(s, (size_t)(end - s), &c);
 
 		if (c >= 0x10000)
 			printf("\\u%04lx\\u%04lx",
@@ -148,14 +123,20 @@ static void put_ring(const struct top_ring *r)
 	fputs("]}", stdout);
 }
 
-void top_print_json(const struct top_list *list, size_t shown, double seconds)
+int top_print_json(const struct top_list *list, size_t shown, double seconds)
 {
 	printf("{\"seconds\": %.6f, \"hidden_rings\": %zu, "
-	       "\"hidden_processes\": %zu, \"rings\": [",
-	       seconds, list->hidden_rings, list->hidden_processes);
+	       "\"hidden_processes\": ",
+	       seconds, list->hidden_rings);
+	if (list->hidden_more)
+		fputs("null", stdout);
+	else
+		printf("%zu", list->hidden_processes);
+	fputs(", \"rings\": [", stdout);
 	for (size_t i = 0; i < shown; i++) {
 		fputs(i ? ",\n" : "\n", stdout);
 		put_ring(&list->rings[i]);
 	}
 	puts(shown ? "\n]}" : "]}");
+	return fflush(stdout) == 0 ? 0 : -errno;
 }

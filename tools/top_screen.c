@@ -9,6 +9,7 @@
 
 #include "command.h"
 #include "relay.h"
+#include "terminal.h"
 #include "top.h"
 
 #ifndef HAVE_CURSES
@@ -27,6 +28,7 @@ int top_screen(struct top *top)
 #include <ctype.h>
 #include <curses.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -46,7 +48,7 @@ struct screen {
 	struct top *top;
 	struct top_columns columns;
 	size_t shown, first; /* rings that fit the filter; the one at the top */
-	bool held, typing;
+	bool held, typing, colours;
 	char filter[FILTER_SIZE];
 	double next; /* when to look again */
 };
@@ -111,11 +113,13 @@ static void draw_head(const struct screen *s)
 	put_at(1, A_DIM, line);
 }
 
-static int colour_of(const struct top_ring *r)
+static int colour_of(const struct screen *s, const struct top_ring *r)
 {
 	const struct top_figures *f = &r->figures;
 	uint64_t capacity = f->geometry.capacity;
 
+	if (!s->colours)
+		return PLAIN;
 	if (!f->possible)
 		return WRONG;
 	if (f->fill > capacity - capacity / 8)
@@ -141,9 +145,10 @@ static void draw_ring(const struct screen *s, int y, const struct top_ring *r)
 	top_line(line, sizeof(line), c, r);
 	put_at(y, A_NORMAL, line);
 	mvchgat(y, column_at(c, TOP_FILL), (int)c->width[TOP_FILL], A_NORMAL,
-		(short)colour_of(r), NULL);
+		(short)colour_of(s, r), NULL);
 	if (c->width[TOP_WAITS] && !r->figures.possible)
-		mvchgat(y, column_at(c, TOP_WAITS), -1, A_BOLD, WRONG, NULL);
+		mvchgat(y, column_at(c, TOP_WAITS), -1, A_BOLD,
+			(short)colour_of(s, r), NULL);
 }
 
 static void draw_foot(const struct screen *s)
@@ -248,21 +253,24 @@ static bool press(struct screen *s, int key)
 
 /* -- the loop */
 
-/* @return false: quit, or the terminal is gone */
-static bool await_key(struct screen *s)
+/* @return 1, 0 quit, or -errno: -EIO the terminal is gone */
+static int await_key(struct screen *s)
 {
 	struct pollfd fds[] = { { .fd = STDIN_FILENO, .events = POLLIN },
 				{ .fd = stop_fd(), .events = POLLIN } };
 	double left = s->next - top_now();
-	int key;
+	int key, n = poll(fds, 2, left > 0 ? (int)(left * 1000) + 1 : 0);
 
-	poll(fds, 2, left > 0 ? (int)(left * 1000) + 1 : 0);
-	if (stop_asked() || (fds[0].revents & (POLLHUP | POLLERR)))
-		return false;
+	if (stop_asked())
+		return 0;
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	if (n > 0 && (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)))
+		return -EIO;
 	while ((key = getch()) != ERR)
 		if (!press(s, key))
-			return false;
-	return true;
+			return 0;
+	return 1;
 }
 
 static int watch(struct screen *s)
@@ -279,11 +287,12 @@ static int watch(struct screen *s)
 			return ret;
 		s->shown = top_select(&s->top->list, &s->top->view);
 		draw(s);
-	} while (await_key(s));
-	return 0;
+		ret = await_key(s);
+	} while (ret > 0);
+	return ret;
 }
 
-static void prepare(void)
+static void prepare(struct screen *s)
 {
 	cbreak();
 	noecho();
@@ -292,7 +301,8 @@ static void prepare(void)
 	nodelay(stdscr, TRUE);
 	set_escdelay(50);
 	curs_set(0);
-	if (!has_colors())
+	s->colours = terminal_colours() && has_colors();
+	if (!s->colours)
 		return;
 	start_color();
 	use_default_colors();
@@ -302,32 +312,54 @@ static void prepare(void)
 	init_pair(WRONG, COLOR_RED, -1);
 }
 
+/* One that cannot put the cursor anywhere would get garbage.
+ * @return NULL after a complaint */
+static SCREEN *open_terminal(void)
+{
+	const char *name = getenv("TERM");
+	bool dumb = name && strcmp(name, "dumb") == 0, moves = false;
+	SCREEN *terminal = NULL;
+
+	/* initscr(3) would end us where the terminal is unknown. */
+	if (name && name[0] && !dumb)
+		terminal = newterm(NULL, stdout, stdin);
+	if (terminal) {
+		const char *move = tigetstr("cup");
+
+		/* (char *)-1: it is no text at all */
+		moves = move && move != (const char *)(intptr_t)-1;
+	}
+	if (moves)
+		return terminal;
+	if (terminal) {
+		endwin();
+		delscreen(terminal);
+	}
+	complain("cannot use this terminal (TERM is %s): use --once or --json",
+		 name && name[0] ? name : "not set");
+	return NULL;
+}
+
 int top_screen(struct top *top)
 {
 	struct screen s = { .top = top };
 	SCREEN *terminal;
 	int ret = stop_catch(NULL);
 
+	if (ret != 0)
+		return ret;
 	if (top->view.name)
 		snprintf(s.filter, sizeof(s.filter), "%s", top->view.name);
-	/* initscr(3) would end us where the terminal is unknown. */
-	terminal = ret == 0 ? newterm(NULL, stdout, stdin) : NULL;
-	if (!terminal) {
-		complain(
-			"cannot use this terminal (TERM is %s): use --once or "
-			"--json",
-			getenv("TERM") ? getenv("TERM") : "not set");
+	terminal = open_terminal();
+	if (!terminal)
 		return EXIT_FAILURE;
-	}
-	prepare();
+	prepare(&s);
 	ret = watch(&s);
 	endwin();
 	delscreen(terminal);
-	if (ret < 0) {
-		complain("cannot look at all rings: %s", strerror(-ret));
-		return EXIT_FAILURE;
-	}
-	return stop_asked() ? -1 : EXIT_SUCCESS;
+	if (stop_asked())
+		return -SIGTERM;
+	return ret < 0 ? top_explain(ret) : EXIT_SUCCESS;
 }
 
 #endif

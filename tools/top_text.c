@@ -1,24 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* peal top --once: a table, as wide as the terminal or as 120 columns. */
+#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "terminal.h"
 #include "top.h"
 
 #define LINE_SIZE 4096
-
-static unsigned width(void)
-{
-	struct winsize size;
-
-	if (isatty(STDOUT_FILENO) &&
-	    ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-		return size.ws_col;
-	return 120;
-}
 
 static void put(char *line)
 {
@@ -29,12 +19,12 @@ static void put(char *line)
 	puts(line);
 }
 
-void top_print(const struct top_list *list, size_t shown)
+int top_print(const struct top_list *list, size_t shown)
 {
 	struct top_columns columns;
 	char line[LINE_SIZE];
 
-	top_columns_fit(&columns, width());
+	top_columns_fit(&columns, terminal_columns(STDOUT_FILENO, 120));
 	if (shown > 0) {
 		top_line(line, sizeof(line), &columns, NULL);
 		put(line);
@@ -44,10 +34,12 @@ void top_print(const struct top_list *list, size_t shown)
 		put(line);
 	}
 	top_hidden(line, sizeof(line), list);
-	fflush(stdout);
+	if (fflush(stdout) != 0)
+		return -errno;
 	if (shown == 0)
 		fprintf(stderr, "peal: no rings%s\n",
 			list->n > 0 ? " that fit" : "");
 	if (line[0])
 		fprintf(stderr, "peal: %s\n", line);
+	return 0;
 }
