@@ -110,6 +110,44 @@ static int allow_fds(unsigned senders)
 	return EXIT_USAGE;
 }
 
+const char *demo_hint(int error)
+{
+	switch (-error) {
+	case EAGAIN:
+	case ENFILE:
+		return ". Use fewer --senders.";
+	case EMFILE:
+	case ENOMEM:
+	case ENOSPC:
+		return ". Use fewer --senders, or have the limit raised.";
+	case ENOSYS:
+	case EOPNOTSUPP:
+		return ". This kernel lacks a system call, or it is forbidden.";
+	default:
+		return "";
+	}
+}
+
+int demo_status(int error)
+{
+	return error == -ENOSYS || error == -EOPNOTSUPP ? EXIT_USAGE
+							: EXIT_FAILURE;
+}
+
+/* Those that are ignored, as nohup(1) has it, stay so: blocked they would be
+ * told to us. */
+static void take_signals(sigset_t *signals)
+{
+	static const int wanted[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction old;
+
+	sigemptyset(signals);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		if (sigaction(wanted[i], NULL, &old) == 0 &&
+		    old.sa_handler != SIG_IGN)
+			sigaddset(signals, wanted[i]);
+}
+
 static int prepare(struct demo *demo)
 {
 	size_t size = sizeof(*demo->shared) +
@@ -124,9 +162,7 @@ static int prepare(struct demo *demo)
 	demo->rings = calloc(demo->senders, sizeof(*demo->rings));
 	if (!demo->rings)
 		return -ENOMEM;
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
+	take_signals(&signals);
 	sigprocmask(SIG_BLOCK, &signals, &demo->mask);
 	demo->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (demo->signal_fd < 0 || pipe2(demo->gate, O_CLOEXEC) < 0)
@@ -158,19 +194,21 @@ static int start_sender(struct demo_ring *ring)
 	snprintf(geometry.name, sizeof(geometry.name), "demo-%u", ring->number);
 	ret = peal_local_init(&ring->local, &geometry);
 	if (ret < 0) {
-		complain("cannot make ring %u: %s. Use fewer --senders.",
-			 ring->number, strerror(-ret));
-		return EXIT_FAILURE;
+		complain("cannot make ring %u: %s%s", ring->number,
+			 strerror(-ret), demo_hint(ret));
+		return demo_status(ret);
 	}
 	ring->pid = fork();
 	if (ring->pid == 0)
 		live_as_sender(ring, parent);
 	if (ring->pid < 0) {
-		complain(
-			"cannot start sender %u: %s. Use fewer --senders, or "
-			"have the limit of processes raised (ulimit -u).",
-			ring->number, strerror(errno));
-		return EXIT_FAILURE;
+		ret = -errno;
+		complain("cannot start sender %u: %s%s%s", ring->number,
+			 strerror(-ret), demo_hint(ret),
+			 ret == -EAGAIN ? " Or have the limit of processes "
+					  "raised (ulimit -u)."
+					: "");
+		return demo_status(ret);
 	}
 	if (madvise(ring->local.mem.base,
 		    ring->local.mem.head + 2 * ring->local.mem.body,
@@ -257,9 +295,8 @@ static int run(struct demo *demo)
 	int ret = prepare(demo);
 
 	if (ret < 0) {
-		complain("cannot begin: %s. Use fewer --senders.",
-			 strerror(-ret));
-		return EXIT_FAILURE;
+		complain("cannot begin: %s%s", strerror(-ret), demo_hint(ret));
+		return demo_status(ret);
 	}
 	ret = start_senders(demo);
 	if (ret == 0)
@@ -285,6 +322,8 @@ int command_demo(int argc, char **argv)
 
 	if (ret < 0)
 		return EXIT_SUCCESS;
+	if (ret == 0)
+		ret = stdio_check(STDOUT_FILENO, O_WRONLY);
 	if (ret == 0)
 		ret = allow_fds(demo.senders);
 	if (ret == 0)

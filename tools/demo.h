@@ -108,8 +108,9 @@ struct demo {
 	unsigned started; /* rings that have a sender */
 	unsigned open;	  /* rings that have not ended */
 	unsigned failed;  /* senders that did not end well, and the like */
-	int gate[2];	  /* a pipe: senders start when it is closed */
-	sigset_t mask;	  /* the signals that were blocked before */
+	unsigned ticks_of_grace; /* since they were told to stop */
+	int gate[2];		 /* a pipe: senders start when it is closed */
+	sigset_t mask;		 /* the signals that were blocked before */
 	int signal_fd;
 	struct peal_reactor loop;
 	struct peal_slot *slots;
@@ -119,6 +120,12 @@ struct demo {
 };
 
 int64_t demo_now(void);
+
+/* What helps against an error: fewer senders do where something is used up, and
+ * nowhere else. "" where it is not known. */
+const char *demo_hint(int error);
+/* The exit status for it. */
+int demo_status(int error);
 
 /* @return 0, or an exit status after a complaint */
 int demo_text_load(struct demo_text *text, char *const *paths, size_t n);

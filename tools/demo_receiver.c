@@ -18,6 +18,8 @@
 #define SECOND INT64_C(1000000000)
 /* Beyond so many, senders that fail are counted, and no longer told of. */
 #define COMPLAINTS_MAX 8
+/* Seconds after a signal in which senders are to stop. */
+#define STOP_TICKS 3u
 
 static uint64_t count_wrong(const unsigned char *a, const unsigned char *b,
 			    size_t size)
@@ -166,12 +168,27 @@ static void on_interrupt(struct peal_source *source, int fd, uint32_t events,
 	sigprocmask(SIG_SETMASK, &demo->mask, NULL);
 }
 
+/* One that sleeps in a file, or was stopped, does not hear that it is to end.
+ */
+static void kill_the_deaf(struct demo *demo)
+{
+	demo_progress_clear(demo);
+	complain("senders that do not stop are killed");
+	for (unsigned i = 0; i < demo->started; i++)
+		if (demo->rings[i].pid > 0)
+			kill(demo->rings[i].pid, SIGKILL);
+}
+
 static void on_tick(struct peal_source *source, uint64_t expirations,
 		    void *user)
 {
+	struct demo *demo = user;
+
 	(void)source;
 	(void)expirations;
-	demo_progress_show(user);
+	if (demo->shared->stop && ++demo->ticks_of_grace == STOP_TICKS)
+		kill_the_deaf(demo);
+	demo_progress_show(demo);
 }
 
 static int watch_ring(struct demo_ring *ring)

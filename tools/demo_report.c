@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "demo.h"
+#include "terminal.h"
 
 #define MEBI (1024.0 * 1024.0)
 
@@ -65,7 +65,7 @@ void demo_progress_begin(struct demo *demo)
 {
 	const struct demo_text *text = &demo->text;
 
-	demo->progress.terminal = isatty(STDERR_FILENO);
+	demo->progress.terminal = terminal_redraws(STDERR_FILENO);
 	fprintf(stderr,
 		"%u process%s for %g second%s: %zu file%s (%" PRIu64
 		" KiB), "
@@ -85,15 +85,12 @@ void demo_progress_clear(struct demo *demo)
 /* A line that wraps could not be erased. */
 static void show(const struct demo *demo, const char *line)
 {
-	struct winsize size = { 0 };
-	int columns = 80;
+	int columns = (int)terminal_columns(STDERR_FILENO, 80);
 
 	if (!demo->progress.terminal) {
 		fprintf(stderr, "%s\n", line);
 		return;
 	}
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-		columns = size.ws_col;
 	fprintf(stderr, "\r%.*s\033[K", columns - 1, line);
 }
 

@@ -48,13 +48,15 @@ static int compare_fds(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Let go of what the parent has open for itself and for other senders. */
+/* Let go of what the parent has open for itself and for other senders. Of the
+ * gate's other end at any rate: it opens when nobody holds that. */
 static void close_others(const struct demo_ring *ring)
 {
 	int keep[] = { ring->local.data.ring_fd, ring->local.space.wait_fd,
 		       ring->demo->gate[0] };
 	unsigned next = STDERR_FILENO + 1;
 
+	close(ring->demo->gate[1]);
 	qsort(keep, 3, sizeof(keep[0]), compare_fds);
 	for (int i = 0; i < 3; i++) {
 		close_fds(next, (unsigned)keep[i] - 1);
@@ -63,17 +65,24 @@ static void close_others(const struct demo_ring *ring)
 	close_fds(next, ~0u);
 }
 
-/*
- * A group of its own: what the terminal sends is for the parent. What it has
- * sent already is forgotten, which is what ignoring does.
- */
+/* What came already is forgotten, which is what ignoring does. */
+static void forget(int number)
+{
+	struct sigaction old;
+
+	if (sigaction(number, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+		return;
+	signal(number, SIG_IGN);
+	signal(number, SIG_DFL);
+}
+
+/* A group of its own: what the terminal sends is for the parent. */
 static void leave_signals_to_parent(const sigset_t *mask)
 {
 	setpgid(0, 0);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
+	forget(SIGINT);
+	forget(SIGTERM);
+	forget(SIGHUP);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 }
 

@@ -179,11 +179,12 @@ static int copy_all(struct demo_text *text)
 	int ret = peal_blob_create(&text->copy, "demo", size);
 
 	if (ret < 0) {
-		complain(
-			"no memory for a copy of the files, %zu bytes: %s. "
-			"Name fewer or smaller ones.",
-			size, strerror(-ret));
-		return EXIT_FAILURE;
+		complain("cannot make a copy of the files, %zu bytes: %s%s",
+			 size, strerror(-ret),
+			 ret == -ENOMEM || ret == -ENOSPC
+				 ? ". Name fewer or smaller ones."
+				 : demo_hint(ret));
+		return demo_status(ret);
 	}
 	for (size_t i = 0; i < text->n_files; i++) {
 		const struct demo_file *file = &text->files[i];
