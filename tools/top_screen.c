@@ -359,6 +359,8 @@ int top_screen(struct top *top)
 	delscreen(terminal);
 	if (stop_asked())
 		return -SIGTERM;
+	if (ret == -EIO) /* it may be noticed before the signal for it comes */
+		return -SIGHUP;
 	return ret < 0 ? top_explain(ret) : EXIT_SUCCESS;
 }
 
