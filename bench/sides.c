@@ -16,6 +16,10 @@
 #include "clock.h"
 #include "sides.h"
 
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
+
 /* A run that takes longer has come to a stop. */
 #define STUCK_SECONDS 20
 

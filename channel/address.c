@@ -11,14 +11,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
+
+#ifndef SYS_fchmodat2 /* Linux 6.6 */
+#define SYS_fchmodat2 452
+#endif
 
 /*
  * As many as a server has under way. A longer queue would serve nobody sooner,
@@ -30,15 +36,30 @@
 
 /* -- paths */
 
+static int open_path(const char *path, int flags)
+{
+	int fd;
+
+	do {
+		fd = open(path, flags | O_CLOEXEC);
+	} while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
+static int open_folder(const char *path)
+{
+	char copy[sizeof(((struct sockaddr_un *)0)->sun_path)];
+
+	strcpy(copy, path);
+	return open_path(dirname(copy), O_RDONLY | O_DIRECTORY);
+}
+
 /* Somebody who may not hold it, for it is only advice, shall not stop us. */
 static int lock_folder(const char *path)
 {
 	const struct timespec pause = { .tv_nsec = 2000000 };
-	char copy[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	int fd;
+	int fd = open_folder(path);
 
-	strcpy(copy, path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 			break;
@@ -89,32 +110,115 @@ static int bind_path(int fd, const struct sockaddr_un *at, socklen_t size)
 	return ret;
 }
 
-static int set_owner(struct peal_server *server)
-{
-	const struct peal_service *s = &server->service;
+/* -- owner and mode of a path */
 
-	if (s->chown && lchown(server->path, s->uid, s->gid) < 0)
-		return -errno;
-	if (fchmodat(AT_FDCWD, server->path, s->mode ? s->mode : 0600,
-		     AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	return 0;
+static mode_t mode_of(const struct peal_service *service)
+{
+	return service->mode ? service->mode : 0600;
 }
 
-static int remember(struct peal_server *server, const char *path)
+/* Until it has its owner and its group it is for nobody else. */
+static mode_t first_mode(const struct peal_service *service)
 {
+	return mode_of(service) & (service->chown ? S_IRWXU : 07777);
+}
+
+/* Nobody but root and us can put another file in the place of one of ours. */
+static bool is_safe(const struct stat *folder)
+{
+	return (folder->st_uid == 0 || peal_socket_is_us(folder->st_uid)) &&
+	       (!(folder->st_mode & (S_IWGRP | S_IWOTH)) ||
+		folder->st_mode & S_ISVTX);
+}
+
+/*
+ * Without fchmodat2(2) and /proc a mode can only be set by name, which is for
+ * folders in which nobody else can put another file at that name.
+ */
+static int set_mode_by_name(const struct peal_server *server, mode_t mode)
+{
+	const char *slash = strrchr(server->path, '/');
+	const char *name = slash ? slash + 1 : server->path;
+	int fd = open_folder(server->path);
+	struct stat folder, st;
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &folder) < 0 ||
+	    fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		ret = -errno;
+	else if (!is_safe(&folder) || st.st_dev != server->dev ||
+		 st.st_ino != server->ino)
+		ret = -EOPNOTSUPP;
+	else if (fchmodat(fd, name, mode, 0) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* @param fd  of O_PATH, to which fchmod(2) is not open */
+static int set_mode(const struct peal_server *server, int fd, mode_t mode)
+{
+	char link[32];
+
+	if (syscall(SYS_fchmodat2, fd, "", mode, AT_EMPTY_PATH) == 0)
+		return 0;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (chmod(link, mode) == 0)
+		return 0;
+	return errno == ENOENT ? set_mode_by_name(server, mode) : -errno;
+}
+
+/*
+ * At each moment nobody may do more than in the end: the path is the group's
+ * before the group may do anything, and ours until all else is done.
+ * @param st  of the path as it was made
+ */
+static int set_owner(const struct peal_server *server, int fd,
+		     const struct stat *st)
+{
+	const struct peal_service *s = &server->service;
+	mode_t mode = mode_of(s);
+	int ret = 0;
+
+	if (s->chown && fchownat(fd, "", (uid_t)-1, s->gid, AT_EMPTY_PATH) < 0)
+		return -errno;
+	if ((st->st_mode & 07777) != mode)
+		ret = set_mode(server, fd, mode);
+	if (ret == 0 && s->chown &&
+	    fchownat(fd, "", s->uid, (gid_t)-1, AT_EMPTY_PATH) < 0)
+		ret = -errno;
+	return ret;
+}
+
+/*
+ * What is at the path is held by an fd from here on, so that nobody can have
+ * another file in its place given away. It is ours if it is a socket with one
+ * name and no more rights than ours was made with.
+ */
+static int settle(struct peal_server *server, const char *path)
+{
+	int fd = open_path(path, O_PATH | O_NOFOLLOW);
+	int ret = fd < 0 ? -errno : 0;
 	struct stat st;
 
-	if (lstat(path, &st) < 0) {
-		int error = errno;
-
+	if (ret == 0 && fstat(fd, &st) < 0)
+		ret = -errno;
+	if (ret < 0)
 		unlink(path); /* it was ours a moment ago */
-		return -error;
+	else if (!S_ISSOCK(st.st_mode) || st.st_nlink != 1 ||
+		 st.st_mode & 07777 & ~first_mode(&server->service))
+		ret = -EEXIST;
+	if (ret == 0) {
+		strcpy(server->path, path);
+		server->dev = st.st_dev;
+		server->ino = st.st_ino;
+		ret = set_owner(server, fd, &st);
 	}
-	strcpy(server->path, path);
-	server->dev = st.st_dev;
-	server->ino = st.st_ino;
-	return set_owner(server);
+	if (fd >= 0)
+		close(fd);
+	return ret;
 }
 
 int peal_address_listen(struct peal_server *server, const char *address)
@@ -138,12 +242,12 @@ int peal_address_listen(struct peal_server *server, const char *address)
 			ret = listen(server->fd, BACKLOG);
 		ret = ret < 0 ? -errno : 0;
 	} else {
-		/* The path has this mode at most from the first moment. */
-		fchmod(server->fd,
-		       server->service.mode ? server->service.mode : 0600);
-		ret = bind_path(server->fd, &at, size);
+		/* The path has this mode, less the umask, from the first
+		 * moment. */
+		ret = fchmod(server->fd, first_mode(&server->service));
+		ret = ret < 0 ? -errno : bind_path(server->fd, &at, size);
 		if (ret == 0)
-			ret = remember(server, address);
+			ret = settle(server, address);
 	}
 	if (ret < 0)
 		peal_address_remove(server);

@@ -158,6 +158,11 @@ int peal_socket_connect(const char *address, uint64_t deadline)
 	return fd;
 }
 
+bool peal_socket_is_us(uid_t uid)
+{
+	return uid == geteuid() && uid != OVERFLOW_UID;
+}
+
 void peal_socket_peer(int fd, struct peal_peer *peer)
 {
 	struct ucred cred;
@@ -172,7 +177,7 @@ void peal_socket_peer(int fd, struct peal_peer *peer)
 	peer->pid = cred.pid;
 	peer->uid = cred.uid;
 	peer->gid = cred.gid;
-	peer->trusted = cred.uid == geteuid() && cred.uid != OVERFLOW_UID;
+	peer->trusted = peal_socket_is_us(cred.uid);
 }
 
 uid_t peal_socket_uid(int fd)

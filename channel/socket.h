@@ -33,6 +33,8 @@ void peal_socket_refuse(int fd);
  *         connect(2)
  */
 int peal_socket_connect(const char *address, uint64_t deadline);
+/* Whether that is our own user, of whom something is known. */
+bool peal_socket_is_us(uid_t uid);
 /* Who connected, as the kernel says; for sockets of accept(2) alone. */
 void peal_socket_peer(int fd, struct peal_peer *peer);
 /* That user alone, -1 where it is not known; and an fd of that process, -1

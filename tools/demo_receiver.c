@@ -15,6 +15,10 @@
 #include "command.h"
 #include "demo.h"
 
+#ifndef SYS_pidfd_open /* Linux 5.3 */
+#define SYS_pidfd_open 434
+#endif
+
 #define SECOND INT64_C(1000000000)
 /* Beyond so many, senders that fail are counted, and no longer told of. */
 #define COMPLAINTS_MAX 8

@@ -23,6 +23,7 @@
 	  ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, EOPNOTSUPP, EPERM, EPROTO)        \
 	X(bind, FILE_ERRNOS, EADDRINUSE, EADDRNOTAVAIL, EBADF, EINVAL,         \
 	  ENOTSOCK, EROFS)                                                     \
+	X(chmod, FILE_ERRNOS, EIO, EPERM, EROFS)                               \
 	X(close, EBADF, EDQUOT, EINTR, EIO, ENOSPC)                            \
 	X(connect, EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN,    \
 	  EALREADY, EBADF, ECONNREFUSED, EFAULT, EINPROGRESS, EINTR, EISCONN,  \
@@ -35,6 +36,9 @@
 	X(eventfd, EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM)                     \
 	X(fchmod, EBADF, EIO, EPERM, EROFS)                                    \
 	X(fchmodat, FILE_ERRNOS, EBADF, EINVAL, EIO, EOPNOTSUPP, EPERM, EROFS) \
+	X(fchmodat2, FILE_ERRNOS, EBADF, EINVAL, EIO, ENOSYS, EOPNOTSUPP,      \
+	  EPERM, EROFS)                                                        \
+	X(fchownat, FILE_ERRNOS, EBADF, EINVAL, EIO, EPERM, EROFS)             \
 	X(fcntl_ADD_SEALS, EBADF, EBUSY, EINVAL, EPERM)                        \
 	X(fcntl_DUPFD_CLOEXEC, EBADF, EINVAL, EMFILE)                          \
 	X(fcntl_GETFD, EBADF)                                                  \
@@ -44,12 +48,12 @@
 	X(fcntl_SETFL, EBADF, EPERM)                                           \
 	X(flock, EBADF, EINTR, EINVAL, ENOLCK, EWOULDBLOCK)                    \
 	X(fstat, EACCES, EBADF, EFAULT, ENOMEM, EOVERFLOW)                     \
+	X(fstatat, FILE_ERRNOS, EBADF, EINVAL, EOVERFLOW)                      \
 	X(fstatfs, EACCES, EBADF, EFAULT, EINTR, EIO, ENOMEM, ENOSYS,          \
 	  EOVERFLOW)                                                           \
 	X(ftruncate, EBADF, EFBIG, EINTR, EINVAL, EIO, EPERM, ETXTBSY)         \
 	X(getsockopt, EBADF, EFAULT, EINVAL, ENOPROTOOPT, ENOTSOCK)            \
 	X(ioctl, EBADF, EFAULT, EINVAL, ENOTTY)                                \
-	X(lchown, FILE_ERRNOS, EIO, EPERM, EROFS)                              \
 	X(listen, EADDRINUSE, EBADF, ENOTSOCK, EOPNOTSUPP)                     \
 	X(lstat, FILE_ERRNOS, EOVERFLOW)                                       \
 	X(madvise, EACCES, EAGAIN, EBADF, EBUSY, EFAULT, EHWPOISON, EINVAL,    \

@@ -101,6 +101,7 @@ static void serve(const char *at)
 		.callbacks = { .on_open = server_opened,
 			       .on_readable = server_readable,
 			       .on_writable = server_writable },
+		.mode = 0660,
 		.chown = true,
 		.uid = (uid_t)-1,
 		.gid = (gid_t)-1,
@@ -292,5 +293,20 @@ SCENARIO(channel_path)
 	serve(faults->path);
 	add_clients(PEAL_BELLS_BY_TRUST);
 	run();
+	end();
+}
+
+SCENARIO(path_by_proc)
+{
+	faults_lack(CALL_fchmodat2, ENOSYS);
+	serve(faults->path);
+	end();
+}
+
+SCENARIO(path_by_name)
+{
+	faults_lack(CALL_fchmodat2, ENOSYS);
+	faults_lack(CALL_chmod, ENOENT);
+	serve(faults->path);
 	end();
 }

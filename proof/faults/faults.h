@@ -69,6 +69,9 @@ void faults_register(struct scenario *scenario);
 
 void faults_arm(void);
 void faults_disarm(void);
+/* From now on a call fails always, in this process, as on systems without it.
+ */
+void faults_lack(enum call call, int error);
 
 /* End the scenario, from any of its processes. */
 _Noreturn void faults_fail(const char *file, int line, const char *format, ...)

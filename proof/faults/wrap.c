@@ -27,6 +27,9 @@
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
 
 /* In this process, between faults_arm() and faults_disarm(). */
 static bool armed;
@@ -41,6 +44,14 @@ void faults_disarm(void)
 	armed = false;
 }
 
+/* The errno of each call that this system lacks. */
+static int lacks[CALLS_END];
+
+void faults_lack(enum call call, int error)
+{
+	lacks[call] = error;
+}
+
 /* Is this the call that fails? With errno set, which SHORT leaves alone. */
 static bool strike(enum call call)
 {
@@ -49,6 +60,10 @@ static bool strike(enum call call)
 	if (!armed)
 		return false;
 	shot = &faults->shot;
+	if (lacks[call]) {
+		errno = lacks[call];
+		return true;
+	}
 	faults->seen[call]++;
 	if (call != shot->call || faults->seen[call] != shot->nth)
 		return false;
@@ -77,6 +92,7 @@ FAILS(int, accept4, (int fd, struct sockaddr *at, socklen_t *size, int flags),
       (fd, at, size, flags))
 FAILS(int, bind, (int fd, const struct sockaddr *at, socklen_t size),
       (fd, at, size))
+FAILS(int, chmod, (const char *path, mode_t mode), (path, mode))
 FAILS(int, connect, (int fd, const struct sockaddr *to, socklen_t size),
       (fd, to, size))
 FAILS(int, epoll_create1, (int flags), (flags))
@@ -84,13 +100,17 @@ FAILS(int, eventfd, (unsigned count, int flags), (count, flags))
 FAILS(int, fchmod, (int fd, mode_t mode), (fd, mode))
 FAILS(int, fchmodat, (int dir, const char *path, mode_t mode, int flags),
       (dir, path, mode, flags))
+FAILS(int, fchownat,
+      (int dir, const char *path, uid_t uid, gid_t gid, int flags),
+      (dir, path, uid, gid, flags))
 FAILS(int, flock, (int fd, int how), (fd, how))
 FAILS(int, fstat, (int fd, struct stat *st), (fd, st))
+FAILS(int, fstatat, (int dir, const char *path, struct stat *st, int flags),
+      (dir, path, st, flags))
 FAILS(int, fstatfs, (int fd, struct statfs *fs), (fd, fs))
 FAILS(int, ftruncate, (int fd, off_t size), (fd, size))
 FAILS(int, getsockopt, (int fd, int level, int name, void *to, socklen_t *size),
       (fd, level, name, to, size))
-FAILS(int, lchown, (const char *path, uid_t uid, gid_t gid), (path, uid, gid))
 FAILS(int, listen, (int fd, int backlog), (fd, backlog))
 FAILS(int, lstat, (const char *path, struct stat *st), (path, st))
 FAILS(int, madvise, (void *at, size_t size, int advice), (at, size, advice))
@@ -248,20 +268,24 @@ long __wrap_syscall(long number, ...)
 {
 	enum call call = CALL_membarrier;
 	va_list args;
-	long a, b, c;
+	long a, b, c, d;
 
 	if (number == SYS_pidfd_open)
 		call = CALL_pidfd_open;
+	else if (number == SYS_fchmodat2)
+		call = CALL_fchmodat2;
 	else if (number != SYS_membarrier)
 		faults_fail(__FILE__, __LINE__, "syscall(2) of %ld", number);
 	va_start(args, number);
 	a = va_arg(args, int);
-	b = va_arg(args, int);
-	c = call == CALL_membarrier ? va_arg(args, int) : 0;
+	b = call == CALL_fchmodat2 ? (long)va_arg(args, char *)
+				   : va_arg(args, int);
+	c = call == CALL_pidfd_open ? 0 : va_arg(args, int);
+	d = call == CALL_fchmodat2 ? va_arg(args, int) : 0;
 	va_end(args);
 	if (strike(call))
 		return -1;
-	return __real_syscall(number, a, b, c);
+	return __real_syscall(number, a, b, c, d);
 }
 
 /* -- those that may do less than they were asked to */
