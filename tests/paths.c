@@ -108,7 +108,7 @@ static void hide_proc(void)
 		CHECK_EQ(write(fd, map, strlen(map)), (ssize_t)strlen(map));
 		close(fd);
 	}
-	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (mount("none", "/proc", NULL, MS_PRIVATE, NULL) < 0 ||
 	    mount("none", "/proc", "tmpfs", 0, NULL) < 0)
 		test_skip("mount: %s", strerror(errno));
 }
