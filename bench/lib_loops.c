@@ -98,7 +98,7 @@ CONTESTANT(loops_libuv, "libuv", .open = libuv_open, .bell = loops_ring,
 	   .serve = libuv_serve);
 #endif
 
-#ifdef HAVE_SDEVENT
+#ifdef HAVE_LIBSYSTEMD
 #include <systemd/sd-event.h>
 
 static int sdevent_call(sd_event_source *source, int fd, uint32_t events,

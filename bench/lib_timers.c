@@ -128,7 +128,7 @@ CONTESTANT(timers_libuv, "libuv", .open = libuv_open, .start = libuv_start,
 	   .stop = libuv_stop, .serve = libuv_serve);
 #endif
 
-#ifdef HAVE_SDEVENT
+#ifdef HAVE_LIBSYSTEMD
 #include <systemd/sd-event.h>
 
 struct sdevent {

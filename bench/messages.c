@@ -312,7 +312,7 @@ static const struct bench_contestant *const contestants[] = {
 #ifdef HAVE_NNG
 	&messages_nng,
 #endif
-#ifdef HAVE_SDBUS
+#ifdef HAVE_LIBSYSTEMD
 	&messages_sdbus,
 #endif
 	&by_packets,

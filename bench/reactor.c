@@ -311,7 +311,7 @@ static const struct bench_contestant *const contestants[] = {
 #ifdef HAVE_LIBUV
 	&loops_libuv,
 #endif
-#ifdef HAVE_SDEVENT
+#ifdef HAVE_LIBSYSTEMD
 	&loops_sdevent,
 	&loops_sdevent_edge,
 #endif

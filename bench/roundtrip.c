@@ -346,7 +346,7 @@ static const struct bench_contestant *const contestants[] = {
 #ifdef HAVE_NNG
 	&roundtrip_nng,
 #endif
-#ifdef HAVE_SDBUS
+#ifdef HAVE_LIBSYSTEMD
 	&roundtrip_sdbus,
 #endif
 	NULL,

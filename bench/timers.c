@@ -180,7 +180,7 @@ static const struct bench_contestant *const contestants[] = {
 #ifdef HAVE_LIBUV
 	&timers_libuv,
 #endif
-#ifdef HAVE_SDEVENT
+#ifdef HAVE_LIBSYSTEMD
 	&timers_sdevent,
 #endif
 	NULL,

@@ -163,7 +163,7 @@ static const struct embed_host *const hosts[] = {
 #else
 	MISSING("libuv"),
 #endif
-#ifdef HAVE_SDEVENT
+#ifdef HAVE_LIBSYSTEMD
 	&embed_sdevent,	     &embed_sdevent_b,
 #else
 	MISSING("sd-event"),
