@@ -16,16 +16,6 @@ says() {
 
 examples=$top_builddir/examples
 
-# within CONDITION...: it comes true, in twenty seconds at the most.
-within() {
-	for _ in $(seq 200); do
-		"$@" && return 0
-		sleep 0.1
-	done
-	echo "not within twenty seconds: $*"
-	return 1
-}
-
 # same FILE FILE
 same() {
 	diff "$1" "$2" >"$scratch/diff" || {

@@ -271,7 +271,7 @@ static _Noreturn void run_child(const struct test *test, const sigset_t *mask)
 static int timeout_seconds(void)
 {
 	const char *given = getenv("TEST_TIMEOUT");
-	int seconds = given ? atoi(given) : 60;
+	int seconds = given ? atoi(given) : 180;
 
 	return seconds > 0 ? seconds : INT_MAX;
 }

@@ -5,7 +5,7 @@
  * The test harness: one TEST is one TAP point is one forked child in a process
  * group of its own, which is killed at the end. A test fails if a CHECK fails
  * in it or in any process that it forked, if it is killed by a signal, leaks
- * an fd, or takes longer than 60 seconds (TEST_TIMEOUT= in the environment, 0
+ * an fd, or takes longer than 180 seconds (TEST_TIMEOUT= in the environment, 0
  * for no limit).
  *
  *	TEST(empty_ring_has_no_data)

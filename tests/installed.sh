@@ -146,16 +146,6 @@ both_blocks() {
 	block server && block client
 }
 
-# within CONDITION...: it comes true, in ten seconds at the most.
-within() {
-	for _ in $(seq 100); do
-		"$@" && return 0
-		sleep 0.1
-	done
-	echo "not within ten seconds: $*"
-	return 1
-}
-
 server_says() {
 	[ "$(tr '\n' ' ' <"$program/said")" = "$1" ]
 }

@@ -241,15 +241,6 @@ says() {
 	[ "$(paste -s -d '|' "$scratch/said")" = "$expected" ]
 }
 
-within() {
-	for _ in $(seq 100); do
-		"$@" && return 0
-		sleep 0.1
-	done
-	echo "not within ten seconds: $*"
-	return 1
-}
-
 sums() (
 	cd "$scratch" || exit 1
 	files/sum_server >said 2>error &

@@ -45,6 +45,16 @@ fails() {
 	! "$@"
 }
 
+# within CONDITION...: it comes true, in a minute at the most.
+within() {
+	for _ in $(seq 600); do
+		"$@" && return 0
+		sleep 0.1
+	done
+	echo "not within a minute: $*"
+	return 1
+}
+
 # -- one object of JSON, in $scratch/json
 
 # value KEY: a number.
