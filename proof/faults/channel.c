@@ -246,7 +246,7 @@ static bool others_are_done(void)
 
 static void run(void)
 {
-	uint64_t end = faults_now_ms() + 20000;
+	uint64_t end = faults_now_ms() + FAULTS_STUCK_MS;
 	int disturbed = 0, quiet = 0;
 
 	while (!done()) {

@@ -23,7 +23,7 @@
 #include "faults.h"
 #include "leaks.h"
 
-#define SECONDS_MOST 60
+#define SECONDS_MOST 240
 #define WORKERS 6
 /* Of one call in a scenario that are made to fail, in the two modes. */
 #define FEW 2
@@ -144,7 +144,7 @@ bool faults_absurd(void)
 
 int faults_patience(void)
 {
-	return faults_absurd() ? 20 : 10000;
+	return faults_absurd() ? 20 : FAULTS_STUCK_MS;
 }
 
 uint64_t faults_now_ms(void)

@@ -118,6 +118,8 @@ bool faults_absurd(void);
 /* Milliseconds to wait for what has to come: short where it may never come. */
 int faults_patience(void);
 uint64_t faults_now_ms(void);
+/* What takes longer has come to a stop, on a busy machine too. */
+#define FAULTS_STUCK_MS 120000
 
 /* A process beside the scenario. It ends when it returns, or is killed. */
 pid_t faults_helper(void (*run)(void *argument), void *argument);

@@ -49,7 +49,7 @@ static bool all_came(void)
 /* A fault has closed it: another one goes on from where the receiver stands. */
 static void open_outbox(struct peal_outbox *out, const char *name)
 {
-	uint64_t end = faults_now_ms() + 15000;
+	uint64_t end = faults_now_ms() + FAULTS_STUCK_MS;
 	int ret = -EPIPE;
 
 	while (ret < 0 && faults_now_ms() < end) {
@@ -72,7 +72,9 @@ static void send_all(void *argument)
 	snprintf(name, sizeof(name), "%d", *number);
 	open_outbox(&out, name);
 	for (uint32_t i = 0; i < MESSAGES; i++) {
-		ret = peal_outbox_send(&out, i, "message", i % 8, 2000);
+		ret = peal_outbox_send(&out, i, "message", i % 8,
+				       faults_absurd() ? 2000
+						       : FAULTS_STUCK_MS);
 		if (ret == 0)
 			continue;
 		MUST(faults_fired());
@@ -80,7 +82,7 @@ static void send_all(void *argument)
 		i = *received - 1; /* and one more */
 		open_outbox(&out, name);
 	}
-	ret = peal_outbox_close(&out, 2000);
+	ret = peal_outbox_close(&out, faults_absurd() ? 2000 : FAULTS_STUCK_MS);
 	MUST(ret == 0 || faults_fired());
 	post()->ended[*number] = ret == 0;
 }
@@ -112,10 +114,17 @@ static void open_inbox(struct peal_reactor *on,
 	post()->listens = true;
 }
 
+/* The receiver before may have been killed before it released its last one. */
+static bool may_repeat;
+
 static void check(const struct peal_letter *letter)
 {
 	uint32_t *next = &post()->received[letter->from->hello.name[0] - '0'];
+	bool repeats = may_repeat && letter->kind + 1 == *next;
 
+	may_repeat = false;
+	if (repeats)
+		return;
 	if (letter->kind != *next || letter->size != *next % 8)
 		faults_fail(__FILE__, __LINE__,
 			    "message %u came in the place of %u", letter->kind,
@@ -167,7 +176,7 @@ static bool one_is_left(void)
 
 static void receive_all(int (*next)(int ms))
 {
-	uint64_t end = faults_now_ms() + 20000;
+	uint64_t end = faults_now_ms() + FAULTS_STUCK_MS;
 	int quiet = 0;
 
 	while (!all_came()) {
@@ -248,6 +257,7 @@ SCENARIO(inbox_on_loop)
 static void receiver_helper(void *argument)
 {
 	(void)argument;
+	may_repeat = post()->received[0] > 0;
 	open_inbox(NULL, NULL);
 	for (;;)
 		MUST(receive_one(-1) == 1);
@@ -271,7 +281,8 @@ static bool send_to(struct peal_outbox *out, uint32_t *next, uint32_t end)
 {
 	while (*next < end) {
 		int ret = peal_outbox_send(out, *next, "message", *next % 8,
-					   faults_absurd() ? 300 : 10000);
+					   faults_absurd() ? 300
+							   : FAULTS_STUCK_MS);
 
 		if (ret == -ETIMEDOUT && faults_absurd())
 			return false;
@@ -293,7 +304,8 @@ static bool flush(struct peal_outbox *out, uint32_t end)
 	int ret;
 
 	while (post()->received[0] < end) {
-		ret = peal_outbox_flush(out, faults_absurd() ? 300 : 10000);
+		ret = peal_outbox_flush(out, faults_absurd() ? 300
+							     : FAULTS_STUCK_MS);
 		if (ret == -ETIMEDOUT && faults_absurd())
 			return false;
 		WELL_OR(ret, EPIPE, EPROTO, ENOMEM, EMFILE, EOPNOTSUPP);

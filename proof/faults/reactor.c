@@ -259,7 +259,7 @@ static void tell_what_lacks(void)
 /* `step` serves what there is, and waits if there is nothing. */
 static void run_with(int (*step)(int ms))
 {
-	uint64_t end = faults_now_ms() + 30000;
+	uint64_t end = faults_now_ms() + FAULTS_STUCK_MS;
 	int rounds = 0, quiet = 0;
 
 	while (!done()) {

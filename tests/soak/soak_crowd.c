@@ -456,9 +456,16 @@ static void on_interrupt(int number)
 	interrupted = 1;
 }
 
+/* However slow the machine is: some have been killed, too. */
+static bool is_over(void)
+{
+	return soak_now() >= crowd.end_at && soak_figures.sender_kills > 0 &&
+	       (soak_options.keep_server || soak_figures.server_kills > 0);
+}
+
 static void live(void)
 {
-	while (!interrupted && soak_now() < crowd.end_at) {
+	while (!interrupted && !is_over()) {
 		uint64_t now = soak_now();
 
 		attend();
