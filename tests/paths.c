@@ -345,3 +345,34 @@ TEST(a_mode_by_name_is_for_folders_that_others_cannot_write)
 		end();
 	}
 }
+
+static void listen_by_call(void *none)
+{
+	struct peal_service service = usual();
+	struct stat st;
+
+	(void)none;
+	if (syscall(SYS_fchmodat2, -1, "", 0, 0) < 0 && errno == ENOSYS)
+		test_skip("no fchmodat2(2)");
+	hide_proc();
+	link_reactor(LINK_OWN);
+	umask(077);
+	service.mode = 0666;
+	CHECK_EQ(serve(&service), 0);
+	CHECK_EQ(lstat(link_path, &st), 0);
+	CHECK_EQ(st.st_mode & 07777, 0666);
+	peal_server_finish(&server);
+	peal_reactor_finish(&loop);
+}
+
+TEST(with_fchmodat2_it_may_be_any_folder)
+{
+	char folder[128];
+
+	link_folder();
+	snprintf(folder, sizeof(folder), "%s", link_path);
+	*strrchr(folder, '/') = '\0';
+	CHECK_EQ(chmod(folder, 0757), 0);
+	test_join(test_fork(listen_by_call, NULL));
+	end();
+}
