@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <wchar.h>
+#include <wctype.h>
 
 #include "top.h"
 
@@ -94,7 +95,8 @@ static size_t step(const char *from, mbstate_t *state, unsigned *columns)
 		memset(state, 0, sizeof(*state));
 		return 1;
 	}
-	width = wcwidth(c); /* less than 0: not printable */
+	/* In musl a byte that is no character, in its C locale, has a width. */
+	width = iswprint((wint_t)c) ? wcwidth(c) : 0;
 	if (width > 0)
 		*columns = (unsigned)width;
 	return n;
