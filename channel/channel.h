@@ -410,9 +410,9 @@ struct peal_server {
  * @return         0, -EINVAL neither admit nor channels with an item size,
  *                 -EADDRINUSE somebody listens there, -EEXIST the path is no
  *                 socket, -ENAMETOOLONG, -ENOSPC no slot is free, -EOPNOTSUPP
- *                 the mode cannot be set safely (without fchmodat2(2) and /proc,
- *                 in a folder of others), or an error of bind(2), chown(2) or
- *                 chmod(2)
+ *                 the mode cannot be set: without fchmodat2(2) and /proc, in
+ *                 a folder that others can write; or an error of bind(2),
+ *                 chown(2) or chmod(2)
  */
 int peal_server_listen(struct peal_server *server, struct peal_reactor *loop,
 		       const char *address, const struct peal_service *service);
