@@ -35,6 +35,8 @@ static struct {
 	void (*before_chown)(void);
 } scene;
 
+static bool proc_is_hidden;
+
 /* How a mode can be set. */
 enum way {
 	BY_CALL,
@@ -111,6 +113,15 @@ static void hide_proc(void)
 	if (mount("none", "/proc", NULL, MS_PRIVATE, NULL) < 0 ||
 	    mount("none", "/proc", "tmpfs", 0, NULL) < 0)
 		test_skip("mount: %s", strerror(errno));
+	proc_is_hidden = true;
+}
+
+/* At the end of a child: a sanitizer looks for leaks by it. */
+static void leave(void)
+{
+	peal_reactor_finish(&loop);
+	if (proc_is_hidden)
+		CHECK_EQ(umount2("/proc", MNT_DETACH), 0);
 }
 
 static void go(enum way way)
@@ -161,7 +172,7 @@ static void have_modes(void *way)
 			peal_server_finish(&server);
 			CHECK_EQ(access(link_path, F_OK), -1);
 		}
-	peal_reactor_finish(&loop);
+	leave();
 }
 
 /* In a child, since what it lacks then it lacks for good. */
@@ -206,7 +217,7 @@ static void give_away(void *way)
 	CHECK_EQ(st.st_uid, NOBODY);
 	CHECK_EQ(st.st_gid, NOBODY);
 	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	leave();
 }
 
 TEST(no_group_may_do_more_than_the_one_that_a_path_is_given_to)
@@ -271,7 +282,7 @@ static void suffer(void *way)
 			CHECK_EQ(symlink("x", link_path), 0);
 			CHECK_EQ(unlink(link_path), 0);
 		}
-	peal_reactor_finish(&loop);
+	leave();
 }
 
 static void for_victim(enum way way, bool socket)
@@ -332,7 +343,7 @@ static void listen_there(void *mode)
 		CHECK_EQ(serve(&service), -EOPNOTSUPP);
 	}
 	CHECK_EQ(lstat(link_path, &st), -1);
-	peal_reactor_finish(&loop);
+	leave();
 }
 
 TEST(a_mode_by_name_is_for_folders_that_others_cannot_write)
@@ -362,7 +373,7 @@ static void listen_by_call(void *none)
 	CHECK_EQ(lstat(link_path, &st), 0);
 	CHECK_EQ(st.st_mode & 07777, 0666);
 	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	leave();
 }
 
 TEST(with_fchmodat2_it_may_be_any_folder)
