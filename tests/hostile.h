@@ -27,8 +27,8 @@
 #define NOBODY 1u  /* it is of another user; needs root */
 #define CROWDED 2u /* meanwhile no newcomer need find a place */
 
-#define SHAKE_MS 400 /* the server's patience with handshakes */
-#define MANY 32768   /* epoll watches */
+#define SHAKE_MS 1000 /* the server's patience with handshakes */
+#define MANY 32768    /* epoll watches */
 
 /* Words of a page. */
 enum word {
