@@ -157,11 +157,11 @@ bool peal_end_arm(struct peal_end *end, uint64_t want)
 }
 
 /*
- * The peer may have been missed: somebody has to look again, later. A reactor
- * does so by itself, and it alone can be relied on.
- * @return false: nobody will
+ * A reactor gives the end another turn, and looks again later where the peer
+ * may have been missed.
+ * @return false: the end is on no reactor, nobody will look
  */
-static bool looks_later(const struct peal_end *end)
+static bool tell_reactor(const struct peal_end *end)
 {
 	if (!end->stir)
 		return false;
@@ -169,10 +169,10 @@ static bool looks_later(const struct peal_end *end)
 	return true;
 }
 
-/* The same for callers that may sleep. */
+/* The peer may have been missed. The caller may sleep. */
 static void look_later(struct peal_end *end)
 {
-	if (!looks_later(end))
+	if (!tell_reactor(end))
 		peal_fence_by_hand(end);
 }
 
@@ -197,7 +197,7 @@ void peal_end_pay(struct peal_end *end, const struct peal_owed *owed)
 		end->waiting = true;
 	}
 	if (owed->callback || end->ended || (end->unsure && end->waiting))
-		looks_later(end);
+		tell_reactor(end);
 }
 
 bool peal_end_arm_by_hand(struct peal_end *end)
@@ -208,7 +208,7 @@ bool peal_end_arm_by_hand(struct peal_end *end)
 	end->fresh = true;
 	armed = peal_end_arm(end, end->watermark);
 	if (!armed && end->unsure) {
-		if (looks_later(end))
+		if (tell_reactor(end))
 			return true;
 		peal_fence_by_hand(end);
 		armed = peal_end_arm(end, end->watermark);
@@ -279,7 +279,7 @@ static ssize_t look_again(struct peal_end *end, uint64_t n, bool may_sleep)
 	return 0;
 }
 
-static ssize_t reserve(struct peal_end *end, uint64_t n, bool may_sleep)
+static ssize_t reserve_or_arm(struct peal_end *end, uint64_t n, bool may_sleep)
 {
 	uint64_t want = larger(n, end->watermark), before = end->target;
 	bool waiting = end->waiting;
@@ -314,12 +314,12 @@ static ssize_t reserve(struct peal_end *end, uint64_t n, bool may_sleep)
 
 ssize_t peal_end_reserve(struct peal_end *end, uint64_t n)
 {
-	return reserve(end, n, true);
+	return reserve_or_arm(end, n, true);
 }
 
 ssize_t peal_end_reserve_awake(struct peal_end *end)
 {
-	return reserve(end, 1, false);
+	return reserve_or_arm(end, 1, false);
 }
 
 int peal_end_set_watermark(struct peal_end *end, size_t n)
