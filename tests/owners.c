@@ -326,6 +326,30 @@ TEST(an_fd_has_one_source)
 	end();
 }
 
+/* Nobody could refuse it; it is as with epoll(7). */
+TEST(an_fd_on_two_reactors_is_told_to_both)
+{
+	struct peal_source sources[2] = { 0 };
+	int fd, told[2] = { 0 };
+
+	start();
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(peal_reactor_add_fd(&loops[i], &sources[i], fd,
+					     EPOLLIN, no_event, &told[i]),
+			 0);
+	CHECK_EQ(eventfd_write(fd, 1), 0);
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(peal_reactor_run_once(&loops[i], 0), 1);
+	CHECK_EQ(peal_reactor_remove(&loops[0], &sources[0]), 0);
+	CHECK_EQ(peal_reactor_run_once(&loops[0], 0), 0);
+	CHECK_EQ(peal_reactor_run_once(&loops[1], 0), 1);
+	CHECK_EQ(told[0], 1);
+	CHECK_EQ(told[1], 2);
+	close(fd);
+	end();
+}
+
 /* A host that takes every fd, as one with a table by number would. */
 static int watched;
 
