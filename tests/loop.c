@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -82,22 +83,21 @@ TEST(an_fd_is_reported_for_as_long_as_it_is_readable)
 TEST(an_fd_with_epollet_is_reported_once_for_each_edge)
 {
 	struct seen seen = { 0 };
-	int fds[2];
+	/* From Linux 5.5 to 5.13 a pipe has an edge only where it was empty. */
+	int fd = eventfd(0, EFD_CLOEXEC);
 
 	start();
-	CHECK_EQ(pipe2(fds, O_CLOEXEC), 0);
-	CHECK_EQ(peal_reactor_add_fd(&loop, &source, fds[0], EPOLLIN | EPOLLET,
+	CHECK_EQ(peal_reactor_add_fd(&loop, &source, fd, EPOLLIN | EPOLLET,
 				     look, &seen),
 		 0);
 	for (int i = 1; i <= 3; i++) {
-		CHECK_EQ(write(fds[1], "x", 1), 1);
+		CHECK_EQ(eventfd_write(fd, 1), 0);
 		CHECK_EQ(peal_reactor_run_once(&loop, 0), 1);
 		CHECK_EQ(peal_reactor_run_once(&loop, 0), 0);
 		CHECK_EQ(seen.calls, i);
 	}
 	CHECK_EQ(peal_reactor_remove(&loop, &source), 0);
-	close(fds[0]);
-	close(fds[1]);
+	close(fd);
 	end();
 }
 
