@@ -81,14 +81,24 @@ size_t peal_leg_tell(const struct peal_leg *leg, struct peal_wire_ring *ring,
 	return 3;
 }
 
+/* Both sides trust each other: to others the server gives no eventfds. */
+static bool is_trusted(const struct peal_leg *leg)
+{
+	return leg->data.kind == PEAL_DOORBELL_EVENTFD;
+}
+
 int peal_leg_sealed(const struct peal_leg *leg)
 {
+	size_t page = peal_mem_page(leg->mem.flags);
 	off_t size;
-
 	/* Sealed, nothing can hold up these; before, anything might. */
-	if (peal_memfd_verify(leg->mem.fd, PEAL_SEALS_FROZEN,
-			      peal_mem_page(leg->mem.flags), &size) < 0 ||
-	    (uint64_t)size < peal_leg_bytes(leg))
+	int ret = peal_memfd_verify(leg->mem.fd, PEAL_SEALS_FROZEN, page,
+				    &size);
+
+	if (ret == -EPERM && is_trusted(leg) && !peal_memfd_freezes())
+		ret = peal_memfd_verify(leg->mem.fd, PEAL_SEALS_SIZED, page,
+					&size);
+	if (ret < 0 || (uint64_t)size < peal_leg_bytes(leg))
 		return -EPROTO;
 	return 0;
 }
@@ -139,8 +149,24 @@ static int check_ring(const struct peal_wire_ring *ring,
 	return 0;
 }
 
+static int seal(struct peal_leg *leg, bool trusted, char *text)
+{
+	int ret = peal_mem_seal(&leg->mem);
+
+	if (ret == -EOPNOTSUPP && trusted)
+		return 0;
+	if (ret == -EOPNOTSUPP) {
+		snprintf(text, PEAL_TEXT,
+			 "without Linux 5.1 only processes of one user that "
+			 "trust each other have channels");
+		return ret;
+	}
+	return ret < 0 ? refuse(text, "memory that cannot be sealed") : 0;
+}
+
 static int open_memory(struct peal_leg *leg, const struct peal_wire_ring *ring,
-		       const struct peal_geometry *g, int fd, char *text)
+		       const struct peal_geometry *g, int fd, bool trusted,
+		       char *text)
 {
 	int ret = peal_mem_open(&leg->mem, fd, g->head, peal_geometry_body(g),
 				PEAL_MEM_TWICE | ring->mem);
@@ -149,9 +175,9 @@ static int open_memory(struct peal_leg *leg, const struct peal_wire_ring *ring,
 		return refuse(text, "memory that is not what it says");
 	if (ret < 0)
 		return ret;
-	if (peal_mem_seal(&leg->mem) < 0)
-		return refuse(text, "memory that cannot be sealed");
-	ret = peal_leg_fill(leg, SIZE_MAX);
+	ret = seal(leg, trusted, text);
+	if (ret == 0)
+		ret = peal_leg_fill(leg, SIZE_MAX);
 	if (ret < 0)
 		return ret;
 	ret = peal_ring_open(&leg->ring, g, leg->mem.base,
@@ -182,7 +208,7 @@ int peal_leg_open(struct peal_leg *leg, const struct peal_wire_ring *ring,
 	int ret = check_ring(ring, wanted, &g, text);
 
 	if (ret == 0)
-		ret = open_memory(&l, ring, &g, fds[0], text);
+		ret = open_memory(&l, ring, &g, fds[0], socket < 0, text);
 	if (ret == 0)
 		ret = take_bells(&l, fds, socket, text);
 	if (ret == 0) {

@@ -22,7 +22,10 @@ int peal_leg_make(struct peal_leg *leg, const struct peal_geometry *geometry,
 /* What to tell the client. @return how many fds */
 size_t peal_leg_tell(const struct peal_leg *leg, struct peal_wire_ring *ring,
 		     int *fds);
-/* Server: is it sealed as the client says? @return 0, -EPROTO */
+/*
+ * Server: is it sealed as the client says? Before Linux 5.1 it cannot be, and
+ * a client that is trusted need not. @return 0, -EPROTO
+ */
 int peal_leg_sealed(const struct peal_leg *leg);
 /*
  * Fault it in, when there can be no more holes: a lack of memory is an error
@@ -35,7 +38,8 @@ int peal_leg_fill(struct peal_leg *leg, size_t most);
  * Client: verify what the server made, map and seal it. The memory's fd is
  * closed; the bells' become the leg's. On failure all fds are closed.
  * @param fds  those of this ring, as peal_leg_tell() put them
- * @return     0, -EPROTO and a text, -ENOMEM, ...
+ * @return     0, -EPROTO and a text, -EOPNOTSUPP and a text: the kernel cannot
+ *             seal it, and the server is not trusted; -ENOMEM, ...
  */
 int peal_leg_open(struct peal_leg *leg, const struct peal_wire_ring *ring,
 		  const struct peal_geometry *wanted, const int *fds,

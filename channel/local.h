@@ -42,8 +42,8 @@ struct peal_local {
 };
 
 /**
- * Make a ring: a memfd, mapped twice in a row, faulted in and frozen
- * (peal_mem_seal()), two eventfds, both ends attached.
+ * Make a ring: a memfd, mapped twice in a row, faulted in and, from Linux 5.1
+ * on, frozen (peal_mem_seal()), two eventfds, both ends attached.
  * @param local     filled in on success, untouched on failure
  * @param geometry  capacity and item_size set, tag and name if wanted; the
  *                  capacity is rounded up: see local->ring.geometry

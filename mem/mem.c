@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/futex.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <peal/mem.h>
@@ -14,6 +16,9 @@
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
+#endif
+#ifndef SYS_futex /* 32-bit machines whose time always had 64 bits */
+#define SYS_futex SYS_futex_time64
 #endif
 #ifndef MFD_HUGETLB
 #define MFD_HUGETLB 0x0004u
@@ -133,16 +138,40 @@ static int map_twice(struct peal_mem *mem, char *once)
 	return error;
 }
 
+/*
+ * Have the kernel load a word of each page: a page that is not to be had is
+ * EFAULT there, and would be SIGBUS here. The load suffices for stores to come,
+ * since the mappings are shared. This system call loads a word, compares it,
+ * and then moves waiters, of which it is to move none; it needs no fd, and does
+ * nothing to the memfd that a hostile process could hold up.
+ */
+static int load_each(char *from, size_t size, size_t page)
+{
+	for (size_t offset = 0; offset < size; offset += page) {
+		char *word = from + offset;
+
+		if (syscall(SYS_futex, word, FUTEX_CMP_REQUEUE_PRIVATE, 0,
+			    (void *)0, word, 0) >= 0 ||
+		    errno == EAGAIN)
+			continue;
+		return errno == EFAULT ? -ENOMEM : -EOPNOTSUPP;
+	}
+	return 0;
+}
+
 static int populate(const struct peal_mem *mem, size_t from, size_t size)
 {
 	int advice = mem->flags & PEAL_MEM_READONLY ? MADV_POPULATE_READ
 						    : MADV_POPULATE_WRITE;
+	char *first = (char *)mem->base + from;
 
-	while (madvise((char *)mem->base + from, size, advice) < 0) {
+	while (madvise(first, size, advice) < 0) {
 		if (errno == EINTR || errno == EAGAIN)
 			continue;
-		if (errno == EINVAL)
-			return -EOPNOTSUPP;
+		/* Unknown before Linux 5.14, or refused by a sandbox. */
+		if (errno == EINVAL || errno == ENOSYS || errno == EPERM)
+			return load_each(first, size,
+					 peal_mem_page(mem->flags));
 		/* Touching it would have been SIGBUS. */
 		return errno == EFAULT ? -ENOMEM : -errno;
 	}

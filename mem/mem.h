@@ -91,8 +91,8 @@ size_t peal_mem_page(unsigned flags);
  *	-ENOMEM      memory, huge pages or address space are used up, or
  *	             RLIMIT_MEMLOCK is too small
  *	-EPERM       PEAL_MEM_LOCK, and RLIMIT_MEMLOCK is 0
- *	-EOPNOTSUPP  PEAL_MEM_PREFAULT needs Linux 5.14; huge pages a kernel
- *	             that has them
+ *	-EOPNOTSUPP  huge pages need a kernel that has them; PEAL_MEM_PREFAULT
+ *	             needs madvise(2) or futex(2), and a sandbox refuses both
  *	-EMFILE, -ENFILE  no fd left
  * The memory is zero. It is as large as head and body together, and with huge
  * pages rounded up to the next of them. The fd is close-on-exec, cannot be made

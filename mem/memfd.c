@@ -84,6 +84,19 @@ int peal_memfd_create(const char *name, size_t size, unsigned huge)
 	return fd;
 }
 
+bool peal_memfd_freezes(void)
+{
+	int fd = make("probe", 0);
+	bool freezes;
+
+	if (fd < 0)
+		return true; /* no word against it */
+	freezes = fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == 0 ||
+		  errno != EINVAL;
+	close(fd);
+	return freezes;
+}
+
 int peal_memfd_verify(int fd, enum peal_seals seals, size_t page, off_t *size)
 {
 	int found = fcntl(fd, F_GET_SEALS);

@@ -3,6 +3,7 @@
 #define PEAL_MEM_MEMFD_H
 /* Making memfds, and finding out what somebody else's fd is. */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -37,13 +38,17 @@ int peal_memfd_create(const char *name, size_t size, unsigned huge);
  */
 int peal_memfd_verify(int fd, enum peal_seals seals, size_t page, off_t *size);
 
+/* Can this kernel freeze memory? It asks it, by a memfd of its own. */
+bool peal_memfd_freezes(void);
+
 struct peal_mem;
 /*
  * Memory that is frozen: fault it in, step by step, with the holes that were
  * punched before; at the end close the fd, for which there is no more use.
  * @param filled  bytes that are done, 0 at first
  * @param most    bytes to be done now
- * @return        1 all is done, 0 there is more, -ENOMEM
+ * @return        1 all is done, 0 there is more, -ENOMEM, -EOPNOTSUPP as
+ *                PEAL_MEM_PREFAULT
  */
 int peal_mem_fill(struct peal_mem *mem, size_t *filled, size_t most);
 

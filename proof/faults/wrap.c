@@ -264,6 +264,16 @@ int __wrap_open(const char *path, int flags, ...)
 
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
+/* Pages are loaded by it where madvise(2) has failed, and faults come singly.
+ */
+static long load_word(va_list args)
+{
+	void *word = va_arg(args, void *);
+	int operation = va_arg(args, int);
+
+	return __real_syscall(SYS_futex, word, operation, 0, NULL, word, 0);
+}
+
 long __wrap_syscall(long number, ...)
 {
 	enum call call = CALL_membarrier;
@@ -274,9 +284,14 @@ long __wrap_syscall(long number, ...)
 		call = CALL_pidfd_open;
 	else if (number == SYS_fchmodat2)
 		call = CALL_fchmodat2;
-	else if (number != SYS_membarrier)
+	else if (number != SYS_membarrier && number != SYS_futex)
 		faults_fail(__FILE__, __LINE__, "syscall(2) of %ld", number);
 	va_start(args, number);
+	if (number == SYS_futex) {
+		a = load_word(args);
+		va_end(args);
+		return a;
+	}
 	a = va_arg(args, int);
 	b = call == CALL_fchmodat2 ? (long)va_arg(args, char *)
 				   : va_arg(args, int);

@@ -177,6 +177,11 @@ int peal_memfd_verify(int fd, enum peal_seals seals, size_t page, off_t *size)
 	return 0;
 }
 
+bool peal_memfd_freezes(void)
+{
+	return true;
+}
+
 /* Not before nobody can punch holes into it. */
 int peal_mem_fill(struct peal_mem *mem, size_t *filled, size_t most)
 {
