@@ -176,8 +176,13 @@ static int open_memory(struct peal_leg *leg, const struct peal_wire_ring *ring,
 	if (ret < 0)
 		return ret;
 	ret = seal(leg, trusted, text);
-	if (ret == 0)
-		ret = peal_leg_fill(leg, SIZE_MAX);
+	if (ret < 0)
+		return ret;
+	ret = peal_leg_fill(leg, SIZE_MAX);
+	if (ret == -EOPNOTSUPP)
+		snprintf(text, PEAL_TEXT,
+			 "a sandbox refuses this process madvise(2) and "
+			 "futex(2), one of which channels need");
 	if (ret < 0)
 		return ret;
 	ret = peal_ring_open(&leg->ring, g, leg->mem.base,

@@ -247,6 +247,23 @@ TEST(from_linux_5_1_on_they_have_channels)
 	link_end();
 }
 
+TEST(a_client_in_a_sandbox_is_told_what_it_lacks)
+{
+	struct peal_service service = usual();
+	struct peal_hello hello = link_hello(PEAL_SENDER, 64);
+
+	test_needs_madvise();
+	refuse_populating(EPERM);
+	refuse(SYS_futex, 1, ~0u, FUTEX_CMP_REQUEUE_PRIVATE, EPERM);
+	link_serve(LINK_OWN, &service);
+	client_meets(&client, link_path, &hello);
+	CHECK_EQ(here.opens, 0);
+	CHECK_EQ(here.reason, -EOPNOTSUPP);
+	CHECK(strstr(here.text, "madvise(2)") != NULL);
+	settle();
+	link_end();
+}
+
 /* Where it can be sealed, one who leaves it as it is has broken the rules. */
 TEST(a_kernel_is_asked_whether_it_freezes)
 {
