@@ -236,7 +236,7 @@ TEST(blob_that_somebody_else_sealed_is_left_alone)
 	for (int i = 0; i < 2; i++) {
 		struct peal_blob blob = fill(page());
 
-		CHECK_EQ(fcntl(blob.fd, F_ADD_SEALS, seals[i]), 0);
+		add_seals(blob.fd, seals[i]);
 		CHECK_EQ(peal_blob_seal(&blob), -EPERM);
 		check_still_filling(&blob, blob.base);
 		peal_blob_finish(&blob);

@@ -212,7 +212,7 @@ TEST(frozen_huge_pages_stay_frozen)
 				     PEAL_MEM_TWICE | PEAL_MEM_HUGE_2M);
 	const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
-	CHECK_EQ(peal_mem_seal(&mem), 0);
+	freeze(&mem);
 	CHECK_ERRNO(EPERM, fallocate(mem.fd, punch, 0, HUGE_PAGE));
 	CHECK_ERRNO(EPERM, madvise(mem.base, HUGE_PAGE, MADV_REMOVE));
 	CHECK_ERRNO(EPERM, mmap(NULL, HUGE_PAGE, PROT_READ | PROT_WRITE,

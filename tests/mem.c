@@ -181,7 +181,7 @@ TEST(frozen_memory_can_be_changed_through_its_mapping_alone)
 
 	test_needs_madvise();
 	memset(body_of(&mem), 'a', 4 * page());
-	CHECK_EQ(peal_mem_seal(&mem), 0);
+	freeze(&mem);
 	CHECK_EQ(fcntl(mem.fd, F_GET_SEALS) & ~F_SEAL_EXEC,
 		 F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE |
 			 F_SEAL_SEAL);
@@ -213,7 +213,7 @@ TEST(forked_child_inherits_the_frozen_mapping)
 {
 	struct peal_mem mem = create(page(), page(), PEAL_MEM_TWICE);
 
-	CHECK_EQ(peal_mem_seal(&mem), 0);
+	freeze(&mem);
 	test_join(test_fork(write_inherited, &mem));
 	CHECK_EQ(body_of(&mem)[3], 'c');
 	peal_mem_finish(&mem);
@@ -229,7 +229,7 @@ TEST(memory_is_frozen_once)
 		peal_mem_open(&peer, mem.fd, page(), page(), PEAL_MEM_READONLY),
 		0);
 	CHECK_EQ(peal_mem_seal(&peer), -EINVAL);
-	CHECK_EQ(peal_mem_seal(&mem), 0);
+	freeze(&mem);
 	CHECK_EQ(peal_mem_seal(&mem), -EPERM);
 	peal_mem_finish(&peer);
 	peal_mem_finish(&mem);
@@ -242,7 +242,7 @@ TEST(whoever_opened_it_can_freeze_it_and_both_write_on)
 
 	CHECK_EQ(peal_mem_open(&peer, mem.fd, page(), page(), PEAL_MEM_TWICE),
 		 0);
-	CHECK_EQ(peal_mem_seal(&peer), 0);
+	freeze(&peer);
 	CHECK_EQ(peal_mem_seal(&mem), -EPERM);
 	body_of(&mem)[0] = 'm';
 	body_of(&peer)[1] = 'p';

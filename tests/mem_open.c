@@ -37,7 +37,7 @@ TEST(frozen_memory_can_be_opened_for_reading_alone)
 	CHECK_EQ(peal_mem_open(&peer, mem.fd, page(), page(),
 			       reading | PEAL_MEM_SEALED),
 		 -EPERM);
-	CHECK_EQ(peal_mem_seal(&mem), 0);
+	freeze(&mem);
 	CHECK_EQ(peal_mem_open(&peer, mem.fd, page(), page(), 0), -EPERM);
 	CHECK_EQ(peal_mem_open(&peer, mem.fd, page(), page(), reading), -EPERM);
 	CHECK_EQ(peal_mem_open(&peer, mem.fd, page(), page(), PEAL_MEM_SEALED),

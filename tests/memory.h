@@ -123,6 +123,31 @@ static inline struct rlimit limit(int resource, rlim_t soft)
 	return before;
 }
 
+static inline void needs_future_write(bool lacking)
+{
+	if (lacking)
+		test_skip("no F_SEAL_FUTURE_WRITE before Linux 5.1");
+}
+
+/* peal_mem_seal() has to succeed, wherever the kernel has the seal. */
+static inline void freeze(struct peal_mem *mem)
+{
+	int ret = peal_mem_seal(mem);
+
+	needs_future_write(ret == -EOPNOTSUPP);
+	CHECK_EQ(ret, 0);
+}
+
+/* Likewise, to seals of any kind. */
+static inline void add_seals(int fd, int seals)
+{
+	int ret = fcntl(fd, F_ADD_SEALS, seals);
+
+	needs_future_write(ret < 0 && errno == EINVAL &&
+			   (seals & F_SEAL_FUTURE_WRITE));
+	CHECK_EQ(ret, 0);
+}
+
 /* A memfd of somebody else's. */
 static inline int foreign_memfd(size_t size, int seals)
 {
@@ -130,7 +155,7 @@ static inline int foreign_memfd(size_t size, int seals)
 
 	CHECK(fd >= 0);
 	CHECK_EQ(ftruncate(fd, (off_t)size), 0);
-	CHECK_EQ(fcntl(fd, F_ADD_SEALS, seals), 0);
+	add_seals(fd, seals);
 	return fd;
 }
 
