@@ -43,11 +43,9 @@ static int shake_hands(struct peal_handshake *shake,
 	ret = wait_and(ready, shake, service, deadline);
 	while (ret == 0)
 		ret = peal_handshake_fill(shake, SIZE_MAX);
-	if (ret > 0)
-		ret = peal_handshake_open(shake->parts.fd);
-	if (ret < 0 && ret != -EPIPE)
+	if (ret < 0)
 		peal_handshake_refuse(shake, ret);
-	return ret == -EPIPE && shake->sealed ? 0 : ret;
+	return ret < 0 ? ret : 0;
 }
 
 int peal_channel_accept(struct peal_channel *ch, int fd,
@@ -76,8 +74,16 @@ int peal_channel_accept(struct peal_channel *ch, int fd,
 	}
 	ch->hello = shake.hello;
 	ret = peal_channel_assemble(ch, &shake.parts);
+	if (ret < 0)
+		return ret;
+	peal_channel_opened(ch);
+	ret = peal_handshake_open(ch->fd);
 	/* A client that is dead by now has published what is delivered. */
-	if (ret == 0)
-		peal_channel_opened(ch);
+	if (ret == -EPIPE)
+		ret = 0;
+	if (ret == 0 && peal_channel_is_withdrawn(ch))
+		ret = -EPIPE;
+	if (ret < 0)
+		peal_channel_drop(ch);
 	return ret;
 }

@@ -32,7 +32,9 @@
  * as long as it takes to close them.
  */
 #define BACKLOG 32
-#define LOCK_TRIES 50
+/* Of two milliseconds each: on a busy machine whoever holds the lock may be
+ * kept from running for long. */
+#define LOCK_TRIES 2500
 
 /* -- paths */
 

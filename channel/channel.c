@@ -12,6 +12,7 @@
 
 #include "../reactor/internal.h"
 #include "../ring/endpoint.h"
+#include "../ring/layout.h"
 #include "internal.h"
 
 /* Bells that nobody is owed, while no ring is served: then it is enough. */
@@ -79,6 +80,39 @@ void peal_channel_opened(struct peal_channel *ch)
 	ch->unowed = 0;
 	ch->text[0] = '\0';
 	ch->connects++;
+}
+
+static void set_state(const struct peal_end *end, bool withdrawn)
+{
+	enum peal_state state = end->error == -EPIPE ? PEAL_STATE_FINISHED
+						     : PEAL_STATE_OPEN;
+
+	if (end->state)
+		__atomic_store_n(end->state,
+				 withdrawn ? PEAL_STATE_BROKEN : state,
+				 __ATOMIC_RELEASE);
+}
+
+void peal_channel_withdraw(struct peal_channel *ch, bool withdrawn)
+{
+	set_state(&ch->sender.end, withdrawn);
+	set_state(&ch->receiver.end, withdrawn);
+	/* Pairs with the fence in peal_channel_is_withdrawn(). */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static bool is_broken(const struct peal_end *end)
+{
+	return end->peer_state &&
+	       __atomic_load_n(end->peer_state, __ATOMIC_ACQUIRE) ==
+		       PEAL_STATE_BROKEN;
+}
+
+bool peal_channel_is_withdrawn(const struct peal_channel *ch)
+{
+	/* Pairs with the fence in peal_channel_withdraw(). */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return is_broken(&ch->sender.end) || is_broken(&ch->receiver.end);
 }
 
 /* -- closing */

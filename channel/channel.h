@@ -395,7 +395,8 @@ struct peal_server {
 	struct peal_server_stats stats;
 	int fd;
 	bool owned, paused;
-	uint64_t look_at; /* when to look at what has no event, or 0 */
+	uint64_t look_at;   /* when to look at what has no event, or 0 */
+	uint64_t filled_in; /* the round of the loop, from 1 */
 	uint64_t dev, ino;
 	char path[108];
 };

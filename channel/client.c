@@ -286,6 +286,16 @@ static void forsake(struct peal_channel *ch)
 	ch->state = PEAL_CHANNEL_ABSENT;
 }
 
+/* The time is over. @return true: it has been opened all the same */
+static bool opened_meanwhile(struct peal_channel *ch)
+{
+	peal_channel_withdraw(ch, true);
+	if (hear_open(ch) < 0)
+		return false;
+	peal_channel_withdraw(ch, false);
+	return true;
+}
+
 static int wait_for_open(struct peal_channel *ch, uint64_t deadline)
 {
 	int ret = 0;
@@ -295,10 +305,11 @@ static int wait_for_open(struct peal_channel *ch, uint64_t deadline)
 		if (ret == 0)
 			ret = hear_open(ch);
 	} while (ret == -EAGAIN);
+	if (ret == 0 || opened_meanwhile(ch))
+		return 0;
 	if (ret == -ETIMEDOUT)
-		ret = late(ch, "the server has not opened it in time");
-	if (ret < 0)
-		forsake(ch);
+		late(ch, "the server has not opened it in time");
+	forsake(ch);
 	return ret;
 }
 
@@ -528,6 +539,18 @@ static int answered(struct peal_channel *ch)
 	return ret;
 }
 
+static void start(struct peal_channel *ch)
+{
+	int ret;
+
+	peal_reactor_cancel_timer(ch->loop, &ch->timer);
+	ch->delay_ms = 0;
+	ch->connect_by = 0;
+	ret = peal_channel_start(ch);
+	if (ret < 0)
+		peal_channel_closed(ch, ret);
+}
+
 /* More than one packet may have come with one event. */
 void peal_client_answered(struct peal_channel *ch)
 {
@@ -539,14 +562,10 @@ void peal_client_answered(struct peal_channel *ch)
 		ret = hear_open(ch);
 	if (ret == -EAGAIN)
 		return;
-	if (ret == 0) {
-		peal_reactor_cancel_timer(ch->loop, &ch->timer);
-		ch->delay_ms = 0;
-		ch->connect_by = 0;
-		ret = peal_channel_start(ch);
-	}
 	if (ret < 0)
 		failed(ch, ret);
+	else
+		start(ch);
 }
 
 static int try_connect(struct peal_channel *ch)
@@ -578,11 +597,17 @@ static void on_timer(struct peal_source *source, uint64_t expirations,
 
 	(void)source;
 	(void)expirations;
-	if (ch->state == PEAL_CHANNEL_PENDING ||
-	    ch->state == PEAL_CHANNEL_JOINING) {
-		late(ch, ch->state == PEAL_CHANNEL_PENDING
-				 ? "the server does not answer"
-				 : "the server has not opened it in time");
+	if (ch->state == PEAL_CHANNEL_PENDING) {
+		late(ch, "the server does not answer");
+		peal_channel_closed(ch, -ETIMEDOUT);
+		return;
+	}
+	if (ch->state == PEAL_CHANNEL_JOINING) {
+		if (opened_meanwhile(ch)) {
+			start(ch);
+			return;
+		}
+		late(ch, "the server has not opened it in time");
 		peal_channel_closed(ch, -ETIMEDOUT);
 		return;
 	}

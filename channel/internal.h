@@ -61,6 +61,14 @@ int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts);
 /* The server has said OPEN. */
 void peal_channel_opened(struct peal_channel *ch);
 /*
+ * A client that gives up between its READY and the server's OPEN will carry the
+ * same items over again, so the server must not deliver them. The client says
+ * so in its page, then looks for OPEN once more; the server says OPEN, then
+ * looks at that page. So either the client has joined, or the server knows.
+ */
+void peal_channel_withdraw(struct peal_channel *ch, bool withdrawn);
+bool peal_channel_is_withdrawn(const struct peal_channel *ch);
+/*
  * It is open: tell the owner, and serve its rings on the reactor.
  * @return 0, after which it may be finished and gone; or an error
  */
