@@ -76,20 +76,24 @@ static void opened(struct peal_handshake *shake)
 
 /*
  * A large ring takes several turns, so that the others have theirs; and of all
- * handshakes one is filled in each round of the loop.
+ * large ones the first is filled in each round of the loop. A small one takes
+ * no longer than the rest of its handshake.
  */
 static int fill(struct peal_handshake *shake)
 {
 	struct peal_server *server = shake->server;
+	bool large = peal_leg_bytes(&shake->parts.in) +
+			     peal_leg_bytes(&shake->parts.out) >
+		     FILL;
 	uint64_t began = peal_now();
 	int ret;
 
-	if (server->filled_in == server->loop->stats.iterations + 1)
+	if (large && server->filled_in == server->loop->stats.iterations + 1)
 		return 0;
 	do
 		ret = peal_handshake_fill(shake, FILL);
 	while (ret == 0 && peal_now() - began < FILL_NS);
-	if (peal_now() - began >= FILL_NS / 2)
+	if (large)
 		server->filled_in = server->loop->stats.iterations + 1;
 	return ret;
 }
