@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The wake protocol of one ring: ring/arm.c, ring/end.c, ring/end.h and
+ * The wake protocol of one ring: ring/arm.c, ring/end.c, include/peal/end.h and
  * ring/fence.c, for a sender that waits for room and a receiver that waits for
  * items. Both run the same lines, as there.
  */

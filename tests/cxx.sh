@@ -25,7 +25,7 @@ extract() {
 
 compiles() {
 	$CXX -std=c++17 -Wall -Wextra -Wpedantic -Werror -c \
-		"-I$top_builddir/include" -o "$scratch/$1.o" "$scratch/$1.cc" &&
+		"-I$top_srcdir/include" -o "$scratch/$1.o" "$scratch/$1.cc" &&
 		"$top_builddir/libtool" --quiet --tag=CXX --mode=link $CXX \
 			-no-install -pthread -o "$scratch/$1" "$scratch/$1.o" \
 			"$top_builddir/libpeal.la"

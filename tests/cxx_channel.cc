@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* cxx/: channels and inboxes. */
+/* The headers for C++: channels and inboxes. */
 #include <cstring>
 #include <memory>
 #include <string>

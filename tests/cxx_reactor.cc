@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* cxx/: the reactor and what it watches. */
+/* The headers for C++: the reactor and what it watches. */
 #include <csignal>
 #include <deque>
 #include <memory>

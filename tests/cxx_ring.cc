@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* cxx/: spans, memory, rings, messages. */
+/* The headers for C++: spans, memory, rings, messages. */
 #include <array>
 #include <numeric>
 #include <string>

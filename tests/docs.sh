@@ -5,7 +5,7 @@
 
 . "${top_srcdir:-$(dirname "$0")/..}/tests/tap.sh"
 
-include="-I$top_builddir/include"
+include="-I$top_srcdir/include"
 
 # -- the pieces of doc/coming-from.md
 
@@ -124,10 +124,11 @@ every_link_leads_somewhere() {
 for page in README.md doc/tutorial.md doc/coming-from.md; do
 	check "the functions that $page names are public" \
 		every_name_is_declared "$top_srcdir/$page" \
-		"$top_builddir"/include/peal/*.h
+		"$top_srcdir"/include/peal/*.h
 done
 check 'what doc/architecture.md names is in a header' every_name_is_declared \
-	"$top_srcdir/doc/architecture.md" "$top_srcdir"/*/*.h
+	"$top_srcdir/doc/architecture.md" "$top_srcdir"/*/*.h \
+	"$top_srcdir"/include/peal/*.h
 check 'the files that it names are there' every_file_is_there
 for page in README.md CONTRIBUTING.md SECURITY.md proof/README.md \
 	proof/fuzz/README.md doc/tutorial.md doc/coming-from.md \

@@ -25,7 +25,7 @@ exported() {
 # parenthesis follows, unless it is static.
 declared() {
 	echo '#include <peal/peal.h>' >"$scratch/all.c"
-	$CC -E -P "-I$top_builddir/include" "$scratch/all.c" | awk '
+	$CC -E -P "-I$top_srcdir/include" "$scratch/all.c" | awk '
 	function judge() {
 		if (text !~ /static/ &&
 		    match(text, /peal_[a-z0-9_]+[ \t\n]*\(/)) {

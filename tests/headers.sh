@@ -5,7 +5,7 @@
 . "${top_srcdir:-$(dirname "$0")/..}/tests/tap.sh"
 
 warnings='-pedantic-errors -Wall -Wextra -Werror'
-include="-I$top_builddir/include"
+include="-I$top_srcdir/include"
 
 # $CC and $CXX may have arguments of their own.
 c11() {
@@ -89,7 +89,7 @@ else
 	languages=c11
 fi
 
-for header in "$top_builddir"/include/peal/*.h; do
+for header in "$top_srcdir"/include/peal/*.h; do
 	name=$(basename "$header")
 	# Twice, since programs do that, too.
 	printf '#include <peal/%s>\n#include <peal/%s>\nint one;\n' \
@@ -143,7 +143,7 @@ if [ "$languages" = c11 ]; then
 	skip 'the headers compile as C++17' "no $CXX"
 	finish
 fi
-for header in "$top_builddir"/include/peal/*.hpp; do
+for header in "$top_srcdir"/include/peal/*.hpp; do
 	name=$(basename "$header")
 	printf '#include <peal/%s>\n#include <peal/%s>\n' "$name" "$name" \
 		>"$scratch/cxx.cc"

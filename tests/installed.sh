@@ -29,7 +29,7 @@ flags() {
 }
 
 every_header() {
-	for header in "$top_builddir"/include/peal/*.h*; do
+	for header in "$top_srcdir"/include/peal/*.h*; do
 		cmp "$header" "$(folder_of ring.h)/$(basename "$header")" ||
 			return 1
 	done

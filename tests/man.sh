@@ -15,10 +15,10 @@
 . "${top_srcdir:-$(dirname "$0")/..}/tests/tap.sh"
 
 man=$top_srcdir/man
-headers=$top_builddir/include/peal
+headers=$top_srcdir/include/peal
 # Declarations that are older than C11, such as fork(), are wanted, too.
 c11="$CC -std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -Werror"
-c11="$c11 -I$top_builddir/include"
+c11="$c11 -I$top_srcdir/include"
 
 well_formed() {
 	mandoc -Tlint -Wwarning "$1"

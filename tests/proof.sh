@@ -13,8 +13,8 @@ steps() {
 
 # Those that comments name after `$1.pml:`, on that line, with commas.
 named() {
-	cat "$top_srcdir"/ring/*.[ch] "$top_srcdir"/reactor/*.[ch] \
-		"$top_srcdir"/channel/*.[ch] |
+	cat "$top_srcdir"/include/peal/*.h "$top_srcdir"/ring/*.[ch] \
+		"$top_srcdir"/reactor/*.[ch] "$top_srcdir"/channel/*.[ch] |
 		grep -o "$1\.pml: [a-z_]*\(, [a-z_]*\)*" |
 		sed "s/.*: //; s/, /\n/g" | LC_ALL=C sort -u
 }

@@ -9,7 +9,7 @@
 [ "$SANITIZERS" = yes ] && skip_all 'the library has a sanitizer of its own'
 
 libs=$top_builddir/.libs
-include="-I$top_builddir/include"
+include="-I$top_srcdir/include"
 warnings='-Wall -Wextra -Werror'
 tsan='-fsanitize=thread -g -O1'
 source=$top_srcdir/tests/tsan_program.c

@@ -19,7 +19,7 @@ Name: peal
 Description: this build
 Version: 0
 Libs: -L$(cd "$top_builddir" && pwd)/.libs -lpeal
-Cflags: -I$(cd "$top_builddir" && pwd)/include
+Cflags: -I$(cd "$top_srcdir" && pwd)/include
 END
 
 # stand_in NAME COMMAND ARGUMENT...

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <config.h>
+
 #include <peal/peal.h>
 
 #include "harness.h"
@@ -9,6 +11,11 @@
 TEST(the_headers_and_the_library_are_of_one_version)
 {
 	CHECK(strcmp(peal_version(), PEAL_VERSION) == 0);
+}
+
+TEST(the_version_is_that_of_the_package)
+{
+	CHECK(strcmp(PEAL_VERSION, PACKAGE_VERSION) == 0);
 }
 
 TEST(the_version_is_that_of_its_parts)

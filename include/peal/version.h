@@ -19,16 +19,16 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-#define PEAL_VERSION_MAJOR @PEAL_VERSION_MAJOR@
-#define PEAL_VERSION_MINOR @PEAL_VERSION_MINOR@
-#define PEAL_VERSION_PATCH @PEAL_VERSION_PATCH@
+#define PEAL_VERSION_MAJOR 0
+#define PEAL_VERSION_MINOR 1
+#define PEAL_VERSION_PATCH 0
 
 /** "MAJOR.MINOR.PATCH" */
-#define PEAL_VERSION "@PACKAGE_VERSION@"
+#define PEAL_VERSION "0.1.0"
 
 /** A version as a number, to be compared; minor and patch below 1000. */
 #define PEAL_VERSION_ENCODE(major, minor, patch)                               \
-	((major) * 1000000 + (minor) * 1000 + (patch))
+	((major)*1000000 + (minor)*1000 + (patch))
 
 /** That of these headers. */
 #define PEAL_VERSION_NUMBER                                                    \
