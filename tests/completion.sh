@@ -20,7 +20,7 @@ printf '%s\n' "${COMPREPLY[@]}"
 END
 
 complete() {
-	bash "$scratch/complete.bash" "$top_srcdir/completion/peal" "$@" |
+	bash "$scratch/complete.bash" "$top_srcdir/packaging/completion/peal" "$@" |
 		LC_ALL=C sort
 }
 
@@ -56,7 +56,7 @@ values_are_left_alone() {
 }
 
 syntax() {
-	bash -n "$top_srcdir/completion/peal"
+	bash -n "$top_srcdir/packaging/completion/peal"
 }
 
 all_commands() {

@@ -10,7 +10,7 @@ library=$top_builddir/.libs/libpeal.so
 
 # The names between `global:` and `local:`.
 listed() {
-	sed -n '/global:/,/local:/p' "$top_srcdir/peal.map" |
+	sed -n '/global:/,/local:/p' "$top_srcdir/packaging/peal.map" |
 		sed '/:/d' | tr ';' '\n' | tr -d ' \t' | sed '/^$/d' |
 		LC_ALL=C sort
 }

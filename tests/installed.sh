@@ -47,7 +47,7 @@ has_a_page() {
 
 every_function_has_a_page() {
 	stage_man=$(dirname "$(dirname "$(find "$stage" -name peal.7)")")
-	names=$(sed -n 's/^	\(peal_[a-z_]*\);$/\1/p' "$top_srcdir/peal.map" |
+	names=$(sed -n 's/^	\(peal_[a-z_]*\);$/\1/p' "$top_srcdir/packaging/peal.map" |
 		grep -v '^peal_end_')
 	echo "$names" | grep -q peal_sender_wait || return 1
 	for name in $names PEAL_TYPED peal_sender_reserve; do
