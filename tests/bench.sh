@@ -3,7 +3,7 @@
 # The measurements run, and say what they found in each form. How fast anything
 # is, is not looked at.
 
-. "${top_srcdir:-$(dirname "$0")/..}/tests/tap.sh"
+. "${top_srcdir:-$(dirname "$0")/..}/tests/fixtures/tap.sh"
 
 bench=$top_builddir/bench/peal-bench
 out=$scratch/out

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "link.h"
+#include "fixtures/link.h"
 
 #define NUMBERS 20000
 #define CLIENTS 8

@@ -14,7 +14,7 @@
 
 #include "../channel/socket.h"
 #include "../channel/wire.h"
-#include "service.h"
+#include "fixtures/service.h"
 
 static struct peal_channel client;
 

@@ -3,7 +3,7 @@
 # The programs in peal_cxx(3) are what they are said to be: those after a line
 # with their name, .\" NAME.cc, compile, and print what they should.
 
-. "${top_srcdir:-$(dirname "$0")/..}/tests/tap.sh"
+. "${top_srcdir:-$(dirname "$0")/..}/tests/fixtures/tap.sh"
 
 page=$top_srcdir/man/peal_cxx.3
 

@@ -11,7 +11,7 @@
 
 #include <peal/peal.hpp>
 
-#include "harness.h"
+#include "fixtures/harness.h"
 
 using namespace std::chrono_literals;
 

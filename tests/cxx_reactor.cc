@@ -14,7 +14,7 @@
 
 #include <peal/peal.hpp>
 
-#include "harness.h"
+#include "fixtures/harness.h"
 
 using namespace std::chrono_literals;
 

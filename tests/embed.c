@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "embed_properties.h"
-#include "harness.h"
+#include "fixtures/harness.h"
 
 struct embed env;
 

@@ -10,8 +10,8 @@
 #include <peal/sources.h>
 
 #include "embed_chaos.h"
-#include "harness.h"
-#include "rig.h"
+#include "fixtures/harness.h"
+#include "fixtures/rig.h"
 
 #define HOUR UINT64_C(3600000000000)
 #define CAPACITY 8

@@ -4,7 +4,7 @@
 
 #include "../examples/embed/in_epoll.h"
 #include "embed.h"
-#include "harness.h"
+#include "fixtures/harness.h"
 
 #define BATCH 8
 

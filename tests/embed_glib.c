@@ -3,7 +3,7 @@
 
 #include "../examples/embed/in_glib.h"
 #include "embed.h"
-#include "harness.h"
+#include "fixtures/harness.h"
 
 #define FDS (EMBED_SLOTS + 2)
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "embed_chaos.h"
-#include "harness.h"
+#include "fixtures/harness.h"
 
 #define OPERATIONS 100000
 #define PATIENCE_MS 10000

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "../examples/embed/in_libev.h"
 #include "embed.h"
-#include "harness.h"
+#include "fixtures/harness.h"
 
 static struct {
 	struct ev_loop *ev;

@@ -9,7 +9,7 @@
 
 #include "embed_chaos.h"
 #include "embed_properties.h"
-#include "harness.h"
+#include "fixtures/harness.h"
 
 /* -- removing */
 

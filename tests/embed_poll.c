@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "../examples/embed/in_poll.h"
 #include "embed.h"
-#include "harness.h"
+#include "fixtures/harness.h"
 
 #define FDS (EMBED_SLOTS + 2)
 

@@ -8,7 +8,7 @@
 #include <peal/peal.h>
 
 #include "embed.h"
-#include "rig.h"
+#include "fixtures/rig.h"
 
 struct embed_property {
 	const char *name;

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "embed_properties.h"
-#include "harness.h"
+#include "fixtures/harness.h"
 
 static void data_before(void)
 {

@@ -3,7 +3,7 @@
 
 #include "../examples/embed/in_sdevent.h"
 #include "embed.h"
-#include "harness.h"
+#include "fixtures/harness.h"
 
 static struct {
 	sd_event *event;

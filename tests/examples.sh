@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Each example says what it should, and that it is right.
 
-. "${top_srcdir:-$(dirname "$0")/..}/tests/tap.sh"
+. "${top_srcdir:-$(dirname "$0")/..}/tests/fixtures/tap.sh"
 
 # says EXAMPLE LINE
 says() {

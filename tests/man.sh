@@ -12,7 +12,7 @@
 #
 # and is run at the end of this file.
 
-. "${top_srcdir:-$(dirname "$0")/..}/tests/tap.sh"
+. "${top_srcdir:-$(dirname "$0")/..}/tests/fixtures/tap.sh"
 
 man=$top_srcdir/man
 headers=$top_srcdir/include/peal

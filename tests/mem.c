@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include <peal/mem.h>
 
-#include "memory.h"
+#include "fixtures/memory.h"
 
 /* -- making it */
 

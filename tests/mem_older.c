@@ -12,9 +12,9 @@
 #include <peal/local.h>
 
 #include "../mem/memfd.h"
-#include "service.h"
+#include "fixtures/service.h"
 
-#include "older.h"
+#include "fixtures/older.h"
 
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1

@@ -6,7 +6,7 @@
 
 #include <peal/mem.h>
 
-#include "memory.h"
+#include "fixtures/memory.h"
 
 TEST(opened_memory_is_the_same_memory)
 {

@@ -8,7 +8,7 @@
 #define _GNU_SOURCE
 #include <sys/uio.h>
 
-#include "older.h"
+#include "fixtures/older.h"
 
 /* What older.h wants of the harness. */
 void test_fail(const char *file, int line, const char *format, ...)

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "trio.h"
+#include "fixtures/trio.h"
 
 /* -- when a receiver is called back */
 

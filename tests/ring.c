@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "../ring/layout.h"
-#include "harness.h"
+#include "fixtures/harness.h"
 
 static struct peal_geometry geometry_of(uint64_t capacity, uint64_t item_size)
 {

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../../tests/harness.h"
+#include "../../tests/fixtures/harness.h"
 
 struct input {
 	const uint8_t *at, *end;

@@ -2,7 +2,7 @@
 /*
  * A reactor, in one of four hosts, driven by a program of operations from
  * outside and from within its callbacks, against a model of what is due: rings
- * (tests/modelled.h), fds, timers, deferred calls and queues.
+ * (tests/fixtures/modelled.h), fds, timers, deferred calls and queues.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "../../tests/modelled.h"
+#include "../../tests/fixtures/modelled.h"
 #include "fuzz.h"
 
 #define RINGS 3

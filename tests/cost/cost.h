@@ -6,7 +6,7 @@
  * like to connect meanwhile. One row is one enemy, which goes on until it is
  * killed.
  */
-#include "../hostile.h"
+#include "../fixtures/hostile.h"
 
 struct cost_enemy {
 	const char *name;

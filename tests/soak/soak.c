@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../harness.h"
+#include "../fixtures/harness.h"
 #include "soak.h"
 
 #define EXIT_USAGE 2

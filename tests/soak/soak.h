@@ -4,15 +4,15 @@
 /*
  * peal-soak: a server and a crowd of senders that stream, stall, die and come
  * back, for as long as one likes, with every item accounted for. Processes,
- * items and what is written down about them are those of tests/kill.h; here is
- * who lives when, and what has come of it.
+ * items and what is written down about them are those of tests/fixtures/kill.h;
+ * here is who lives when, and what has come of it.
  *
  * Nobody waits for all others to come to rest before somebody is killed. But
  * what is promised holds while one side of a ring lives; so a client is killed
  * when it has met the server that lives now, and the server when all have met
  * it and it has delivered what the dead had published.
  */
-#include "../kill.h"
+#include "../fixtures/kill.h"
 
 /* What was asked for. */
 struct soak_options {

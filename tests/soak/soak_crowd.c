@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../harness.h"
+#include "../fixtures/harness.h"
 #include "soak.h"
 
 #define SERVER KILL_CLIENTS

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "../harness.h"
+#include "../fixtures/harness.h"
 #include "soak.h"
 
 struct dead {

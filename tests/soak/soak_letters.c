@@ -8,7 +8,7 @@
 
 #include <peal/inbox.h>
 
-#include "../harness.h"
+#include "../fixtures/harness.h"
 #include "soak.h"
 
 #define LARGEST 2048

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The life of a source: it is added, closed, removed. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "../ring/layout.h"
+#include "fixtures/trio.h"
+
+/* -- closing */
+
+TEST(the_end_comes_after_everything_was_delivered_and_once)
+{
+	start();
+	rig_serve(&loop, &a, take_one_more);
+	rig_send(&a, 5);
+	peal_sender_finish(&a.tx);
+	rig_settle(&loop);
+	CHECK_EQ(a.next_out, 5);
+	CHECK_EQ(a.closed, 1);
+	CHECK_EQ(a.reason, 0);
+	peal_doorbell_ring(&a.data);
+	rig_settle(&loop);
+	CHECK_EQ(a.closed, 1);
+	end();
+}
+
+TEST(an_empty_stream_is_closed_without_a_callback)
+{
+	start();
+	rig_serve(&loop, &a, drain);
+	rig_settle(&loop);
+	peal_sender_finish(&a.tx);
+	rig_settle(&loop);
+	CHECK_EQ(a.calls, 0);
+	CHECK_EQ(a.closed, 1);
+	CHECK_EQ(a.reason, 0);
+	end();
+}
+
+TEST(the_end_delivers_what_is_below_the_watermark)
+{
+	start();
+	CHECK_EQ(peal_receiver_set_watermark(&a.rx, 8), 0);
+	rig_serve(&loop, &a, drain);
+	rig_send(&a, 3);
+	rig_settle(&loop);
+	CHECK_EQ(a.calls, 0);
+	peal_sender_finish(&a.tx);
+	rig_settle(&loop);
+	CHECK_EQ(a.calls, 1);
+	CHECK_EQ(a.next_out, 3);
+	CHECK_EQ(a.closed, 1);
+	end();
+}
+
+TEST(what_is_left_after_the_end_is_dropped_and_it_closes)
+{
+	start();
+	rig_send(&a, 3);
+	peal_sender_finish(&a.tx);
+	rig_serve(&loop, &a, take_one_done);
+	rig_settle(&loop);
+	CHECK_EQ(a.calls, 1);
+	CHECK_EQ(a.closed, 1);
+	end();
+}
+
+TEST(an_impossible_position_closes_that_ring_alone)
+{
+	struct peal_page *page;
+
+	start();
+	page = a.ring.sender_page;
+	rig_serve(&loop, &a, drain);
+	rig_serve(&loop, &b, drain);
+	page->position = 9;
+	peal_doorbell_ring(&a.data);
+	rig_send(&b, 1);
+	rig_settle(&loop);
+	CHECK_EQ(a.closed, 1);
+	CHECK_EQ(a.reason, -EPROTO);
+	CHECK_EQ(a.calls, 0);
+	CHECK_EQ(b.calls, 1);
+	CHECK_EQ(b.closed, 0);
+	end();
+}
+
+TEST(an_error_that_a_call_elsewhere_has_found_closes_the_source)
+{
+	struct peal_page *page;
+
+	start();
+	page = a.ring.sender_page;
+	rig_serve(&loop, &a, drain);
+	rig_settle(&loop);
+	page->position = 9;
+	CHECK_EQ(peal_receiver_used(&a.rx), -EPROTO);
+	rig_settle(&loop);
+	CHECK_EQ(a.closed, 1);
+	CHECK_EQ(a.reason, -EPROTO);
+	end();
+}
+
+TEST(hangup_delivers_what_was_published_and_nothing_after_it)
+{
+	start();
+	rig_serve(&loop, &a, take_one_more);
+	rig_settle(&loop);
+	rig_send(&a, 3);
+	CHECK_EQ(peal_reactor_hangup(&loop, &a.source, -EPIPE), 0);
+	rig_send(&a, 2); /* by somebody who inherited it, say */
+	rig_settle(&loop);
+	CHECK_EQ(a.next_out, 3);
+	CHECK_EQ(a.closed, 1);
+	CHECK_EQ(a.reason, -EPIPE);
+	end();
+}
+
+TEST(hangup_after_the_end_says_that_it_had_ended)
+{
+	start();
+	rig_serve(&loop, &a, drain);
+	peal_sender_finish(&a.tx);
+	CHECK_EQ(peal_reactor_hangup(&loop, &a.source, -EPIPE), 0);
+	rig_settle(&loop);
+	CHECK_EQ(a.closed, 1);
+	CHECK_EQ(a.reason, 0);
+	end();
+}
+
+/* -- adding and removing */
+
+static long remove_self(struct peal_receiver *rx, void *user)
+{
+	struct rig *rig = user;
+
+	(void)rx;
+	rig->calls++;
+	CHECK_EQ(peal_reactor_remove(&loop, &rig->source), 0);
+	memset(&rig->source, 0xff, sizeof(rig->source));
+	return PEAL_MORE;
+}
+
+TEST(a_source_can_remove_itself_and_reuse_its_memory_at_once)
+{
+	start();
+	rig_serve(&loop, &a, remove_self);
+	rig_send(&a, 1);
+	rig_settle(&loop);
+	rig_send(&a, 1);
+	rig_settle(&loop);
+	CHECK_EQ(a.calls, 1);
+	CHECK_EQ(a.closed, 0);
+	end();
+}
+
+/* Whichever of the two comes first removes the other. */
+static long remove_other(struct peal_receiver *rx, void *user)
+{
+	struct rig *other = user == &a ? &b : &a;
+
+	(void)rx;
+	((struct rig *)user)->calls++;
+	rig_drain(user);
+	CHECK_EQ(peal_reactor_remove(&loop, &other->source), 0);
+	memset(&other->source, 0, sizeof(other->source));
+	rig_serve(&loop, &c, drain); /* in the slot that has become free */
+	return PEAL_DONE;
+}
+
+TEST(a_source_removed_in_the_same_batch_is_not_called)
+{
+	start();
+	rig_serve(&loop, &a, remove_other);
+	rig_serve(&loop, &b, remove_other);
+	rig_send(&a, 1);
+	rig_send(&b, 1);
+	rig_settle(&loop);
+	CHECK_EQ(a.calls + b.calls, 1);
+	CHECK_EQ(c.calls, 0);
+	rig_send(&c, 1);
+	rig_settle(&loop);
+	CHECK_EQ(c.calls, 1);
+	end();
+}
+
+static void add_again(struct peal_receiver *rx, int reason, void *user)
+{
+	struct rig *rig = user;
+
+	CHECK_EQ(reason, 0);
+	CHECK(rx == &rig->rx);
+	rig->closed++;
+	memset(&rig->source, 0, sizeof(rig->source));
+	rig_serve(&loop, &b, drain);
+}
+
+TEST(on_closed_may_add_another_source)
+{
+	start();
+	CHECK_EQ(peal_reactor_add_receiver(&loop, &a.source, &a.rx,
+					   &(struct peal_receiver_callbacks){
+						   .on_readable = drain,
+						   .on_closed = add_again,
+						   .user = &a }),
+		 0);
+	rig_send(&b, 1);
+	peal_sender_finish(&a.tx);
+	rig_settle(&loop);
+	CHECK_EQ(a.closed, 1);
+	CHECK_EQ(b.calls, 1);
+	end();
+}
+
+static void count(struct peal_source *source, int fd, uint32_t events,
+		  void *user)
+{
+	char byte;
+
+	(void)source;
+	CHECK(events & EPOLLIN);
+	CHECK_EQ(read(fd, &byte, 1), 1);
+	++*(int *)user;
+}
+
+TEST(an_fd_number_that_was_closed_and_reused_keeps_its_new_source)
+{
+	struct peal_source old = { 0 }, new = { 0 };
+	int first[2], second[2], calls = 0;
+
+	start();
+	CHECK_EQ(pipe2(first, O_CLOEXEC | O_NONBLOCK), 0);
+	CHECK_EQ(peal_reactor_add_fd(&loop, &old, first[0], EPOLLIN, count,
+				     &calls),
+		 0);
+	close(first[0]); /* before it was removed, which is a mistake */
+	CHECK_EQ(pipe2(second, O_CLOEXEC | O_NONBLOCK), 0);
+	CHECK_EQ(second[0], first[0]);
+	CHECK_EQ(peal_reactor_add_fd(&loop, &new, second[0], EPOLLIN, count,
+				     &calls),
+		 0);
+	CHECK_EQ(peal_reactor_remove(&loop, &old), 0);
+	CHECK_EQ(write(second[1], "x", 1), 1);
+	rig_settle(&loop);
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(peal_reactor_remove(&loop, &new), 0);
+	close(first[1]);
+	close(second[0]);
+	close(second[1]);
+	end();
+}
+
+TEST(misuse_is_refused_and_changes_nothing)
+{
+	struct peal_receiver_callbacks calls = { .on_readable = drain,
+						 .user = &a };
+	struct peal_source twin = { 0 };
+	struct peal_receiver deaf;
+
+	start();
+	CHECK_EQ(peal_reactor_add_receiver(
+			 &loop, &twin, &a.rx,
+			 &(struct peal_receiver_callbacks){ 0 }),
+		 -EINVAL);
+	CHECK_EQ(peal_receiver_attach(&deaf, &b.ring, NULL, NULL), 0);
+	CHECK_EQ(peal_reactor_add_receiver(&loop, &twin, &deaf, &calls),
+		 -EINVAL);
+	rig_serve(&loop, &a, drain);
+	CHECK_EQ(peal_reactor_add_receiver(&loop, &a.source, &a.rx, &calls),
+		 -EBUSY);
+	CHECK_EQ(peal_reactor_add_receiver(&loop, &twin, &a.rx, &calls),
+		 -EEXIST);
+	CHECK_EQ(peal_reactor_remove(&loop, &twin), 0);
+	CHECK_EQ(peal_reactor_hangup(&loop, &twin, 0), -EINVAL);
+	end();
+}
+
+TEST(a_full_table_is_enospc_until_one_is_removed)
+{
+	struct peal_source one = { 0 }, two = { 0 };
+	struct peal_slot slot[1];
+	struct peal_reactor small;
+	struct peal_receiver_callbacks calls = { .on_readable = drain };
+
+	start();
+	CHECK_EQ(peal_reactor_init(&small, slot, 0), -EINVAL);
+	CHECK_EQ(peal_reactor_init(&small, slot, 1), 0);
+	CHECK_EQ(peal_reactor_add_receiver(&small, &one, &a.rx, &calls), 0);
+	CHECK_EQ(peal_reactor_add_receiver(&small, &two, &b.rx, &calls),
+		 -ENOSPC);
+	CHECK_EQ(peal_reactor_remove(&small, &one), 0);
+	CHECK_EQ(peal_reactor_add_receiver(&small, &two, &b.rx, &calls), 0);
+	peal_reactor_finish(&small);
+	peal_reactor_finish(&small);
+	end();
+}
