@@ -352,14 +352,17 @@ int peal_reactor_set_spin(struct peal_reactor *loop, uint64_t most)
 
 /* -- adding */
 
-/* What is to be told though the peer will not ring. */
+/*
+ * What is to be told though the peer will not ring. One that stands in line, or
+ * is to be armed, is looked at anyway, and keeps its place: whoever stirs it in
+ * each round would keep it from its turn.
+ */
 static void stir(void *waiter)
 {
 	struct peal_source *source = waiter;
 
 	if (!source->reactor || !peal_reactor_here(source->reactor))
 		return;
-	peal_link_remove(&source->link);
 	peal_source_ready(source);
 	peal_reactor_nudge(source->reactor);
 }
@@ -511,7 +514,6 @@ int peal_reactor_hangup(struct peal_reactor *loop, struct peal_source *source,
 	if (!source->end)
 		return -EINVAL;
 	peal_end_hangup(source->end, reason);
-	peal_link_remove(&source->link);
 	peal_source_ready(source);
 	peal_reactor_nudge(loop);
 	return 0;

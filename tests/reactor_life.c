@@ -298,3 +298,86 @@ TEST(a_full_table_is_enospc_until_one_is_removed)
 	peal_reactor_finish(&small);
 	end();
 }
+
+/* -- told in each round, before it has its turn */
+
+static void (*tell)(void);
+
+static void tell_again(struct peal_source *source, void *user)
+{
+	(void)user;
+	tell();
+	CHECK_EQ(peal_reactor_defer(&loop, source), 0);
+}
+
+/* It stands in line already, and has its turn in the first round. */
+static void has_its_turn_though(void (*told)(void))
+{
+	struct peal_source call = { 0 };
+
+	tell = told;
+	CHECK_EQ(peal_reactor_add_deferred(&loop, &call, tell_again, NULL), 0);
+	CHECK_EQ(peal_reactor_set_band(&loop, &call, PEAL_BAND_HIGH), 0);
+	CHECK_EQ(peal_reactor_defer(&loop, &call), 0);
+	a.calls = 0;
+	CHECK(peal_reactor_run_once(&loop, 0) >= 2);
+	CHECK_EQ(a.calls, 1);
+	CHECK_EQ(peal_reactor_remove(&loop, &call), 0);
+}
+
+static void arm_by_hand(void)
+{
+	CHECK(!peal_receiver_arm(&a.rx));
+}
+
+static void wait_for_more(void)
+{
+	const int *items;
+
+	CHECK_EQ(peal_receiver_wait(&a.rx, 8, 0, &items), -ETIMEDOUT);
+}
+
+static void hang_up(void)
+{
+	CHECK_EQ(peal_reactor_hangup(&loop, &a.source, -EPIPE), 0);
+}
+
+static void drain_in_vain(void)
+{
+	CHECK_EQ(peal_sender_drain(&a.tx, 0), -ETIMEDOUT);
+}
+
+TEST(a_receiver_that_is_told_in_each_round_has_its_turn)
+{
+	void (*told[])(void) = { arm_by_hand, wait_for_more, hang_up };
+
+	for (int i = 0; i < 3; i++) {
+		start();
+		rig_serve(&loop, &a, take_one_done);
+		rig_settle(&loop);
+		rig_send(&a, 3);
+		has_its_turn_though(told[i]);
+		end_uncounted(); /* calls by hand have transitions, too */
+	}
+}
+
+static long leave_it(struct peal_sender *tx, void *user)
+{
+	(void)tx;
+	((struct rig *)user)->calls++;
+	return PEAL_DONE;
+}
+
+TEST(a_sender_that_is_told_in_each_round_has_its_turn)
+{
+	int *room;
+
+	start();
+	rig_feed(&loop, &a, leave_it);
+	rig_settle(&loop);
+	rig_send(&a, 8);
+	CHECK_EQ(peal_sender_reserve(&a.tx, 1, &room), 0);
+	rig_take(&a, 4);
+	has_its_turn_though(drain_in_vain);
+	end();
+}
