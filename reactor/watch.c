@@ -90,13 +90,18 @@ int peal_source_watch(struct peal_source *source, int fd, uint32_t events)
 	struct peal_reactor *loop = source->reactor;
 	struct peal_source *former = watched(loop, fd);
 	uint32_t *bucket = bucket_of(loop, fd);
+	uint64_t token = peal_source_token(source);
 	int ret;
 
 	/* Not all hosts could tell it from an fd that was closed. */
 	if (former && loop->hosted)
 		return -EEXIST;
-	ret = control(loop, EPOLL_CTL_ADD, fd, events,
-		      peal_source_token(source));
+	ret = control(loop, EPOLL_CTL_ADD, fd, events, token);
+	/* A file that was closed before its source was removed, while somebody
+	 * else held it open, is still in the set, and is nobody's. */
+	if (ret == -EEXIST && !former && !loop->hosted &&
+	    control(loop, EPOLL_CTL_MOD, fd, events, token) == 0)
+		ret = 0;
 	if (ret < 0)
 		return ret;
 	if (former)

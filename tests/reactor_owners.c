@@ -306,6 +306,30 @@ TEST(a_bell_that_was_closed_takes_nothing_from_the_next_one)
 	end();
 }
 
+/* Closed too early, and held open by somebody else, it is still in the set. */
+TEST(a_file_that_comes_back_can_be_added_again)
+{
+	struct peal_source source = { 0 };
+	int fd, other;
+
+	start();
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(peal_reactor_add_fd(&loops[0], &source, fd, EPOLLIN,
+					     no_event, &calls),
+			 0);
+		CHECK_EQ(poked(fd), 1);
+		close(fd);
+		CHECK_EQ(peal_reactor_remove(&loops[0], &source), -EBADF);
+		CHECK_EQ(dup3(other, fd, O_CLOEXEC), fd);
+		CHECK_EQ(poked(fd), 0);
+	}
+	close(fd);
+	close(other);
+	end();
+}
+
 TEST(an_fd_has_one_source)
 {
 	struct peal_source one = { 0 }, two = { 0 };
