@@ -29,8 +29,11 @@ static int claim_group(struct peal_source *source, struct peal_group *group)
 int peal_reactor_add_group(struct peal_reactor *loop,
 			   struct peal_source *source, struct peal_group *group)
 {
-	int ret = peal_source_enter(loop, source, PEAL_KIND_GROUP);
+	int ret;
 
+	if (!group->marks)
+		return -EINVAL;
+	ret = peal_source_enter(loop, source, PEAL_KIND_GROUP);
 	if (ret < 0)
 		return ret;
 	ret = claim_group(source, group);

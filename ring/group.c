@@ -57,6 +57,8 @@ int peal_group_bell(struct peal_group *group, struct peal_doorbell *bell)
 
 void peal_group_return(struct peal_group *group, uint32_t index)
 {
+	if (index >= group->n)
+		return; /* it was finished before its bells */
 	group->taken[index / 64] &= ~((uint64_t)1 << index % 64);
 	group->waiters[index] = NULL;
 }
@@ -73,6 +75,8 @@ int peal_group_ring(struct peal_group *group, uint32_t index)
 	struct peal_group_marks *marks = group->marks;
 	const uint64_t one = 1;
 
+	if (!marks)
+		return -EBADF; /* it was finished */
 	if (__atomic_fetch_or(&marks->rings[index / 64],
 			      (uint64_t)1 << index % 64, __ATOMIC_SEQ_CST))
 		return 0; /* whoever marked the first of them does the rest */

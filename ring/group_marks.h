@@ -14,15 +14,19 @@ void peal_group_return(struct peal_group *group, uint32_t index);
  * or it was taken already. */
 uint64_t peal_group_take(struct peal_group *group, uint32_t *word);
 
+/* One that was finished has no marks any more. */
 static inline bool peal_group_marked(const struct peal_group *group)
 {
-	return __atomic_load_n(&group->marks->words, __ATOMIC_SEQ_CST) != 0;
+	return group->marks &&
+	       __atomic_load_n(&group->marks->words, __ATOMIC_SEQ_CST) != 0;
 }
 
 /* Before it sleeps: a full fence, and then another look for marks. */
 static inline void peal_group_sleeps(struct peal_group *group, bool asleep)
 {
-	__atomic_store_n(&group->marks->asleep, asleep, __ATOMIC_RELAXED);
+	if (group->marks)
+		__atomic_store_n(&group->marks->asleep, asleep,
+				 __ATOMIC_RELAXED);
 }
 
 #endif

@@ -223,6 +223,27 @@ TEST(a_group_has_up_to_4096_bells)
 	peal_group_finish(&group);
 }
 
+/* As a program that ends in another order than it began. */
+TEST(a_group_that_was_finished_first_harms_nobody)
+{
+	start();
+	peal_group_finish(&group);
+	CHECK_EQ(peal_doorbell_ring(&seats[3].data), -EBADF);
+	for (int i = 0; i < 3; i++)
+		CHECK(peal_reactor_run_once(&loop, 0) >= 0);
+	CHECK_EQ(peal_reactor_remove(&loop, &seats[0].source), 0);
+	peal_doorbell_finish(&seats[1].data);
+	peal_reactor_remove(&loop, &group_source);
+	CHECK_EQ(peal_reactor_add_group(&loop, &group_source, &group), -EINVAL);
+	CHECK_EQ(peal_reactor_add_receiver(&loop, &seats[0].source,
+					   &seats[0].rx,
+					   &(struct peal_receiver_callbacks){
+						   .on_readable = on_readable,
+						   .user = &seats[0] }),
+		 -EINVAL);
+	end();
+}
+
 /* -- other threads and processes */
 
 #define NUMBERS 2000u

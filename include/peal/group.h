@@ -84,8 +84,11 @@ int peal_group_init(struct peal_group *group, struct peal_group_marks *marks,
  */
 int peal_group_bell(struct peal_group *group, struct peal_doorbell *bell);
 
-/** Close it, after its bells were finished and it was removed from the reactor.
- * All zero then. */
+/**
+ * Close it, after its bells were finished and it was removed from the reactor.
+ * All zero then. Finished before these, it is heard no more: its bells are
+ * -EBADF, and the rings that wait on them are silent.
+ */
 void peal_group_finish(struct peal_group *group);
 
 #pragma GCC visibility pop

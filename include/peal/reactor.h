@@ -432,9 +432,9 @@ int peal_reactor_add_receiver(struct peal_reactor *loop,
  * some of them are marked they have up to eight rounds before the fds are
  * looked at again.
  * @param group  yours
- * @return       0, -EBUSY the source is added already, -ENOSPC, -EEXIST a
- *               reactor serves it already, this one or another, -ECHILD, or an
- *               error of epoll_ctl(2)
+ * @return       0, -EINVAL it was finished, -EBUSY the source is added already,
+ *               -ENOSPC, -EEXIST a reactor serves it already, this one or
+ *               another, -ECHILD, or an error of epoll_ctl(2)
  */
 int peal_reactor_add_group(struct peal_reactor *loop,
 			   struct peal_source *source,
