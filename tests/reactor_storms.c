@@ -6,11 +6,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +17,7 @@
 /* A quarantine is earned by fewer bells than that, each time. */
 #define BELLS 32
 #define QUARANTINES 8 /* then it is closed */
+#define FORGIVEN_NS UINT64_C(10000000000)
 
 static struct peal_reactor_stats counts(void)
 {
@@ -26,6 +25,14 @@ static struct peal_reactor_stats counts(void)
 
 	peal_reactor_stats(&loop, &stats);
 	return stats;
+}
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 /* -- those who ring without end */
@@ -51,10 +58,25 @@ static void cease_to_ring(pthread_t thread)
 	CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
+/*
+ * Where it matters how many bells come in a time, the loop's own thread rings,
+ * once a round: who has a thread for that is at the mercy of a busy machine. A
+ * peer that needs ten seconds for the bells of one quarantine is forgiven those
+ * before, and so is this process, if it is stopped for that long.
+ */
+static void check_storm(uint64_t began, uint64_t wakeups)
+{
+	struct peal_reactor_stats stats = counts();
+
+	CHECK(stats.quarantines >= QUARANTINES);
+	if (now() - began < FORGIVEN_NS)
+		CHECK_EQ(stats.quarantines, QUARANTINES);
+	CHECK(wakeups <= BELLS * (stats.quarantines + 1));
+}
+
 TEST(a_storm_is_closed_after_what_it_published_and_others_miss_no_round)
 {
-	struct peal_reactor_stats stats;
-	pthread_t thread;
+	uint64_t began = now();
 	int rounds = 0;
 
 	start();
@@ -62,8 +84,8 @@ TEST(a_storm_is_closed_after_what_it_published_and_others_miss_no_round)
 	rig_serve(&loop, &a, drain);
 	rig_serve(&loop, &b, drain);
 	rig_send(&a, 3); /* below the watermark */
-	begin_to_ring(&thread, &a.data);
 	while (a.closed == 0) {
+		CHECK_EQ(peal_doorbell_ring(&a.data), 0);
 		rig_send(&b, 1);
 		CHECK(peal_reactor_run_once(&loop, -1) >= 1);
 		CHECK_EQ(b.calls, ++rounds);
@@ -71,18 +93,30 @@ TEST(a_storm_is_closed_after_what_it_published_and_others_miss_no_round)
 	CHECK_EQ(a.reason, -EPROTO);
 	CHECK_EQ(a.calls, 1);
 	CHECK_EQ(a.next_out, 3);
-	stats = counts();
-	CHECK_EQ(stats.quarantines, QUARANTINES);
 	/* All but those of the other ring, one a round. */
-	CHECK(stats.wakeups - (uint64_t)rounds <= BELLS * (QUARANTINES + 1));
+	check_storm(began, counts().wakeups - (uint64_t)rounds);
+	CHECK_EQ(peal_doorbell_ring(&a.data), 0);
 	CHECK_EQ(rig_settle(&loop), 0); /* it still rings, to no avail */
-	cease_to_ring(thread);
 	end();
 }
 
-static void ring_in_a_process(void *bell)
+/* Another thread, which rings as often as it can, delays no round either. */
+TEST(others_miss_no_round_beside_a_thread_that_storms)
 {
-	ring_for_ever(bell);
+	pthread_t thread;
+
+	start();
+	rig_serve(&loop, &a, drain);
+	rig_serve(&loop, &b, drain);
+	begin_to_ring(&thread, &a.data);
+	for (int rounds = 1; counts().quarantines == 0; rounds++) {
+		rig_send(&b, 1);
+		CHECK(peal_reactor_run_once(&loop, -1) >= 1);
+		CHECK_EQ(b.calls, rounds);
+	}
+	cease_to_ring(thread);
+	CHECK(counts().wakeups - (uint64_t)b.calls <= BELLS);
+	end();
 }
 
 static void stop(struct peal_sender *tx, int reason, void *user)
@@ -104,30 +138,31 @@ static long fill_up(struct peal_sender *tx, void *user)
 	return PEAL_DONE;
 }
 
-/* A loop that has nothing else to do sleeps through most of it. */
+static void ring_again(struct peal_reactor *l, void *bell)
+{
+	(void)l;
+	CHECK_EQ(peal_doorbell_ring(bell), 0);
+}
+
+/* Rung whenever it is about to sleep, it sleeps through the quarantines. */
 TEST(a_storm_does_not_keep_the_loop_awake)
 {
-	struct peal_reactor_stats stats;
-	pid_t pid;
+	uint64_t began = now();
 
 	start();
-	pid = test_fork(ring_in_a_process, &a.space);
 	CHECK_EQ(peal_reactor_add_sender(&loop, &a.source, &a.tx,
 					 &(struct peal_sender_callbacks){
 						 .on_writable = fill_up,
 						 .on_closed = stop,
 						 .user = &a }),
 		 0);
+	CHECK_EQ(peal_reactor_set_hooks(&loop, ring_again, NULL, &a.space), 0);
 	CHECK_EQ(peal_reactor_run(&loop), 0);
-	CHECK_EQ(kill(pid, SIGKILL), 0);
-	CHECK_EQ(waitpid(pid, NULL, 0), pid);
 	CHECK_EQ(a.closed, 1);
 	CHECK_EQ(a.reason, -EPROTO);
-	stats = counts();
-	CHECK_EQ(stats.quarantines, QUARANTINES);
-	CHECK(stats.wakeups <= BELLS * (QUARANTINES + 1));
+	check_storm(began, counts().wakeups);
 	/* One for each bell that was heard, and few for the alarms. */
-	CHECK(stats.iterations <= 2 * BELLS * (QUARANTINES + 1));
+	CHECK(counts().iterations <= 2 * BELLS * (counts().quarantines + 1));
 	end();
 }
 
@@ -203,19 +238,11 @@ TEST(a_sender_that_waits_for_room_has_no_licence_to_storm)
 	end();
 }
 
-static void *hang_up_for_ever(void *fd)
-{
-	while (!__atomic_load_n(&done, __ATOMIC_RELAXED))
-		shutdown(*(int *)fd, SHUT_RDWR);
-	return NULL;
-}
-
 /* EPOLLHUP comes unasked, and each shutdown(2) reports it anew. */
 TEST(a_socket_that_hangs_up_without_end_is_not_heard_in_quarantine_either)
 {
-	struct peal_reactor_stats stats;
+	uint64_t began = now();
 	struct peal_doorbell bell;
-	pthread_t thread;
 	int fds[2];
 
 	start();
@@ -225,13 +252,12 @@ TEST(a_socket_that_hangs_up_without_end_is_not_heard_in_quarantine_either)
 		 0);
 	CHECK_EQ(peal_receiver_attach(&a.rx, &a.ring, &bell, NULL), 0);
 	rig_serve(&loop, &a, drain);
-	CHECK_EQ(pthread_create(&thread, NULL, hang_up_for_ever, &fds[1]), 0);
-	while (a.closed == 0)
+	while (a.closed == 0) {
+		CHECK_EQ(shutdown(fds[1], SHUT_RDWR), 0);
 		CHECK(peal_reactor_run_once(&loop, -1) >= 0);
-	cease_to_ring(thread);
+	}
 	CHECK_EQ(a.reason, -EPROTO);
-	stats = counts();
-	CHECK(stats.wakeups <= BELLS * (QUARANTINES + 1));
+	check_storm(began, counts().wakeups);
 	close(fds[0]);
 	close(fds[1]);
 	end();
