@@ -47,7 +47,8 @@
  * - Remove a source before you close its fds, or finish or free its ring.
  * - A reactor and a source that is added stay where they are: a reactor that
  *   was moved or copied, as by being returned by value, is none, and every call
- *   returns -EINVAL, or has no effect.
+ *   returns -EINVAL, or has no effect. So do the sender, receiver or group that
+ *   a source serves; nobody could notice that a copy of one is used.
  * - One thing belongs to one reactor: an end or a group that has a source
  *   already, in whatever reactor, is -EEXIST; so is an fd, within a reactor.
  *   (Two reactors can watch one fd, and then both are told: so it is with

@@ -40,8 +40,10 @@ extern "C" {
  *                  otherwise again and again while they last.
  * @param on_event  called with what epoll reported
  * @return          0, -EINVAL other events (EPOLLET, too, where the host is not
- *                  edge-triggered) or no callback, -EBUSY, -ENOSPC,
- *                  -EEXIST, -ECHILD as above, -EPERM, -EBADF of epoll_ctl(2)
+ *                  edge-triggered) or no callback, -EEXIST this reactor
+ *                  watches the fd already, -EBUSY, -ENOSPC, -ECHILD as above,
+ *                  or an error of epoll_ctl(2), such as -EPERM or -EBADF
+ * Another reactor may watch the fd, too, and then both are told.
  * The fd is borrowed: remove the source before you close it. Where it was
  * closed before, and its number comes back with another source, the first one
  * has no fd any more, and is silent; a hosted reactor says -EEXIST to the other
@@ -123,10 +125,10 @@ int peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source);
  *                   in whatever reactor, -EMFILE, -ENFILE, -ENOMEM, and as
  *                   above
  * A child after fork(3) has it unblocked again, unless it was blocked before,
- * and so has a program that the child becomes. posix_spawn(3), system(3) and
- * popen(3) do not fork in that way: their programs are born with it blocked,
- * and cannot be ended with it. posix_spawn(3) can be told the mask, with
- * POSIX_SPAWN_SETSIGMASK; in the place of the others use that, or fork(3).
+ * and so has a program that the child becomes. posix_spawn(3), system(3),
+ * popen(3) and vfork(2) do not fork in that way: their programs are born with
+ * it blocked, and cannot be ended with it. posix_spawn(3) can be told the mask,
+ * with POSIX_SPAWN_SETSIGMASK; in the place of the others use that, or fork(3).
  */
 int peal_reactor_add_signal(
 	struct peal_reactor *loop, struct peal_source *source, int number,
