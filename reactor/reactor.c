@@ -303,6 +303,8 @@ int peal_reactor_set_band(struct peal_reactor *loop, struct peal_source *source,
 		return ret;
 	if ((unsigned)band >= PEAL_BANDS)
 		return -EINVAL;
+	if (band == source->band)
+		return 0; /* it keeps its place */
 	list = &loop->ready[source->band];
 	for (link = list->next; link != list; link = link->next)
 		if (link == &source->link) { /* it stands in line */

@@ -163,6 +163,35 @@ TEST(a_source_that_stands_in_line_changes_the_line_with_its_band)
 	end();
 }
 
+static void lower_again(struct peal_source *source, void *user)
+{
+	(void)user;
+	set_band(&low[MANY - 1].source, PEAL_BAND_LOW);
+	CHECK_EQ(peal_reactor_defer(&loop, source), 0);
+}
+
+/* Eight of them have turns in each round. */
+TEST(a_source_that_is_told_its_band_in_each_round_has_its_turn)
+{
+	struct peal_source call = { 0 };
+
+	start();
+	CHECK_EQ(peal_reactor_add_deferred(&loop, &call, lower_again, NULL), 0);
+	CHECK_EQ(peal_reactor_defer(&loop, &call), 0);
+	for (int i = 0; i < MANY; i++) {
+		rig_init(&low[i], 8);
+		rig_send(&low[i], 1);
+		rig_serve(&loop, &low[i], insatiable);
+		set_band(&low[i].source, PEAL_BAND_LOW);
+	}
+	for (int i = 0; i < MANY; i++)
+		CHECK(peal_reactor_run_once(&loop, 0) >= 1);
+	CHECK(low[MANY - 1].calls > 0);
+	end();
+	for (int i = 0; i < MANY; i++)
+		rig_finish(&low[i]);
+}
+
 TEST(what_has_no_band_is_refused)
 {
 	struct call call = { 0 };
