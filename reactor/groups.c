@@ -60,13 +60,17 @@ void peal_group_drop(struct peal_source *source)
 
 	if (!group)
 		return; /* it is another's */
-	for (uint32_t i = 0; i < group->n; i++)
-		if (group->waiters[i])
-			peal_source_detach(group->waiters[i]);
 	while (*at && *at != source)
 		at = &(*at)->of.group.next;
 	if (*at)
 		*at = source->of.group.next;
+	/* It was finished, and made anew for another one. */
+	if (__atomic_load_n(&group->reactor, __ATOMIC_RELAXED) !=
+	    source->reactor)
+		return;
+	for (uint32_t i = 0; i < group->n; i++)
+		if (group->waiters[i])
+			peal_source_detach(group->waiters[i]);
 	/* Pairs with the acquire in claim_group(). */
 	__atomic_store_n(&group->reactor, NULL, __ATOMIC_RELEASE);
 }

@@ -379,7 +379,8 @@ static int watch(struct peal_source *source, struct peal_source *bell)
 	if (own->kind == PEAL_DOORBELL_GROUP) {
 		/* Nobody would look at its mark, or another thread would. */
 		if (__atomic_load_n(&own->group->reactor, __ATOMIC_RELAXED) !=
-		    source->reactor)
+			    source->reactor ||
+		    own->index >= own->group->n)
 			return -EINVAL;
 		if (own->group->waiters[own->index])
 			return -EEXIST;
@@ -410,7 +411,7 @@ void peal_ring_drop(struct peal_source *source)
 	peal_link_remove(&source->of.ring.late);
 	if (end->waiter != source)
 		return; /* it was attached anew, or was another's all along */
-	if (own->kind == PEAL_DOORBELL_GROUP && own->group->waiters &&
+	if (own->kind == PEAL_DOORBELL_GROUP && own->index < own->group->n &&
 	    own->group->waiters[own->index] == source)
 		own->group->waiters[own->index] = NULL;
 	end->stir = NULL;

@@ -149,6 +149,24 @@ TEST(a_ring_of_a_group_goes_where_the_group_is_or_nowhere)
 	end_grouped();
 }
 
+/* Whoever had it before does not take it from whoever has it now. */
+TEST(a_group_that_was_made_anew_is_its_new_reactors)
+{
+	start_grouped();
+	CHECK_EQ(peal_reactor_add_group(&loops[0], &group_source, &group), 0);
+	CHECK_EQ(add_tx(&loops[0], &b.source, &a), 0); /* on the last bell */
+	peal_group_finish(&group);
+	CHECK_EQ(peal_group_init(&group, &marks, waiters, 1), 0);
+	CHECK_EQ(peal_reactor_add_group(&loops[1], &group_twin, &group), 0);
+	CHECK_EQ(add_tx(&loops[1], &a.source, &a), -EEXIST);
+	CHECK_EQ(add_rx(&loops[1], &a.source, &a), 0); /* on the first */
+	peal_reactor_remove(&loops[0], &group_source);
+	CHECK_EQ(peal_reactor_remove(&loops[0], &b.source), 0);
+	CHECK_EQ(add_tx(&loops[1], &b.source, &a), -EINVAL);
+	served_by(1);
+	end_grouped();
+}
+
 static void leave_all(struct peal_source *source, void *user)
 {
 	(void)source;
