@@ -145,7 +145,10 @@ int peal_socket_connect(const char *address, uint64_t deadline)
 	if (fd < 0)
 		return fd;
 	/* Most queues have room, and then there is nothing to set. */
-	ret = connect(fd, (struct sockaddr *)&to, size) < 0 ? -errno : 0;
+	do
+		ret = connect(fd, (struct sockaddr *)&to, size) < 0 ? -errno
+								    : 0;
+	while (ret == -EINTR);
 	if (ret == -EAGAIN && deadline > 0) {
 		ret = connect_until(fd, &to, size, deadline);
 		if (ret == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
