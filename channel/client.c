@@ -55,6 +55,7 @@ static int refusal(int status)
 	case -EPROTO:
 	case -EINVAL:
 	case -EBUSY:
+	case -EREMOTEIO:
 		return status;
 	default:
 		return -EPERM;

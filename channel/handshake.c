@@ -251,7 +251,8 @@ int peal_handshake_fill(struct peal_handshake *shake, size_t most)
 
 /*
  * What a client is told of an error of ours. What the server lacks is not what
- * the client lacks, so that its errno would mislead: the text has it.
+ * the client lacks, so that its errno would mislead: the text has it. Nor is it
+ * a refusal.
  */
 static int status_of(int error)
 {
@@ -262,11 +263,12 @@ static int status_of(int error)
 	case -EPROTO:
 	case -EINVAL:
 	case -EBUSY:
+	case -EAGAIN:
 		return error;
 	case -ETIMEDOUT:
 		return -EBUSY; /* if it lives, it may begin anew */
 	default:
-		return -EAGAIN;
+		return -EREMOTEIO;
 	}
 }
 

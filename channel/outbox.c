@@ -83,7 +83,7 @@ int peal_outbox_open(struct peal_outbox *out, const char *address,
 static bool is_absent(int error)
 {
 	return error == -ENOENT || error == -ECONNREFUSED || error == -EPIPE ||
-	       error == -EAGAIN || error == -ETIMEDOUT;
+	       error == -EAGAIN || error == -EREMOTEIO || error == -ETIMEDOUT;
 }
 
 /* The receiver is gone: wait for the next one. */

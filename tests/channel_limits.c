@@ -142,8 +142,12 @@ static void connect_many(void *arg)
 		/* What the server lacks it may have later. */
 		int ret;
 
-		while ((ret = peal_connect(&ch[i], link_path, &hello, -1)) < 0)
+		while ((ret = peal_connect(&ch[i], link_path, &hello, -1)) <
+		       0) {
+			/* Nothing is lacking here, and nobody refuses. */
+			CHECK(ret == -ENOENT || ret == -EREMOTEIO);
 			usleep(1000);
+		}
 	}
 	for (int i = 0; i < CHANNELS; i++)
 		peal_channel_finish(&ch[i]);

@@ -72,13 +72,19 @@ denied() {
 
 # -- the receiver's lack
 
+# not_mine WHY: neither a refusal, nor a lack of the sender's own
+not_mine() {
+	says 'the receiver' && says "not this sender's fault: .*$1" &&
+		! says '/x refuses'
+}
+
 few_fds() {
 	# shellcheck disable=SC2016,SC3045
 	recv sh -c 'ulimit -n 12; exec "$0" recv x' "$peal"
 	send 1 "$peal" send
 	status=$?
 	stop
-	[ $status -eq 0 ] && says 'server\|receiver' &&
+	[ $status -eq 0 ] && not_mine 'Too many open files' &&
 		recv_says 'fewer can be served' &&
 		recv_says 'this receiver lacks file descriptors'
 }
@@ -89,7 +95,7 @@ no_memory() {
 	send 1 "$peal" send
 	status=$?
 	stop
-	[ $status -eq 0 ] && says 'server\|receiver' &&
+	[ $status -eq 0 ] && not_mine 'Cannot allocate memory' &&
 		recv_says 'lacks file descriptors or memory'
 }
 
@@ -100,19 +106,21 @@ no_system_call() {
 	send 1 "$peal" send
 	status=$?
 	stop
-	[ $status -eq 0 ] && ! says 'refuses' &&
+	[ $status -eq 0 ] && not_mine 'Function not implemented' &&
 		recv_says 'cannot be served, by a failure here'
 }
 
 # -- the sender's own
 
+# own_failure CALL ERROR: that call fails, and where memory is faulted in without
+# it, that by futex(2) as well
 own_failure() {
 	denied "$1" "$2" || return 0
 	recv "$peal" recv x
-	send 1 "$born" denied "$1" "$2" -- "$peal" send
+	send 1 "$born" denied "$1" "$2" denied futex "$2" -- "$peal" send
 	status=$?
 	stop
-	[ $status -eq 0 ] && says 'cannot' && ! says 'refuses'
+	[ $status -eq 0 ] && says 'cannot' && ! says '/x refuses'
 }
 
 # -- those that were turned away

@@ -46,6 +46,13 @@ static int explain(const struct send *s, int error)
 			break;
 		complain("%s refuses: %s", s->address, text);
 		return EXIT_REFUSED;
+	case -EREMOTEIO:
+		complain(
+			"the receiver at %s cannot serve anybody now, and it "
+			"is not this sender's fault: %s. What the receiver has "
+			"said tells what to do there.",
+			s->address, text[0] ? text : "it does not say why");
+		return EXIT_FAILURE;
 	case -EACCES:
 		complain(
 			"%s: %s, to this user: look at the mode of the socket "

@@ -208,8 +208,10 @@ struct peal_channel {
  *	-EPERM           the server refuses; ch->text is what it said
  *	-EPROTOTYPE      it serves other items: ch->text says what differs
  *	-EPROTONOSUPPORT it speaks another version; in ch->text, too
- *	-EAGAIN          it cannot serve another one now, for want of places,
- *	                 bytes, memory, fds; ch->text says of which
+ *	-EAGAIN          it serves no more now: of its places or bytes all are
+ *	                 in use, or this user has to wait; in ch->text, too
+ *	-EREMOTEIO       what it takes is lacking there, in the server: fds,
+ *	                 memory, a system call; ch->text says which
  *	-EPROTO          what it made is not what it should be
  *	-EPIPE           it hung up
  *	-ETIMEDOUT       ch->text says what the server has not done
