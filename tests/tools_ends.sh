@@ -217,6 +217,7 @@ status_of() {
 	case $1 in
 	HUP) echo 129 ;;
 	INT) echo 130 ;;
+	QUIT) echo 131 ;;
 	*) echo 143 ;;
 	esac
 }
@@ -393,6 +394,38 @@ demo_holds_more() {
 	ends "$receiver" 0
 }
 
+# Born so, it would hear of no death.
+demo_ignores_deaths() {
+	circumstances='ignored CHLD'
+	ends_demo TERM
+}
+
+# Nobody reads its summary, or what it says meanwhile: a signal ends it.
+demo_is_stuck() {
+	sleep 1000 <"$scratch/b" &
+	helper=$!
+	exec 5>"$scratch/b"
+	timeout 1 cat /dev/zero >&5
+	if [ "$1" = stdout ]; then
+		"$born" -- "$peal" demo --senders 2 --seconds 0 "$0" >&5 \
+			2>"$err" &
+	else
+		"$born" -- "$peal" demo --senders 2 --seconds 1000000 "$0" \
+			>"$out" 2>&5 &
+	fi
+	receiver=$!
+	exec 5>&-
+	await is_writing || return 1
+	kill -TERM "$receiver"
+	ends "$receiver" 143
+}
+
+# Before Linux 5.3 there are no pidfds.
+demo_on_older() {
+	exits 0 "$top_builddir/tests/older" "$1" "$peal" demo --senders 3 \
+		--seconds 0 "$0"
+}
+
 demo_with_a_sender_that_sleeps() {
 	demo || return 1
 	kill -STOP "$(pgrep -P "$receiver" | head -n 1)"
@@ -482,14 +515,16 @@ try 'no socket becomes a standard file' low_fds_are_no_sockets
 try 'without a stderr complaints of send go nowhere' complaints_go_nowhere
 try 'nor do those of recv' complaints_of_recv_go_nowhere
 
-for signal in TERM INT HUP; do
+ulimit -c 0 # of SIGQUIT
+for signal in TERM INT HUP QUIT; do
 	try "SIG$signal ends recv" ends_recv $signal
 	try "SIG$signal ends send" ends_send $signal
 	try "SIG$signal ends send without a receiver" ends_send_alone $signal
 	try "SIG$signal ends recv while it writes" ends_recv_that_writes \
 		$signal
 	if have pgrep; then
-		try "SIG$signal ends demo" ends_demo $signal
+		[ $signal = QUIT ] ||
+			try "SIG$signal ends demo" ends_demo $signal
 	else
 		skip "SIG$signal ends demo" 'no pgrep'
 	fi
@@ -507,12 +542,18 @@ try 'signals that were blocked at birth end it' blocked_signals_end_it
 try 'those that were ignored do not' ignored_ones_do_not
 if have pgrep; then
 	try 'so it is with demo' demo_ignores
+	try 'born without SIGCHLD it hears of its senders' demo_ignores_deaths
 	try 'senders of demo that do not stop are killed' \
 		demo_with_a_sender_that_sleeps
 else
 	skip 'so it is with demo' 'no pgrep'
 	skip 'senders of demo that do not stop are killed' 'no pgrep'
 fi
+
+try 'a signal ends demo where nobody reads its summary' demo_is_stuck stdout
+try 'nor what it says meanwhile' demo_is_stuck stderr
+try 'demo runs on Linux 4.14' demo_on_older 4.14
+try 'and on 5.2' demo_on_older 5.2
 
 try 'the time of send runs while it has nothing to send' time_runs_while_idle
 

@@ -4,6 +4,7 @@
 
 . "${top_srcdir:-$(dirname "$0")/..}/tests/fixtures/tap.sh"
 
+ulimit -c 0 # of SIGQUIT
 have python3 && [ -c /dev/ptmx ] || skip_all 'no python3, or no terminals'
 
 # The program itself, since libtool's script would not get this far.
@@ -21,8 +22,8 @@ export LC_ALL
 cat >"$scratch/in.py" <<'END'
 """in.py TERM ROWSxCOLUMNS HOW COMMAND...: run it in a terminal of that size,
 and print what it shows. TERM - is none. HOW: `end` waits for it, `quit` presses
-q once there is a picture, `hang-up` takes the terminal away then. The status is
-that of the command, or 128 and the signal."""
+q once there is a picture, `break` Ctrl-\\, `hang-up` takes the terminal away then.
+The status is that of the command, or 128 and the signal."""
 import fcntl, os, pty, select, signal, struct, sys, termios, time
 
 term, size, how = sys.argv[1:4]
@@ -32,7 +33,8 @@ pid, fd = pty.fork()
 if pid == 0:
     os.close(ready_out)
     os.read(ready_in, 1)
-    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP,
+              signal.SIGQUIT):
         signal.signal(s, signal.SIG_DFL)
     if term != "-":
         os.environ["TERM"] = term
@@ -54,6 +56,8 @@ while True:
         shown += data
     if how == "quit" and shown:
         os.write(fd, b"q")
+    if how == "break" and b"q quit" in shown:
+        os.write(fd, b"\x1c")
     if how == "hang-up" and b"q quit" in shown:
         os.close(fd)
         break
@@ -113,6 +117,12 @@ of_size() {
 
 hangs_up() {
 	in_terminal 129 vt100 24x80 hang-up "$peal" top --interval 0.1
+}
+
+# The terminal is as it was: its cursor, its lines.
+breaks_off() {
+	in_terminal 131 xterm 24x80 break "$peal" top --interval 0.1 &&
+		shows '\x1b\[\?1049l'
 }
 
 cannot_wait() {
@@ -193,6 +203,7 @@ if in_terminal 0 xterm 24x80 quit "$peal" top --interval 0.1 \
 	check 'of the smallest size' of_size 1x1
 	check 'of two lines' of_size 2x20
 	check 'a terminal that hangs up ends it' hangs_up
+	check 'Ctrl-\\ ends it, and leaves the terminal as it was' breaks_off
 	check 'so does poll that fails' cannot_wait
 else
 	skip 'the live view' 'built without ncurses, or xterm is not known'

@@ -19,8 +19,8 @@
 #include "options.h"
 
 #define SECONDS_MAX 1000000
-/* A memfd, two doorbells and a pidfd. */
-#define FDS_PER_SENDER 4u
+/* A memfd and two doorbells. */
+#define FDS_PER_SENDER 3u
 #define FDS_BESIDES 16u
 
 int64_t demo_now(void)
@@ -135,13 +135,15 @@ int demo_status(int error)
 }
 
 /* Those that are ignored, as nohup(1) has it, stay so: blocked they would be
- * told to us. */
+ * told to us. But of a child nothing could be known then. */
 static void take_signals(sigset_t *signals)
 {
 	static const int wanted[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction old;
 
 	sigemptyset(signals);
+	signal(SIGCHLD, SIG_DFL);
+	sigaddset(signals, SIGCHLD);
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		if (sigaction(wanted[i], NULL, &old) == 0 &&
 		    old.sa_handler != SIG_IGN)
@@ -223,12 +225,15 @@ static int start_sender(struct demo_ring *ring)
 /* Thousands take a while, in which the reactor does not look at signals. */
 static int look_for_interrupt(const struct demo *demo)
 {
-	struct signalfd_siginfo info;
+	int number;
 
-	if (read(demo->signal_fd, &info, sizeof(info)) != sizeof(info))
+	do
+		number = demo_next_signal(demo);
+	while (number == SIGCHLD); /* it is looked for later */
+	if (number == 0)
 		return 0;
 	complain("%s: given up before all senders were started",
-		 strsignal((int)info.ssi_signo));
+		 strsignal(number));
 	return EXIT_FAILURE;
 }
 
@@ -243,7 +248,6 @@ static int start_senders(struct demo *demo)
 
 		ring->demo = demo;
 		ring->number = i;
-		ring->pidfd = -1;
 		ring->tally = &demo->shared->tally[i];
 		ring->at = demo->text.files[i % demo->text.n_files].first;
 		demo->started++;
@@ -256,15 +260,6 @@ static int start_senders(struct demo *demo)
 
 /* -- at the end */
 
-static void reap_all(struct demo *demo, bool at_once)
-{
-	for (unsigned i = 0; i < demo->started && at_once; i++)
-		if (demo->rings[i].pid > 0)
-			kill(demo->rings[i].pid, SIGKILL);
-	for (unsigned i = 0; i < demo->started; i++)
-		demo_reap(&demo->rings[i]);
-}
-
 static void close_fd(int fd)
 {
 	if (fd >= 0)
@@ -274,10 +269,8 @@ static void close_fd(int fd)
 static void clean_up(struct demo *demo)
 {
 	peal_reactor_finish(&demo->loop);
-	for (unsigned i = 0; i < demo->started; i++) {
-		close_fd(demo->rings[i].pidfd);
+	for (unsigned i = 0; i < demo->started; i++)
 		peal_local_finish(&demo->rings[i].local);
-	}
 	close_fd(demo->signal_fd);
 	close_fd(demo->gate[0]);
 	close_fd(demo->gate[1]);
@@ -303,10 +296,11 @@ static int run(struct demo *demo)
 		ret = demo_receive(demo);
 	if (ret != 0) {
 		demo->failed = DEMO_SENDERS_MAX; /* say no more */
-		reap_all(demo, true);
+		demo_kill_all(demo);
+		demo_reap_all(demo);
 		return ret;
 	}
-	reap_all(demo, false);
+	demo_reap_all(demo);
 	return demo_summary(demo);
 }
 

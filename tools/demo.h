@@ -81,10 +81,8 @@ struct demo_ring {
 	struct peal_local local;
 	struct demo_tally *tally;
 	struct peal_source source; /* its data bell */
-	struct peal_source death;  /* its pidfd */
 	pid_t pid;		   /* 0 once it was waited for */
-	int pidfd;
-	bool open; /* the reactor has it */
+	bool open;		   /* the reactor has it */
 	bool failed;
 	uint64_t at;	   /* the block of the text that comes next */
 	uint64_t received; /* bytes */
@@ -114,7 +112,7 @@ struct demo {
 	int signal_fd;
 	struct peal_reactor loop;
 	struct peal_slot *slots;
-	struct peal_source interrupt, tick;
+	struct peal_source signals, tick;
 	int64_t began, ended; /* CLOCK_MONOTONIC, nanoseconds */
 	struct demo_progress progress;
 };
@@ -139,12 +137,17 @@ void demo_send_explain(const struct demo *demo, const struct demo_tally *tally,
 
 /* Receive until every ring has ended. @return 0 or an exit status */
 int demo_receive(struct demo *demo);
-/* Wait for a child, if it is not done yet, and judge it. */
-void demo_reap(struct demo_ring *ring);
+/* The number of a signal that has come, or 0. */
+int demo_next_signal(const struct demo *demo);
+/* Wait for all children that are left, and judge them. A signal kills them. */
+void demo_reap_all(struct demo *demo);
+void demo_kill_all(struct demo *demo);
 
+/* From now on they end us, as ever: also where we wait for who reads. */
+void demo_let_signals_in(const struct demo *demo);
 void demo_progress_begin(struct demo *demo);
 void demo_progress_show(struct demo *demo);
-/* Make room for another line of output. */
+/* Make room for another line of output, for which one may have to wait. */
 void demo_progress_clear(struct demo *demo);
 /* Print the summary. @return the exit status of it all */
 int demo_summary(struct demo *demo);

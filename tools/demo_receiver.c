@@ -2,22 +2,19 @@
 /* The receiver: one thread, one reactor, a ring for each sender. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "demo.h"
-
-#ifndef SYS_pidfd_open /* Linux 5.3 */
-#define SYS_pidfd_open 434
-#endif
 
 #define SECOND INT64_C(1000000000)
 /* Beyond so many, senders that fail are counted, and no longer told of. */
@@ -96,10 +93,13 @@ static void on_closed(struct peal_receiver *rx, int reason, void *user)
 	(void)rx;
 	ring->open = false;
 	ring->demo->open--;
-	if (reason == -EPROTO)
+	if (reason == -EPROTO) {
 		failed(ring, "broke the protocol of its ring");
-	else if (reason != 0)
+		if (ring->pid > 0)
+			kill(ring->pid, SIGKILL); /* it waits for us */
+	} else if (reason != 0) {
 		failed(ring, "is gone, and never finished its ring");
+	}
 	if (ring->demo->open == 0)
 		peal_reactor_stop(&ring->demo->loop);
 }
@@ -121,55 +121,106 @@ static void judge(struct demo_ring *ring, int status)
 	}
 }
 
-void demo_reap(struct demo_ring *ring)
+/* -- deaths and signals */
+
+static struct demo_ring *ring_of(struct demo *demo, pid_t pid)
 {
+	for (unsigned i = 0; i < demo->started; i++)
+		if (demo->rings[i].pid == pid)
+			return &demo->rings[i];
+	return NULL; /* a child from before we were executed */
+}
+
+/* What a sender has sent before is delivered all the same. */
+static void bury(struct demo_ring *ring)
+{
+	ring->pid = 0;
+	if (ring->open)
+		peal_reactor_hangup(&ring->demo->loop, &ring->source, -EPIPE);
+}
+
+/*
+ * All who have died: one signal may stand for many of them.
+ * @return whether there are others
+ */
+static bool reap_dead(struct demo *demo)
+{
+	struct demo_ring *ring;
 	int status;
 	pid_t pid;
 
-	if (ring->pid <= 0)
-		return;
-	do
-		pid = waitpid(ring->pid, &status, 0);
-	while (pid < 0 && errno == EINTR);
-	ring->pid = 0;
-	if (pid > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		ring = ring_of(demo, pid);
+		if (!ring)
+			continue;
 		judge(ring, status);
-	else
+		bury(ring);
+	}
+	for (unsigned i = 0; i < demo->started && pid < 0; i++) {
+		ring = &demo->rings[i];
+		if (ring->pid <= 0)
+			continue;
 		failed(ring, "has vanished");
+		bury(ring);
+	}
+	for (unsigned i = 0; i < demo->started; i++)
+		if (demo->rings[i].pid > 0)
+			return true;
+	return false;
 }
 
-/* The sender is gone. If it had finished, that is as it should be. */
-static void on_death(struct peal_source *source, int fd, uint32_t events,
-		     void *user)
+int demo_next_signal(const struct demo *demo)
 {
-	struct demo_ring *ring = user;
-	struct demo *demo = ring->demo;
+	struct signalfd_siginfo info;
 
-	(void)events;
-	peal_reactor_remove(&demo->loop, source);
-	close(fd);
-	ring->pidfd = -1;
-	demo_reap(ring);
-	if (ring->open)
-		peal_reactor_hangup(&demo->loop, &ring->source, -EPIPE);
+	if (read(demo->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return 0;
+	return (int)info.ssi_signo;
+}
+
+void demo_kill_all(struct demo *demo)
+{
+	for (unsigned i = 0; i < demo->started; i++)
+		if (demo->rings[i].pid > 0)
+			kill(demo->rings[i].pid, SIGKILL);
+}
+
+void demo_reap_all(struct demo *demo)
+{
+	while (reap_dead(demo)) {
+		struct pollfd pfd = { .fd = demo->signal_fd, .events = POLLIN };
+		int number;
+
+		poll(&pfd, 1, -1);
+		while ((number = demo_next_signal(demo)) != 0)
+			if (number != SIGCHLD)
+				demo_kill_all(demo);
+	}
 }
 
 /* Once in an orderly way; the second time, as ever. */
-static void on_interrupt(struct peal_source *source, int fd, uint32_t events,
-			 void *user)
+static void interrupt(struct demo *demo, int number)
 {
-	struct signalfd_siginfo info;
-	struct demo *demo = user;
-
-	(void)source;
-	(void)events;
-	if (read(fd, &info, sizeof(info)) != sizeof(info))
-		return;
 	demo->shared->stop = true;
+	demo_let_signals_in(demo);
 	demo_progress_clear(demo);
 	complain("%s: the senders are told to stop. Once more: stop at once.",
-		 strsignal((int)info.ssi_signo));
-	sigprocmask(SIG_SETMASK, &demo->mask, NULL);
+		 strsignal(number));
+}
+
+static void on_signal(struct peal_source *source, int fd, uint32_t events,
+		      void *user)
+{
+	struct demo *demo = user;
+	int number;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	while ((number = demo_next_signal(demo)) != 0)
+		if (number != SIGCHLD)
+			interrupt(demo, number);
+	reap_dead(demo);
 }
 
 /* One that sleeps in a file, or was stopped, does not hear that it is to end.
@@ -178,9 +229,7 @@ static void kill_the_deaf(struct demo *demo)
 {
 	demo_progress_clear(demo);
 	complain("senders that do not stop are killed");
-	for (unsigned i = 0; i < demo->started; i++)
-		if (demo->rings[i].pid > 0)
-			kill(demo->rings[i].pid, SIGKILL);
+	demo_kill_all(demo);
 }
 
 static void on_tick(struct peal_source *source, uint64_t expirations,
@@ -210,17 +259,13 @@ static int watch_ring(struct demo_ring *ring)
 		return ret;
 	ring->open = true;
 	demo->open++;
-	ring->pidfd = (int)syscall(SYS_pidfd_open, ring->pid, 0u);
-	if (ring->pidfd < 0)
-		return -errno;
-	return peal_reactor_add_fd(&demo->loop, &ring->death, ring->pidfd,
-				   EPOLLIN, on_death, ring);
+	return 0;
 }
 
 static int watch_all(struct demo *demo)
 {
-	int ret = peal_reactor_add_fd(&demo->loop, &demo->interrupt,
-				      demo->signal_fd, EPOLLIN, on_interrupt,
+	int ret = peal_reactor_add_fd(&demo->loop, &demo->signals,
+				      demo->signal_fd, EPOLLIN, on_signal,
 				      demo);
 
 	for (unsigned i = 0; i < demo->senders && ret == 0; i++)
@@ -247,7 +292,7 @@ static void start(struct demo *demo)
 
 int demo_receive(struct demo *demo)
 {
-	size_t n_slots = 2 * (size_t)demo->senders + 2;
+	size_t n_slots = (size_t)demo->senders + 2;
 	int ret;
 
 	demo->slots = calloc(n_slots, sizeof(*demo->slots));
@@ -261,13 +306,15 @@ int demo_receive(struct demo *demo)
 		ret = watch_all(demo);
 	if (ret == 0) {
 		start(demo);
+		reap_dead(demo); /* who died before we looked at signals */
 		ret = peal_reactor_run(&demo->loop);
 		demo->ended = demo_now();
 	}
 	demo_progress_clear(demo);
 	if (ret < 0) {
-		complain("the reactor cannot go on: %s", strerror(-ret));
-		return EXIT_FAILURE;
+		complain("the reactor cannot go on: %s%s", strerror(-ret),
+			 demo_hint(ret));
+		return demo_status(ret);
 	}
 	return 0;
 }

@@ -2,6 +2,8 @@
 /* What the user sees: a line while it runs, and a summary. */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,10 +63,28 @@ static const char *plural(uint64_t n, const char *ending)
 	return n == 1 ? "" : ending;
 }
 
+/* Would it wait for whoever reads it? A terminal may be held by Ctrl-S. */
+static bool is_stuck(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+
+	return poll(&pfd, 1, 0) == 0;
+}
+
+void demo_let_signals_in(const struct demo *demo)
+{
+	sigset_t mask = demo->mask;
+
+	sigaddset(&mask, SIGCHLD); /* deaths are still told to us */
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
 void demo_progress_begin(struct demo *demo)
 {
 	const struct demo_text *text = &demo->text;
 
+	if (is_stuck(STDERR_FILENO))
+		demo_let_signals_in(demo);
 	demo->progress.terminal = terminal_redraws(STDERR_FILENO);
 	fprintf(stderr,
 		"%u process%s for %g second%s: %zu file%s (%" PRIu64
@@ -78,6 +98,8 @@ void demo_progress_begin(struct demo *demo)
 
 void demo_progress_clear(struct demo *demo)
 {
+	if (is_stuck(STDERR_FILENO))
+		demo_let_signals_in(demo);
 	if (demo->progress.terminal)
 		fputs("\r\033[K", stderr);
 }
@@ -103,7 +125,7 @@ void demo_progress_show(struct demo *demo)
 	char line[160];
 
 	add_up(demo, &sum);
-	if (seconds <= 0)
+	if (seconds <= 0 || is_stuck(STDERR_FILENO))
 		return;
 	/* What is sent and not yet received is waiting, and not lost. */
 	snprintf(line, sizeof(line),
@@ -201,6 +223,7 @@ int demo_summary(struct demo *demo)
 	struct totals sum;
 	bool good;
 
+	demo_let_signals_in(demo);
 	add_up(demo, &sum);
 	sum.threads = count_entries("/proc/self/task");
 	if (sum.threads < 0) {

@@ -47,9 +47,10 @@ int address_probe(const char *address);
 /* -- stop.c */
 
 /*
- * From now on SIGINT, SIGTERM and SIGHUP ask to stop, once: a second one kills.
- * Those that are ignored stay so. SIGPIPE is an error of write(2). `on_stop` is
- * called in the handler.
+ * From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT ask to stop, once: a second
+ * one kills. Nobody leaves a socket, or a terminal in disorder. Those that are
+ * ignored stay so. SIGPIPE is an error of write(2). `on_stop` is called in the
+ * handler.
  * @return 0, or EXIT_FAILURE after a complaint
  */
 int stop_catch(void (*on_stop)(void));

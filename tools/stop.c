@@ -14,7 +14,7 @@
 /* How often a wait that one signal has missed by a hair is ended by another. */
 #define AGAIN_SECONDS 1u
 
-static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 
 #define N_SIGNALS (sizeof(signals) / sizeof(signals[0]))
 
