@@ -210,6 +210,30 @@ complaints_of_recv_go_nowhere() {
 	echo two | "$peal" send --timeout 60 x && ends "$receiver" 5 && came two
 }
 
+# With a stderr that nobody reads any more: python3 has SIGPIPE ignored, and
+# shells do not say what becomes of it.
+stderr_breaks() {
+	expected=$1
+	shift
+	"$born" -- python3 - "$peal" "$@" <<'END' >"$out"
+import os, signal, sys
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+r, w = os.pipe()
+os.close(r)
+os.dup2(w, 2)
+os.execv(sys.argv[1], ["peal"] + sys.argv[2:])
+END
+	status=$?
+	echo "exit status $status, expected $expected"
+	[ $status -eq "$expected" ]
+}
+
+# Nobody can receive at what is no socket: it does not wait for that.
+sends_to() {
+	echo x | exits 1 "$peal" send --timeout 1000000 "$1" &&
+		says "$1 is there, and no socket"
+}
+
 # -- signals
 
 # status_of SIGNAL
@@ -515,6 +539,19 @@ try 'no socket becomes a standard file' low_fds_are_no_sockets
 try 'without a stderr complaints of send go nowhere' complaints_go_nowhere
 try 'nor do those of recv' complaints_of_recv_go_nowhere
 
+if have python3; then
+	try 'a stderr that breaks does not end demo' stderr_breaks 0 demo \
+		--senders 2 --seconds 0 "$0"
+	try 'nor top' stderr_breaks 0 top --once --interval 0 --name nosuch
+	try 'nor changes what it says of a wrong call' stderr_breaks 2 nosuch
+else
+	skip 'a stderr that breaks ends nothing' 'no python3'
+fi
+file=$scratch/file
+: >"$file"
+try 'send does not wait at a file' sends_to "$file"
+try 'nor at a folder' sends_to "$scratch"
+try 'nor at a device' sends_to /dev/null
 ulimit -c 0 # of SIGQUIT
 for signal in TERM INT HUP QUIT; do
 	try "SIG$signal ends recv" ends_recv $signal

@@ -90,6 +90,14 @@ int address_check(const char *name, const char *address, bool make)
 	return -EPERM;
 }
 
+bool address_is_other(const char *address)
+{
+	struct stat st;
+
+	return address[0] != '@' && stat(address, &st) == 0 &&
+	       !S_ISSOCK(st.st_mode);
+}
+
 int address_probe(const char *address)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,10 +17,18 @@
 
 #define COMPLAINT_SIZE 2048
 
+void stderr_may_break(struct sigaction *old)
+{
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	sigaction(SIGPIPE, &ignore, old);
+}
+
 /* In one piece, so that lines of several processes do not mix. */
 void complain(const char *format, ...)
 {
 	char said[COMPLAINT_SIZE], clean[TEXT_GROWTH * COMPLAINT_SIZE];
+	struct sigaction old;
 	va_list args;
 	int n;
 
@@ -32,7 +41,9 @@ void complain(const char *format, ...)
 	if (n >= (int)sizeof(said))
 		n = (int)sizeof(said) - 1;
 	n = (int)text_escape(clean, said, (size_t)n, false);
+	stderr_may_break(&old);
 	fprintf(stderr, "peal: %.*s\n", n, clean);
+	sigaction(SIGPIPE, &old, NULL);
 }
 
 int stdio_occupy(void)

@@ -2,6 +2,7 @@
 #ifndef PEAL_TOOLS_COMMAND_H
 #define PEAL_TOOLS_COMMAND_H
 /* What the subcommands of peal have in common. */
+#include <signal.h>
 
 /* Exit statuses of all subcommands, besides EXIT_SUCCESS and EXIT_FAILURE. */
 #define EXIT_USAGE 2   /* called wrongly, or this machine cannot do it so */
@@ -14,6 +15,10 @@ int command_demo(int argc, char **argv);
 int command_recv(int argc, char **argv);
 int command_send(int argc, char **argv);
 int command_top(int argc, char **argv);
+
+/* SIGPIPE ends who writes to a stdout that nobody reads. What stderr says is
+ * beside the matter: until sigaction(SIGPIPE, old, NULL) it is ignored. */
+void stderr_may_break(struct sigaction *old);
 
 /* A line to stderr: "peal: " and the text, which cannot steer a terminal. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

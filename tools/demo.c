@@ -285,8 +285,11 @@ static void clean_up(struct demo *demo)
 
 static int run(struct demo *demo)
 {
-	int ret = prepare(demo);
+	struct sigaction pipe;
+	int ret;
 
+	stderr_may_break(&pipe);
+	ret = prepare(demo);
 	if (ret < 0) {
 		complain("cannot begin: %s%s", strerror(-ret), demo_hint(ret));
 		return demo_status(ret);
@@ -301,6 +304,7 @@ static int run(struct demo *demo)
 		return ret;
 	}
 	demo_reap_all(demo);
+	sigaction(SIGPIPE, &pipe, NULL);
 	return demo_summary(demo);
 }
 

@@ -41,6 +41,9 @@ int address_of(const char *name, char *address);
  */
 int address_check(const char *name, const char *address, bool make);
 
+/* Is something there, and no socket? Nobody can receive there then. */
+bool address_is_other(const char *address);
+
 /* Connect to an address, and hang up. @return 0 somebody listens, or -errno */
 int address_probe(const char *address);
 

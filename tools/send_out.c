@@ -148,6 +148,8 @@ int send_connect(struct send *s)
 
 	for (;;) {
 		ret = try_to_connect(s, began);
+		if (ret == -ECONNREFUSED && address_is_other(s->address))
+			break;
 		if (!is_absent(ret) || is_over(began, s->timeout_ms))
 			break;
 		be_patient(s, began, ret);
@@ -160,6 +162,11 @@ int send_connect(struct send *s)
 		return EXIT_FAILURE;
 	if (!is_absent(ret) && ret != -ETIMEDOUT)
 		return explain(s, ret);
+	if (ret == -ECONNREFUSED && address_is_other(s->address)) {
+		complain("%s is there, and no socket: nobody can receive there",
+			 s->address);
+		return EXIT_FAILURE;
+	}
 	complain("%s %s", who_is_there(ret), s->address);
 	return EXIT_TIMEOUT;
 }

@@ -184,7 +184,8 @@ static void draw(struct screen *s)
 	if (s->shown == 0)
 		put_at(HEAD, A_DIM,
 		       s->top->list.n ? "no ring fits the filter"
-				      : "there are no rings");
+		       : s->top->list.hidden_processes ? "no rings can be seen"
+						       : "there are no rings");
 	draw_foot(s);
 	refresh();
 }

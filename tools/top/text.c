@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../command.h"
 #include "../terminal.h"
 #include "top.h"
 
@@ -37,9 +38,10 @@ int top_print(const struct top_list *list, size_t shown)
 	if (fflush(stdout) != 0)
 		return -errno;
 	if (shown == 0)
-		fprintf(stderr, "peal: no rings%s\n",
-			list->n > 0 ? " that fit" : "");
+		complain("no rings%s", list->n > 0 ? " that fit"
+				       : line[0]   ? " that can be seen"
+						   : "");
 	if (line[0])
-		fprintf(stderr, "peal: %s\n", line);
+		complain("%s", line);
 	return 0;
 }
