@@ -101,7 +101,9 @@ bytes_read() {
 
 say() {
 	wanted=$(($(bytes_read) + $1))
-	cat >&4
+	# In one write, so that send reads it all before its ring is full.
+	cat >"$scratch/said"
+	cat "$scratch/said" >&4
 	await has_read $wanted
 }
 
@@ -459,6 +461,19 @@ demo_with_a_sender_that_sleeps() {
 
 # -- times
 
+# A receiver that does not answer is told of, and one that answers then is
+# served: the place in its queue is kept.
+tells_of_silence() {
+	recv --one x >"$out"
+	await test -S "$folder/x" || return 1
+	kill -STOP "$receiver"
+	echo late | "$peal" send --timeout 60 x 2>"$err" &
+	sender=$!
+	await says 'no answer from the receiver; waiting' || return 1
+	kill -CONT "$receiver"
+	ends "$receiver" 0 && came late && ends "$sender" 0
+}
+
 # Also where it has nothing to read meanwhile.
 time_runs_while_idle() {
 	recv x >"$out"
@@ -592,6 +607,7 @@ try 'nor what it says meanwhile' demo_is_stuck stderr
 try 'demo runs on Linux 4.14' demo_on_older 4.14
 try 'and on 5.2' demo_on_older 5.2
 
+try 'a receiver that does not answer is told of' tells_of_silence
 try 'the time of send runs while it has nothing to send' time_runs_while_idle
 
 try 'demo ends where its senders can close nothing' demo_holds_more

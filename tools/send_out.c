@@ -120,6 +120,38 @@ static bool is_absent(int error)
 	return error == -ENOENT || error == -ECONNREFUSED || error == -EPIPE;
 }
 
+/* In a signal handler. */
+static void tell_of_silence(int signal)
+{
+	static const char text[] =
+		"peal: no answer from the receiver; "
+		"waiting\n";
+	int error = errno;
+
+	(void)signal;
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		errno = error;
+}
+
+/* Who connects keeps its place among those that wait, so that it is an alarm
+ * that says what it waits for. */
+static int open_outbox(struct send *s, int timeout_ms)
+{
+	struct sigaction tell = { .sa_handler = tell_of_silence,
+				  .sa_flags = SA_RESTART };
+	struct sigaction pipe;
+	int ret;
+
+	sigaction(SIGALRM, &tell, NULL);
+	stderr_may_break(&pipe);
+	alarm(s->complained ? 0 : PATIENCE_MS / 1000);
+	ret = peal_outbox_open(&s->out, s->address, s->who, s->tag, s->bytes,
+			       timeout_ms);
+	alarm(0);
+	sigaction(SIGPIPE, &pipe, NULL);
+	return ret;
+}
+
 static int try_to_connect(struct send *s, uint64_t began)
 {
 	int left = -1, ret = address_check(s->name, s->address, false);
@@ -136,8 +168,7 @@ static int try_to_connect(struct send *s, uint64_t began)
 		return ret;
 	if (ret < 0)
 		return -ECANCELED; /* it has complained */
-	return peal_outbox_open(&s->out, s->address, s->who, s->tag, s->bytes,
-				left);
+	return open_outbox(s, left);
 }
 
 int send_connect(struct send *s)
