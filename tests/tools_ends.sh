@@ -362,6 +362,19 @@ ends_recv_that_writes() {
 	ends "$receiver" 0 && grep -q 00007 "$out"
 }
 
+# Nor does it get rid of what it has to say of that.
+ends_recv_that_is_stuck() {
+	sleep 1000 <"$scratch/b" &
+	helper=$!
+	recv --stats x >"$scratch/b" 2>&1
+	send x
+	yes "$(printf '%01000d' 7)" | head -n 1000 >&4 &
+	helper="$helper $!"
+	await is_writing || return 1
+	kill -TERM "$receiver"
+	ends "$receiver" 143
+}
+
 is_writing() {
 	cat "/proc/$receiver/wchan" "/proc/$receiver/syscall"
 	grep -q pipe "/proc/$receiver/wchan" ||
@@ -590,6 +603,7 @@ if [ -r /proc/self/io ]; then
 else
 	skip 'a signal ends send at its end' 'no /proc/PID/io'
 fi
+try 'a signal ends recv of which nobody reads a word' ends_recv_that_is_stuck
 try 'signals that were blocked at birth end it' blocked_signals_end_it
 try 'those that were ignored do not' ignored_ones_do_not
 if have pgrep; then

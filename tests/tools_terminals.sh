@@ -202,6 +202,12 @@ if in_terminal 0 xterm 24x80 quit "$peal" top --interval 0.1 \
 	check 'a window of no size' of_size 0x0
 	check 'of the smallest size' of_size 1x1
 	check 'of two lines' of_size 2x20
+	for size in 65535 99999999999 0 -1 80x; do
+		check "sizes of $size in the environment do no harm" \
+			env COLUMNS=$size LINES=$size python3 \
+			"$scratch/in.py" vt100 24x80 quit "$peal" top \
+			--interval 0.1
+	done
 	check 'a terminal that hangs up ends it' hangs_up
 	check 'Ctrl-\\ ends it, and leaves the terminal as it was' breaks_off
 	check 'so does poll that fails' cannot_wait

@@ -7,6 +7,7 @@
 #include "terminal.h"
 
 #define PERIOD_MS 500u
+#define SCALED 64
 
 uint64_t meter_now(void)
 {
@@ -24,37 +25,38 @@ void meter_begin(struct meter *m, bool on)
 }
 
 /* "1.23 GB": at most 9 characters, so that columns stay where they are. */
-static void put_scaled(double n, const char *unit)
+static void put_scaled(char *to, double n, const char *unit)
 {
 	static const char *const prefixes[] = { "", "k", "M", "G", "T", "P" };
 	int i = 0;
 
 	for (; n >= 999.5 && i < 5; i++)
 		n /= 1000;
-	fprintf(stderr, n < 99.95 && i > 0 ? "%.1f %s%s" : "%.0f %s%s", n,
-		prefixes[i], unit);
+	snprintf(to, SCALED, n < 99.95 && i > 0 ? "%.1f %s%s" : "%.0f %s%s", n,
+		 prefixes[i], unit);
 }
 
-static void put_line(const struct meter *m, uint64_t messages, uint64_t bytes,
-		     uint64_t ms)
+/* In one write(2): where stderr takes nothing, each would have to be ended by a
+ * signal of its own. */
+static void put_line(const char *before, const struct meter *m,
+		     uint64_t messages, uint64_t bytes, uint64_t ms,
+		     const char *after)
 {
 	double seconds = ms > 0 ? (double)ms / 1000 : 0.001;
+	char sum[SCALED], messages_per_s[SCALED], bytes_per_s[SCALED];
 
-	fprintf(stderr, "%llu messages, ", (unsigned long long)m->messages);
-	put_scaled((double)m->bytes, "B");
-	fputs(": ", stderr);
-	put_scaled((double)messages / seconds, "messages/s");
-	fputs(", ", stderr);
-	put_scaled((double)bytes / seconds, "B/s");
+	put_scaled(sum, (double)m->bytes, "B");
+	put_scaled(messages_per_s, (double)messages / seconds, "messages/s");
+	put_scaled(bytes_per_s, (double)bytes / seconds, "B/s");
+	fprintf(stderr, "%speal: %llu messages, %s: %s, %s%s", before,
+		(unsigned long long)m->messages, sum, messages_per_s,
+		bytes_per_s, after);
 }
 
 static void show(struct meter *m, uint64_t now)
 {
-	fputs("\rpeal: ", stderr);
-	put_line(m, m->messages - m->shown_messages, m->bytes - m->shown_bytes,
-		 now - m->shown);
-	fputs("\033[K", stderr);
-	fflush(stderr);
+	put_line("\r", m, m->messages - m->shown_messages,
+		 m->bytes - m->shown_bytes, now - m->shown, "\033[K");
 	m->shown = now;
 	m->shown_messages = m->messages;
 	m->shown_bytes = m->bytes;
@@ -86,12 +88,11 @@ int meter_ms(const struct meter *m)
 void meter_end(struct meter *m)
 {
 	uint64_t ms = meter_now() - m->began;
+	char after[SCALED];
 
 	if (!m->on)
 		return;
-	if (m->terminal)
-		fputs("\r\033[K", stderr);
-	fputs("peal: ", stderr);
-	put_line(m, m->messages, m->bytes, ms);
-	fprintf(stderr, ", in %.1f s\n", (double)ms / 1000);
+	snprintf(after, sizeof(after), ", in %.1f s\n", (double)ms / 1000);
+	put_line(m->terminal ? "\r\033[K" : "", m, m->messages, m->bytes, ms,
+		 after);
 }

@@ -35,6 +35,7 @@ int top_screen(struct top *top)
 #define LINE_SIZE 4096
 #define HEAD 3 /* lines above the first ring */
 #define FILTER_SIZE 64
+#define SIZE_MOST 4096 /* lines, or columns */
 
 enum {
 	PLAIN,
@@ -313,6 +314,17 @@ static void prepare(struct screen *s)
 	init_pair(WRONG, COLOR_RED, -1);
 }
 
+/* curses would take sizes from the environment that it cannot handle. */
+static void forget_size(const char *name)
+{
+	const char *text = getenv(name);
+	char *end;
+	long n = text ? strtol(text, &end, 10) : 1;
+
+	if (n < 1 || n > SIZE_MOST || (text && *end != '\0'))
+		unsetenv(name);
+}
+
 /* One that cannot put the cursor anywhere would get garbage.
  * @return NULL after a complaint */
 static SCREEN *open_terminal(void)
@@ -321,6 +333,8 @@ static SCREEN *open_terminal(void)
 	bool dumb = name && strcmp(name, "dumb") == 0, moves = false;
 	SCREEN *terminal = NULL;
 
+	forget_size("COLUMNS");
+	forget_size("LINES");
 	/* initscr(3) would end us where the terminal is unknown. */
 	if (name && name[0] && !dumb)
 		terminal = newterm(NULL, stdout, stdin);
