@@ -2,6 +2,7 @@
 /* A channel's server side without a reactor: one client, one call. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../reactor/internal.h"
 #include "internal.h"
@@ -73,11 +74,12 @@ int peal_channel_accept(struct peal_channel *ch, int fd,
 		return ret;
 	}
 	ch->hello = shake.hello;
+	ch->owner = getpid();
 	ret = peal_channel_assemble(ch, &shake.parts);
 	if (ret < 0)
 		return ret;
 	peal_channel_opened(ch);
-	ret = peal_handshake_open(ch->fd);
+	ret = peal_handshake_open(ch->fd, 0, NULL);
 	/* A client that is dead by now has published what is delivered. */
 	if (ret == -EPIPE)
 		ret = 0;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../reactor/internal.h"
 #include "internal.h"
@@ -94,6 +95,7 @@ static void adopt(struct peal_handshake *shake, struct peal_channel *ch)
 	ch->hello = shake->hello;
 	ch->peer = shake->parts.peer;
 	ch->peer.pidfd = -1;
+	ch->owner = getpid();
 	ch->server = server;
 	ch->loop = server->loop;
 	ch->callbacks = server->service.callbacks;

@@ -36,6 +36,12 @@ void peal_parts_finish(struct peal_parts *parts)
 	parts->fd = parts->peer.pidfd = -1;
 }
 
+bool peal_channel_here(const struct peal_channel *ch)
+{
+	return ch->owner == getpid() &&
+	       (!ch->loop || peal_reactor_here(ch->loop));
+}
+
 /* The rings, and what is still held for waiting on them. */
 static void put_down(struct peal_channel *ch)
 {
@@ -131,28 +137,26 @@ static bool undelivered(const struct peal_channel *ch)
 
 void peal_channel_unwatch(struct peal_channel *ch)
 {
-	struct peal_source *sources[4] = { &ch->line, &ch->pid, &ch->rx,
-					   &ch->tx };
-
-	for (int i = 0; i < 4; i++)
-		if (sources[i]->reactor)
-			peal_reactor_remove(ch->loop, sources[i]);
+	peal_source_detach(&ch->line);
+	peal_source_detach(&ch->pid);
+	peal_source_detach(&ch->rx);
+	peal_source_detach(&ch->tx);
 }
 
+/* In a child, too: its copy of the reactor knows where the sources are. */
 static void forget(struct peal_channel *ch)
 {
 	peal_channel_unwatch(ch);
-	if (ch->timer.reactor)
-		peal_reactor_remove(ch->loop, &ch->timer);
+	peal_source_detach(&ch->timer);
 }
 
 static void hang_up(struct peal_channel *ch)
 {
-	if (ch->server && ch->fd >= 0)
+	if (ch->server && ch->fd >= 0 && peal_channel_here(ch))
 		peal_slow_users_closed(ch);
 	if (ch->peer.pidfd >= 0)
 		close(ch->peer.pidfd);
-	if (ch->fd >= 0 && ch->server && peal_reactor_here(ch->loop) &&
+	if (ch->fd >= 0 && ch->server && peal_channel_here(ch) &&
 	    !peal_socket_leave(ch->fd))
 		peal_pending_bury(ch->server, ch->fd, ch->peer.uid);
 	else if (ch->fd >= 0)
@@ -415,6 +419,11 @@ int peal_channel_attend(struct peal_channel *ch)
 	return ret == 0 ? watch_pid(ch) : ret;
 }
 
+unsigned peal_channel_slots(const struct peal_channel *ch)
+{
+	return (ch->in.mem.base != NULL) + (ch->out.mem.base != NULL);
+}
+
 int peal_channel_start(struct peal_channel *ch)
 {
 	struct peal_reactor *loop = ch->loop;
@@ -432,12 +441,11 @@ int peal_channel_start(struct peal_channel *ch)
 
 void peal_channel_drop(struct peal_channel *ch)
 {
-	bool here = !ch->loop || peal_reactor_here(ch->loop);
+	bool here = peal_channel_here(ch);
 
 	if (ch->state == PEAL_CHANNEL_UNUSED)
 		return;
-	if (here)
-		forget(ch);
+	forget(ch);
 	if (!here && ch->state == PEAL_CHANNEL_PENDING && ch->server)
 		ch->fd = ch->peer.pidfd = -1; /* they are the handshake's */
 	hang_up(ch);
@@ -451,8 +459,8 @@ void peal_channel_drop(struct peal_channel *ch)
 
 void peal_channel_finish(struct peal_channel *ch)
 {
-	/* A child of the process that has it on a reactor speaks for nobody. */
-	if (!ch->loop || peal_reactor_here(ch->loop)) {
+	/* A child of the process that has it speaks for nobody. */
+	if (peal_channel_here(ch)) {
 		peal_sender_finish(&ch->sender);
 		peal_receiver_finish(&ch->receiver);
 	}

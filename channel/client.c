@@ -78,6 +78,28 @@ static int say_ready(int fd, int status, const char *text)
 	return say(fd, &wire, sizeof(wire));
 }
 
+/*
+ * What is lacking here, in the client, says neither that a packet is to come,
+ * nor anything of the server, whatever the kernel or a sandbox calls it.
+ */
+static int lacking_here(int ret, char *text)
+{
+	switch (ret) {
+	case -EAGAIN:
+	case -EDQUOT:
+	case -EBUSY:
+	case -EPIPE:
+	case -ETIMEDOUT:
+	case -ENOENT:
+	case -ECONNREFUSED:
+		snprintf(text, PEAL_TEXT, "it is lacking here: %s",
+			 strerror(-ret));
+		return -ENOMEM;
+	default:
+		return ret;
+	}
+}
+
 static void close_fds(int *fds)
 {
 	for (int i = 0; i < PEAL_FDS; i++)
@@ -193,7 +215,7 @@ static int take_rings(struct peal_channel *ch, struct peal_parts *parts,
 		close_fds(fds);
 		return refusal(ret);
 	}
-	ret = open_rings(parts, hello, &answer, fds, text);
+	ret = lacking_here(open_rings(parts, hello, &answer, fds, text), text);
 	if (ret < 0)
 		close_fds(fds);
 	if (ret == 0)
@@ -412,6 +434,7 @@ static int begin(struct peal_channel *ch, const char *address,
 	if (ret < 0)
 		return reset(ch, ret);
 	ch->hello = *hello;
+	ch->owner = getpid();
 	if (address)
 		strcpy(ch->address, address);
 	ch->state = PEAL_CHANNEL_PENDING;
@@ -453,6 +476,7 @@ int peal_reconnect(struct peal_channel *ch, int timeout_ms)
 		return -EPROTO;
 	if (ch->state == PEAL_CHANNEL_OPEN)
 		forsake(ch);
+	ch->owner = getpid(); /* also of a child that takes it over */
 	return connect_until(ch, peal_deadline(timeout_ms));
 }
 
@@ -584,7 +608,7 @@ static int try_connect(struct peal_channel *ch)
 	ch->fd = ret;
 	who_serves(ch, ch->fd, &ch->peer);
 	hello = what_to_ask(ch, &ch->peer);
-	ret = peal_channel_watch(ch);
+	ret = lacking_here(peal_channel_watch(ch), ch->text);
 	if (ret == 0)
 		ret = say_hello(ch->fd, &hello);
 	return ret;

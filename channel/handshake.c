@@ -21,6 +21,22 @@ static int say(struct peal_handshake *shake, int error, const char *why)
 	return error;
 }
 
+static uint64_t most_bytes(const struct peal_service *service)
+{
+	return service->max_bytes ? service->max_bytes : MAX_BYTES;
+}
+
+/* Of each ring of a client that leaves it to us: not more than we allow. */
+static uint64_t usual_bytes(const struct peal_hello *hello,
+			    const struct peal_service *service)
+{
+	uint64_t share = most_bytes(service);
+
+	if (hello->role == PEAL_BOTH)
+		share /= 2;
+	return share < DEFAULT_BYTES ? share : DEFAULT_BYTES;
+}
+
 static uint64_t at_least(uint64_t n, uint64_t least)
 {
 	return n > least ? n : least;
@@ -41,7 +57,8 @@ static void plan(struct peal_geometry *g, const struct peal_hello *hello,
 		g->capacity = usual.capacity;
 	}
 	if (g->capacity == 0)
-		g->capacity = at_least(DEFAULT_BYTES / g->item_size, 2);
+		g->capacity =
+			at_least(usual_bytes(hello, service) / g->item_size, 2);
 }
 
 /* What is carried over has to fit in. */
@@ -87,7 +104,7 @@ uint64_t peal_hello_bytes(const struct peal_hello *hello,
 static int check_size(struct peal_handshake *shake,
 		      const struct peal_service *service)
 {
-	uint64_t most = service->max_bytes ? service->max_bytes : MAX_BYTES;
+	uint64_t most = most_bytes(service);
 	uint64_t bytes = peal_hello_bytes(&shake->hello, service);
 
 	if (bytes == UINT64_MAX)
@@ -226,6 +243,19 @@ int peal_handshake_ready(struct peal_handshake *shake)
 	return ret;
 }
 
+static int cannot_fill(struct peal_handshake *shake, int error)
+{
+	if (error == -ENOMEM)
+		return say(shake, error, "the server lacks memory");
+	if (error == -EOPNOTSUPP)
+		return say(shake, error,
+			   "a sandbox refuses the server madvise(2) and "
+			   "futex(2), one of which channels need");
+	snprintf(shake->text, sizeof(shake->text),
+		 "the server cannot fault its ring in: %s", strerror(-error));
+	return error;
+}
+
 int peal_handshake_fill(struct peal_handshake *shake, size_t most)
 {
 	struct peal_leg *legs[] = { &shake->parts.in, &shake->parts.out };
@@ -236,11 +266,8 @@ int peal_handshake_fill(struct peal_handshake *shake, size_t most)
 		if (!legs[i]->mem.base || legs[i]->mem.fd < 0)
 			continue;
 		ret = peal_leg_fill(legs[i], most);
-		if (ret < 0) {
-			snprintf(shake->text, sizeof(shake->text),
-				 "the server lacks memory: %s", strerror(-ret));
-			return ret;
-		}
+		if (ret < 0)
+			return cannot_fill(shake, ret);
 		if (ret == 0)
 			return 0;
 	}
@@ -274,32 +301,26 @@ static int status_of(int error)
 
 void peal_handshake_refuse(struct peal_handshake *shake, int error)
 {
-	int status = status_of(error);
+	struct peal_wire_answer answer = { .bells = 0 };
 
 	if (error == -EPIPE || error == -ECONNABORTED)
 		return; /* it is gone */
 	if (shake->answered) {
-		struct peal_wire_open open;
-
-		peal_wire_begin(&open.start, PEAL_WIRE_OPEN, status,
-				shake->text);
-		peal_socket_send(shake->parts.fd, &open, sizeof(open), NULL, 0);
-	} else {
-		struct peal_wire_answer answer = { .bells = 0 };
-
-		peal_wire_begin(&answer.start, PEAL_WIRE_ANSWER, status,
-				shake->text);
-		peal_socket_send(shake->parts.fd, &answer, sizeof(answer), NULL,
-				 0);
+		peal_handshake_open(shake->parts.fd, error, shake->text);
+		return;
 	}
+	peal_wire_begin(&answer.start, PEAL_WIRE_ANSWER, status_of(error),
+			shake->text);
+	peal_socket_send(shake->parts.fd, &answer, sizeof(answer), NULL, 0);
 }
 
-int peal_handshake_open(int fd)
+int peal_handshake_open(int fd, int error, const char *text)
 {
 	struct peal_wire_open open;
 	int ret;
 
-	peal_wire_begin(&open.start, PEAL_WIRE_OPEN, 0, NULL);
+	peal_wire_begin(&open.start, PEAL_WIRE_OPEN,
+			error ? status_of(error) : 0, text);
 	ret = peal_socket_send(fd, &open, sizeof(open), NULL, 0);
 	/* It said READY, so it has read all that was sent before. */
 	return ret == -EAGAIN ? -EPROTO : ret;

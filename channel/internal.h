@@ -53,6 +53,12 @@ static inline bool peal_channel_is_open(const struct peal_channel *ch)
 /* -- channel.c */
 
 /*
+ * Is this the process that connected, or serves it? Another one is a child that
+ * has a copy, of which it can do away with what is its own.
+ */
+bool peal_channel_here(const struct peal_channel *ch);
+
+/*
  * Take the parts over, with what an older ring still holds. No bell is rung.
  * On failure the parts are as they were.
  * @return 0, or the errors of peal_leg_carry_over()
@@ -76,6 +82,8 @@ int peal_channel_start(struct peal_channel *ch);
 /* Watch its socket alone; its socket and its process; and none of it. */
 int peal_channel_watch(struct peal_channel *ch);
 int peal_channel_attend(struct peal_channel *ch);
+/* Slots that peal_channel_start() takes. */
+unsigned peal_channel_slots(const struct peal_channel *ch);
 void peal_channel_unwatch(struct peal_channel *ch);
 /* The other side is gone: deliver what is there, then close. */
 void peal_channel_die(struct peal_channel *ch, int reason);
@@ -111,9 +119,9 @@ uint64_t peal_hello_bytes(const struct peal_hello *hello,
 			  const struct peal_service *service);
 /* Tell the client why, in the packet that it waits for. */
 void peal_handshake_refuse(struct peal_handshake *shake, int error);
-/* Tell the client that its channel is open. @return 0, -EPIPE, -EPROTO it
- * reads nothing */
-int peal_handshake_open(int fd);
+/* Tell the client that its channel is open, or that it comes to nothing after
+ * all. @return 0, -EPIPE, -EPROTO it reads nothing */
+int peal_handshake_open(int fd, int error, const char *text);
 
 /* -- server.c */
 

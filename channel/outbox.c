@@ -283,7 +283,10 @@ int peal_outbox_close(struct peal_outbox *out, int timeout_ms)
 {
 	int ret = 0;
 
-	if (out->channel.address[0])
+	/* A child has no say in what the ring holds, nor a bell to wait on. */
+	if (out->channel.address[0] && !peal_channel_here(&out->channel))
+		ret = -ECHILD;
+	else if (out->channel.address[0])
 		ret = peal_outbox_flush(out, timeout_ms);
 	peal_channel_finish(&out->channel);
 	memset(out, 0, sizeof(*out));

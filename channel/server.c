@@ -23,6 +23,17 @@ static uint32_t edge(const struct peal_server *server)
 	return peal_level(server->loop) ? 0 : EPOLLET;
 }
 
+static void cannot_watch(char *text, int error)
+{
+	if (error == -ENOSPC)
+		snprintf(text, PEAL_TEXT,
+			 "the server's reactor has too few slots, or epoll no "
+			 "room");
+	else
+		snprintf(text, PEAL_TEXT, "the server cannot watch it: %s",
+			 strerror(-error));
+}
+
 /* -- a handshake's turn */
 
 /*
@@ -32,11 +43,25 @@ static uint32_t edge(const struct peal_server *server)
  */
 static int say_open(struct peal_channel *ch)
 {
-	int ret = peal_handshake_open(ch->fd);
+	int ret = peal_handshake_open(ch->fd, 0, NULL);
 
 	if (ret < 0 && ret != -EPIPE)
 		return ret;
 	return peal_channel_is_withdrawn(ch) ? -EPIPE : 0;
+}
+
+/* Whoever is told OPEN is served, so what that takes has to be there before. */
+static int make_ready(struct peal_channel *ch)
+{
+	int ret = peal_channel_attend(ch);
+
+	if (ret == 0 && !peal_reactor_has(ch->loop, peal_channel_slots(ch)))
+		ret = -ENOSPC;
+	if (ret < 0) {
+		cannot_watch(ch->text, ret);
+		peal_handshake_open(ch->fd, ret, ch->text);
+	}
+	return ret;
 }
 
 static void opened(struct peal_handshake *shake)
@@ -60,7 +85,7 @@ static void opened(struct peal_handshake *shake)
 	if (!ch->link.next)
 		peal_link_append(&server->channels, &ch->link);
 	peal_slow_users_opened(ch);
-	ret = peal_channel_attend(ch);
+	ret = make_ready(ch);
 	if (ret == 0)
 		ret = say_open(ch);
 	if (ret == 0) {
@@ -163,6 +188,7 @@ static int begin(struct peal_server *server, struct peal_handshake *shake,
 				  EPOLLIN | EPOLLRDHUP | edge(server), on_shake,
 				  shake);
 	if (ret < 0) {
+		cannot_watch(shake->text, ret);
 		peal_pending_fail(shake, ret);
 		return ret;
 	}
@@ -427,9 +453,12 @@ static void abandon(struct peal_server *server)
 			continue;
 		if (shake->channel)
 			peal_channel_drop(shake->channel);
+		peal_source_detach(&shake->source);
 		peal_parts_finish(&shake->parts);
 	}
 	peal_waiting_finish(server);
+	peal_source_detach(&server->listener);
+	peal_source_detach(&server->timer);
 	server->path[0] = '\0';
 	peal_address_remove(server);
 	memset(server, 0, sizeof(*server));
@@ -441,7 +470,8 @@ void peal_server_finish(struct peal_server *server)
 
 	if (!loop)
 		return;
-	if (!peal_reactor_here(loop)) {
+	/* The reactor may have been finished, and made anew: not for us. */
+	if (!peal_reactor_here(loop) || !server->timer.reactor) {
 		abandon(server);
 		return;
 	}

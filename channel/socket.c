@@ -366,7 +366,8 @@ int peal_socket_wait(int fd, uint64_t deadline)
 			return 0;
 		if (ret == 0)
 			return -ETIMEDOUT;
+		/* EAGAIN would say that no packet is there yet. */
 		if (errno != EINTR)
-			return -errno;
+			return errno == EAGAIN ? -ENOMEM : -errno;
 	}
 }

@@ -179,6 +179,16 @@ static inline int peal_source_check(const struct peal_reactor *loop,
 	return peal_source_is_on(source, loop) ? 0 : -EINVAL;
 }
 
+/* Are so many slots free? */
+static inline bool peal_reactor_has(const struct peal_reactor *loop, unsigned n)
+{
+	uint32_t at = loop->free_slot;
+
+	for (; n > 0 && at != PEAL_NO_SLOT; n--)
+		at = loop->slots[at].next;
+	return n == 0;
+}
+
 int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 		      int kind);
 /*

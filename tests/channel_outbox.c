@@ -280,6 +280,24 @@ TEST(what_was_not_taken_in_time_arrives_after_closing)
 	close_all();
 }
 
+static void close_in_child(void *user)
+{
+	(void)user;
+	CHECK_EQ(peal_outbox_close(&out, -1), -ECHILD);
+	CHECK_EQ(peal_outbox_close(&out, -1), 0);
+}
+
+TEST(a_child_that_closes_its_copy_neither_waits_nor_ends_anything)
+{
+	open_small();
+	put_text(&out, "one");
+	test_join(test_fork(close_in_child, NULL));
+	put_text(&out, "two");
+	get_text(&box, LONG, "one");
+	get_text(&box, LONG, "two");
+	close_all();
+}
+
 TEST(an_outbox_that_is_closed_says_so)
 {
 	char *room = NULL;

@@ -184,6 +184,7 @@ struct peal_channel {
 	struct peal_channel_callbacks callbacks;
 	struct peal_source line, pid, rx, tx, timer;
 	unsigned retry_ms, delay_ms, unowed;
+	pid_t owner; /* the process that connected, or serves it */
 	uint64_t connect_by; /* of a client: when it gives up, or 0 */
 	char address[108];
 };
