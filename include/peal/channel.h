@@ -61,9 +61,12 @@
  *   the ends then arms both, until both say that it may sleep.
  * - A process other than the one that connected is not seen as the client: do
  *   not connect before you daemonize.
- * - In a child after fork(2) use a channel that is not on a reactor, or none;
- *   the socket that the child holds hides your death from the other side, but
- *   not from a server, where the kernel has SO_PEERPIDFD (6.5).
+ * - In a child after fork(2) every close is safe, in any order: it takes away
+ *   the child's copies and ends nothing. A channel that is not on a reactor may
+ *   be used by the child in the parent's place; the child ends the stream with
+ *   peal_sender_finish(). The socket that the child holds hides your death from
+ *   the other side, but not from a server, where the kernel has SO_PEERPIDFD
+ *   (6.5).
  * - On a reactor a channel whose own sender has finished stays open until the
  *   other side has taken all of it and hangs up: so on_closed says how it went.
  * - Where a channel is on a reactor do not hold a reservation while you return
@@ -184,7 +187,7 @@ struct peal_channel {
 	struct peal_channel_callbacks callbacks;
 	struct peal_source line, pid, rx, tx, timer;
 	unsigned retry_ms, delay_ms, unowed;
-	pid_t owner; /* the process that connected, or serves it */
+	pid_t owner;	     /* the process that connected, or serves it */
 	uint64_t connect_by; /* of a client: when it gives up, or 0 */
 	char address[108];
 };
@@ -278,7 +281,8 @@ struct peal_service {
 	/**
 	 * What clients must ask for: a role, an item size, a tag; whatever is 0
 	 * or "" may be anything. Others are refused in words. The capacity is
-	 * for those who leave it to the server (64 KiB). Bells other than
+	 * for those who leave it to the server (64 KiB,
+	 * or what max_bytes allows). Bells other than
 	 * _BY_TRUST are what clients get, but those that ask for the socket.
 	 */
 	struct peal_hello accept;
@@ -479,7 +483,8 @@ void peal_server_finish(struct peal_server *server);
 /**
  * Finish both ends and release everything. What the own sender has published
  * the other side still receives. No callback is called. From any callback of
- * the channel; may be called twice, and with a channel that is all zero.
+ * the channel; may be called twice, and with a channel that is all zero. In a
+ * forked child it finishes no end.
  */
 void peal_channel_finish(struct peal_channel *ch);
 

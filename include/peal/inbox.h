@@ -262,7 +262,9 @@ int peal_outbox_flush(struct peal_outbox *out, int timeout_ms);
 /**
  * Flush, and close. What was not taken in time still arrives if the receiver is
  * there. May be called twice, and with one that is all zero.
- * @return  0, or what peal_outbox_flush() said; it is closed all the same
+ * @return  0, or what peal_outbox_flush() said, or -ECHILD in a forked child,
+ *          which closes its copy, and neither flushes nor ends the stream; it
+ *          is closed all the same
  */
 int peal_outbox_close(struct peal_outbox *out, int timeout_ms);
 
