@@ -29,6 +29,9 @@
 #define MFD_HUGE_1GB (30u << 26)
 #endif
 
+/* What the kernel has no resources for just now is asked for so many times. */
+#define AGAIN 100
+
 #define HUGE (PEAL_MEM_HUGE_2M | PEAL_MEM_HUGE_1G)
 #define CREATE_FLAGS (PEAL_MEM_TWICE | HUGE | PEAL_MEM_LOCK | PEAL_MEM_PREFAULT)
 #define OPEN_FLAGS (CREATE_FLAGS | PEAL_MEM_READONLY | PEAL_MEM_SEALED)
@@ -164,12 +167,14 @@ static int populate(const struct peal_mem *mem, size_t from, size_t size)
 	int advice = mem->flags & PEAL_MEM_READONLY ? MADV_POPULATE_READ
 						    : MADV_POPULATE_WRITE;
 	char *first = (char *)mem->base + from;
+	int again = 0;
 
 	while (madvise(first, size, advice) < 0) {
-		if (errno == EINTR || errno == EAGAIN)
+		if (errno == EINTR || (errno == EAGAIN && ++again < AGAIN))
 			continue;
 		/* Unknown before Linux 5.14, or refused by a sandbox. */
-		if (errno == EINVAL || errno == ENOSYS || errno == EPERM)
+		if (errno == EINVAL || errno == ENOSYS || errno == EPERM ||
+		    errno == EAGAIN)
 			return load_each(first, size,
 					 peal_mem_page(mem->flags));
 		/* Touching it would have been SIGBUS. */

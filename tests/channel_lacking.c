@@ -80,6 +80,35 @@ TEST(what_a_client_lacks_ends_its_connect_at_once)
 	}
 }
 
+/* As a sandbox may have it, which never comes to an end. */
+static void connect_without_madvise(void *arg)
+{
+	struct peal_hello hello = link_hello(PEAL_SENDER, 8);
+	struct peal_channel ch;
+
+	(void)arg;
+	alarm(20);
+	refuse(SYS_madvise, 2, ~1u, 22, EAGAIN); /* MADV_POPULATE_* */
+	link_connect(&ch, &hello);
+	link_put(&ch, 0, 1);
+	peal_channel_finish(&ch);
+}
+
+TEST(memory_that_is_never_to_be_had_by_madvise_is_faulted_in_otherwise)
+{
+	struct peal_service service = usual();
+	pid_t pid;
+
+	there = (struct party){ 0 };
+	link_folder();
+	pid = test_fork(connect_without_madvise, NULL);
+	link_serve(LINK_OWN, &service);
+	LINK_UNTIL(there.closes);
+	CHECK_EQ(there.in, 1);
+	test_join(pid);
+	link_end();
+}
+
 /* -- at the server: slots of its reactor */
 
 static struct peal_source fillers[LINK_SLOTS];
