@@ -236,6 +236,13 @@ sends_to() {
 		says "$1 is there, and no socket"
 }
 
+# Rings that it had no fd to look for are not rings that are not there.
+top_lacks_fds() {
+	# shellcheck disable=SC2016,SC3045
+	exits 1 sh -c 'ulimit -n 4; exec "$0" top --once --interval 0' "$peal" \
+		4>&- && says 'Too many open files' && ! says 'no rings'
+}
+
 # -- signals
 
 # status_of SIGNAL
@@ -575,6 +582,7 @@ if have python3; then
 else
 	skip 'a stderr that breaks ends nothing' 'no python3'
 fi
+try 'top that lacks fds does not say that there are no rings' top_lacks_fds
 file=$scratch/file
 : >"$file"
 try 'send does not wait at a file' sends_to "$file"

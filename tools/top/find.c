@@ -36,6 +36,13 @@ struct finder {
 	int error;
 };
 
+/* What we lack ourselves hides rings, and is not to pass for their absence. */
+static void note_lack(struct finder *f, int error)
+{
+	if (error == EMFILE || error == ENFILE || error == ENOMEM)
+		f->error = -error;
+}
+
 /* -- what was found */
 
 /* Where a ring stands in the index, or would. */
@@ -219,8 +226,10 @@ static void take_fd(struct finder *f, int fd)
 
 	snprintf(path, sizeof(path), "/proc/%ld/fd/%d", (long)f->user.pid, fd);
 	own = top_open_memory(f->memory, path, &device, &inode);
-	if (own < 0)
+	if (own < 0) {
+		note_lack(f, -own);
 		return;
+	}
 	close(own);
 	ring = find_ring(f, device, inode);
 	if (!ring || ring->fd_of != 0)
@@ -237,8 +246,10 @@ static void find_fds(struct finder *f)
 
 	snprintf(path, sizeof(path), "/proc/%ld/fd", (long)f->user.pid);
 	dir = opendir(path);
-	if (!dir)
+	if (!dir) {
+		note_lack(f, errno);
 		return;
+	}
 	while ((entry = readdir(dir))) {
 		ssize_t n = readlinkat(dirfd(dir), entry->d_name, link,
 				       sizeof(link));
@@ -258,6 +269,7 @@ static void find_in(struct finder *f, pid_t pid)
 	size_t size = 0;
 
 	if (!maps) {
+		note_lack(f, errno);
 		if ((errno == EACCES || errno == EPERM) && has_memory(pid))
 			f->list->hidden_processes++;
 		return;
