@@ -240,7 +240,8 @@ sends_to() {
 top_lacks_fds() {
 	# shellcheck disable=SC2016,SC3045
 	exits 1 sh -c 'ulimit -n 4; exec "$0" top --once --interval 0' "$peal" \
-		3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- && says 'Too many open files' && ! says 'no rings'
+		3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &&
+		says 'Too many open files' && ! says 'no rings'
 }
 
 # -- signals
