@@ -99,7 +99,7 @@ static void release(struct run *run, const struct peal_message *m)
 		/* With the end of the memory, if that comes next. */
 		n = end->here - p->here;
 		CHECK(n >= m->next - p->here && n <= known);
-		peer_published(p, n);
+		peer_published(p, n, false);
 		return;
 	}
 	CHECK(ret == -EINVAL || ret == -EPROTO || ret == -EPIPE);
@@ -191,7 +191,7 @@ static void complete(struct run *run, bool commit)
 	else if (!commit)
 		CHECK_EQ(ret, 0);
 	if (commit && ret == 0)
-		peer_published(p, tx->end.here - p->here);
+		peer_published(p, tx->end.here - p->here, false);
 	run->room = NULL;
 }
 
@@ -259,7 +259,7 @@ static void call_sender(struct run *run, uint8_t call)
 		break;
 	case 11:
 		peal_message_publish(tx);
-		peer_published(p, tx->end.here - p->here);
+		peer_published(p, tx->end.here - p->here, false);
 		run->room = NULL;
 		break;
 	case 12:

@@ -51,7 +51,7 @@ void peer_write(struct peer *p);
 void peer_before(struct peer *p);
 void peer_after(struct peer *p);
 /* After one that has published n items in the end: was it rung as is due? */
-void peer_published(const struct peer *p, uint64_t n);
+void peer_published(const struct peer *p, uint64_t n, bool is_short);
 /* What a call has found: n items, in the items' memory. */
 void peer_span(const struct peer *p, const void *span, ssize_t n);
 void peer_end(struct peer *p);
