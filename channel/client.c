@@ -125,6 +125,12 @@ static void take(int *to, int *fds, int n)
 	}
 }
 
+static int not_new(char *text)
+{
+	snprintf(text, PEAL_TEXT, "the server made a ring that was in use");
+	return -EPROTO;
+}
+
 static int open_out(struct peal_parts *parts, const struct peal_hello *hello,
 		    const struct peal_wire_ring *ring, const int *fds,
 		    int socket, char *text)
@@ -134,10 +140,11 @@ static int open_out(struct peal_parts *parts, const struct peal_hello *hello,
 
 	peal_hello_geometry(&wanted, hello, false);
 	ret = peal_leg_open(&parts->out, ring, &wanted, fds, socket, text);
-	if (ret == 0)
-		ret = peal_sender_attach(&parts->sender, &parts->out.ring,
-					 &parts->out.data, &parts->out.space);
-	return ret;
+	if (ret < 0)
+		return ret;
+	ret = peal_sender_attach(&parts->sender, &parts->out.ring,
+				 &parts->out.data, &parts->out.space);
+	return ret < 0 ? not_new(text) : 0;
 }
 
 static int open_in(struct peal_parts *parts, const struct peal_hello *hello,
@@ -149,10 +156,11 @@ static int open_in(struct peal_parts *parts, const struct peal_hello *hello,
 
 	peal_hello_geometry(&wanted, hello, true);
 	ret = peal_leg_open(&parts->in, ring, &wanted, fds, socket, text);
-	if (ret == 0)
-		ret = peal_receiver_attach(&parts->receiver, &parts->in.ring,
-					   &parts->in.data, &parts->in.space);
-	return ret;
+	if (ret < 0)
+		return ret;
+	ret = peal_receiver_attach(&parts->receiver, &parts->in.ring,
+				   &parts->in.data, &parts->in.space);
+	return ret < 0 ? not_new(text) : 0;
 }
 
 static int open_rings(struct peal_parts *parts, const struct peal_hello *hello,

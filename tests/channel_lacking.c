@@ -134,7 +134,7 @@ static void be_served_or_told(void *arg)
 		ret = peal_connect(&ch, link_path, &hello, FOR_EVER);
 	while (nobody_listens(ret));
 	if (ret < 0) {
-		CHECK_EQ(ret, -EAGAIN);
+		CHECK_EQ(ret, -EREMOTEIO);
 		CHECK(strstr(ch.text, "the server's reactor"));
 		exit(3);
 	}
