@@ -97,23 +97,23 @@ TEST(on_a_reactor_a_channel_opens_once_the_server_has_opened_it)
 
 static struct link_gate published, vanished;
 
-static void send_and_join_anew(void *arg)
+/* A sender whose receiver takes nothing, and is gone then. */
+static void send_then_lose_it(struct peal_channel *ch, const void *bells,
+			      bool finishes)
 {
 	struct peal_hello hello = link_hello(PEAL_SENDER, 128);
-	struct peal_channel ch;
 
-	hello.bells = *(enum peal_bells *)arg;
-	link_connect(&ch, &hello);
-	link_put(&ch, 0, CARRIED);
+	hello.bells = *(const enum peal_bells *)bells;
+	link_connect(ch, &hello);
+	link_put(ch, 0, CARRIED);
+	if (finishes)
+		peal_sender_finish(&ch->sender);
 	link_gate_open(&published);
 	link_gate_sleep(&vanished);
-	while (peal_reconnect(&ch, -1) < 0)
-		usleep(1000);
-	for (;;)
-		pause();
 }
 
-static void join_and_die(enum peal_bells bells)
+/* That sender, which joins the next server; and that server. */
+static pid_t lose_then_serve(void (*sender)(void *arg), enum peal_bells bells)
 {
 	struct peal_service service = usual();
 	pid_t pid;
@@ -122,61 +122,60 @@ static void join_and_die(enum peal_bells bells)
 	link_folder();
 	link_gate_init(&published);
 	link_gate_init(&vanished);
-	pid = test_fork(send_and_join_anew, &bells);
+	pid = test_fork(sender, &bells);
 	link_serve(LINK_OWN, &service);
-	link_gate_wait(&published);
+	LINK_UNTIL(there.opens);
+	/* What comes is not served, so that nobody is told of an end. */
+	link_gate_sleep(&published);
 	peal_server_finish(&server);
 	CHECK_EQ(there.in, 0);
 	there = (struct party){ .most = CARRIED };
 	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
 	link_gate_open(&vanished);
-	wait_for_ready();
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	LINK_UNTIL(there.closes);
+	return pid;
+}
+
+/* All of it has come, once. */
+static void check_carried(int reason)
+{
+	LINK_UNTIL(there.opens && there.closes && there.reason == reason);
 	CHECK_EQ(there.opens, 1);
 	CHECK_EQ(there.in, CARRIED);
-	CHECK_EQ(there.reason, -EPIPE);
 	link_gate_finish(&published);
 	link_gate_finish(&vanished);
 	link_end();
 }
 
-TEST(a_sender_that_is_killed_as_it_joins_anew_has_brought_everything)
+static void join_and_wait(void *bells)
 {
-	join_and_die(PEAL_BELLS_EVENTFD);
-	join_and_die(PEAL_BELLS_SOCKET);
-}
-
-static void send_finish_and_join_anew(void *arg)
-{
-	struct peal_hello hello = link_hello(PEAL_SENDER, 128);
 	struct peal_channel ch;
 
-	hello.bells = *(enum peal_bells *)arg;
-	link_connect(&ch, &hello);
-	link_put(&ch, 0, CARRIED);
-	peal_sender_finish(&ch.sender);
-	link_gate_open(&published);
-	link_gate_sleep(&vanished);
+	send_then_lose_it(&ch, bells, false);
 	while (peal_reconnect(&ch, -1) < 0)
 		usleep(1000);
-	while (peal_channel_check(&ch) == 0)
-		usleep(1000);
-	CHECK_EQ(peal_channel_check(&ch), 1);
-	peal_channel_finish(&ch);
+	for (;;)
+		pause();
 }
 
-static void join_in_vain_first(void *arg)
+TEST(a_sender_that_is_killed_as_it_joins_anew_has_brought_everything)
 {
-	struct peal_hello hello = link_hello(PEAL_SENDER, 128);
+	for (int bells = PEAL_BELLS_EVENTFD; bells <= PEAL_BELLS_SOCKET;
+	     bells++) {
+		pid_t pid = lose_then_serve(join_and_wait,
+					    (enum peal_bells)bells);
+
+		wait_for_ready();
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		check_carried(-EPIPE);
+	}
+}
+
+static void join_in_vain_first(void *bells)
+{
 	struct peal_channel ch;
 
-	hello.bells = *(enum peal_bells *)arg;
-	link_connect(&ch, &hello);
-	link_put(&ch, 0, CARRIED);
-	link_gate_open(&published);
-	link_gate_sleep(&vanished);
+	send_then_lose_it(&ch, bells, false);
 	while (peal_reconnect(&ch, 200) != -ETIMEDOUT)
 		usleep(1000);
 	link_gate_open(&published);
@@ -188,71 +187,41 @@ static void join_in_vain_first(void *arg)
 /* What it brought at first is not delivered, for it brings it again. */
 TEST(a_sender_that_gives_up_as_it_joins_delivers_nothing_twice)
 {
-	struct peal_service service = usual();
-
 	for (int bells = PEAL_BELLS_EVENTFD; bells <= PEAL_BELLS_SOCKET;
 	     bells++) {
-		enum peal_bells kind = (enum peal_bells)bells;
-		pid_t pid;
+		pid_t pid = lose_then_serve(join_in_vain_first,
+					    (enum peal_bells)bells);
 
-		there = (struct party){ .deaf = true };
-		link_folder();
-		link_gate_init(&published);
-		link_gate_init(&vanished);
-		pid = test_fork(join_in_vain_first, &kind);
-		link_serve(LINK_OWN, &service);
-		link_gate_wait(&published);
-		peal_server_finish(&server);
-		there = (struct party){ .most = CARRIED };
-		CHECK_EQ(
-			peal_server_listen(&server, &loop, link_path, &service),
-			0);
-		link_gate_open(&vanished);
 		wait_for_ready();
 		link_gate_sleep(&published);
-		LINK_UNTIL(there.opens && there.closes == 2);
-		CHECK_EQ(there.opens, 1);
-		CHECK_EQ(there.in, CARRIED);
-		CHECK_EQ(there.reason, 0);
+		check_carried(0);
 		test_join(pid);
-		link_gate_finish(&published);
-		link_gate_finish(&vanished);
-		link_end();
 	}
+}
+
+static void join_with_its_end(void *bells)
+{
+	struct peal_channel ch;
+
+	send_then_lose_it(&ch, bells, true);
+	while (peal_reconnect(&ch, -1) < 0)
+		usleep(1000);
+	while (peal_channel_check(&ch) == 0)
+		usleep(1000);
+	CHECK_EQ(peal_channel_check(&ch), 1);
+	peal_channel_finish(&ch);
 }
 
 /* The end of a stream rings a bell, and before OPEN there are none. */
 TEST(a_stream_that_has_ended_is_carried_over_with_its_end)
 {
-	enum peal_bells bells = PEAL_BELLS_EVENTFD;
-	struct peal_service service = usual();
+	for (int bells = PEAL_BELLS_EVENTFD; bells <= PEAL_BELLS_SOCKET;
+	     bells++) {
+		pid_t pid = lose_then_serve(join_with_its_end,
+					    (enum peal_bells)bells);
 
-	for (; bells <= PEAL_BELLS_SOCKET; bells++) {
-		pid_t pid;
-
-		there = (struct party){ .deaf = true };
-		link_folder();
-		link_gate_init(&published);
-		link_gate_init(&vanished);
-		/* Nobody takes it, and nobody is told of its end. */
-		pid = test_fork(send_finish_and_join_anew, &bells);
-		link_serve(LINK_OWN, &service);
-		LINK_UNTIL(there.opens);
-		link_gate_sleep(&published);
-		peal_server_finish(&server);
-		there = (struct party){ .most = CARRIED };
-		CHECK_EQ(
-			peal_server_listen(&server, &loop, link_path, &service),
-			0);
-		link_gate_open(&vanished);
-		LINK_UNTIL(there.closes);
-		CHECK_EQ(there.opens, 1);
-		CHECK_EQ(there.in, CARRIED);
-		CHECK_EQ(there.reason, 0);
+		check_carried(0);
 		test_join(pid);
-		link_gate_finish(&published);
-		link_gate_finish(&vanished);
-		link_end();
 	}
 }
 
