@@ -544,6 +544,141 @@ TEST(a_client_waits_until_those_that_do_not_answer_make_way)
 	link_end();
 }
 
+#define CROWD 40
+
+enum finish_in {
+	IN_NONE,
+	IN_ADMIT,
+	IN_CLOSED,
+	IN_REFUSED,
+	PLACES_OF_FINISH
+};
+static enum finish_in finish_in;
+static int admitted;
+
+static void finish_if(enum finish_in place)
+{
+	if (finish_in == place)
+		peal_server_finish(&server);
+}
+
+static struct peal_channel *admit_then_finish(const struct peal_hello *hello,
+					      const struct peal_peer *peer,
+					      const char **why, void *user)
+{
+	(void)hello;
+	(void)peer;
+	(void)user;
+	if (++admitted == PEAL_HANDSHAKES_PER_UID)
+		finish_if(IN_ADMIT);
+	*why = "no";
+	return finish_in == IN_REFUSED && admitted == 3
+		       ? NULL
+		       : peal_channel_unused(herd, HERD);
+}
+
+static void closed_then_finish(struct peal_channel *ch, int reason, void *user)
+{
+	party_closed(ch, reason, user);
+	finish_if(IN_CLOSED);
+}
+
+static void refused_then_finish(const struct peal_peer *peer, int reason,
+				const char *text, void *user)
+{
+	on_refused(peer, reason, text, user);
+	finish_if(IN_REFUSED);
+}
+
+static void finish_with_a_crowd(enum finish_in place)
+{
+	struct peal_hello hello = link_hello(PEAL_SENDER, 8);
+	struct peal_service service = usual();
+	struct peal_server_stats stats;
+	struct peal_wire_hello wire;
+	int fds[CROWD], before, n = CROWD;
+
+	finish_in = place;
+	admitted = 0;
+	refused.n = 0;
+	there = (struct party){ 0 };
+	service.admit = admit_then_finish;
+	service.callbacks.on_closed = closed_then_finish;
+	service.on_refused = refused_then_finish;
+	service.handshake_ms = 200;
+	link_serve(LINK_OWN, &service);
+	before = test_count_fds();
+	peal_wire_put_hello(&wire, &hello);
+	for (int i = 0; i < CROWD; i++) {
+		fds[i] = peal_socket_connect(link_path, 0);
+		CHECK(fds[i] >= 0);
+		CHECK_EQ(send(fds[i], &wire, sizeof(wire), 0), sizeof(wire));
+		if (i % 16 == 15)
+			link_once(true);
+		if (!server.loop) {
+			n = i + 1;
+			break;
+		}
+	}
+	peal_server_stats(&server, &stats);
+	while (server.loop && stats.handshakes + stats.waiting < CROWD) {
+		link_once(true);
+		peal_server_stats(&server, &stats);
+	}
+	if (place == IN_NONE) {
+		CHECK_EQ(stats.handshakes, PEAL_HANDSHAKES_PER_UID);
+		CHECK_EQ(stats.waiting, CROWD - PEAL_HANDSHAKES_PER_UID);
+		peal_server_finish(&server);
+	}
+	LINK_UNTIL(!server.loop);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	for (int i = 0; i < HERD; i++)
+		CHECK(!herd[i].server);
+	CHECK_EQ(test_count_fds(), before - 1); /* the listener's */
+	link_end();
+}
+
+TEST(a_server_may_be_finished_anywhere_while_connections_wait)
+{
+	for (int place = IN_NONE; place < PLACES_OF_FINISH; place++)
+		finish_with_a_crowd((enum finish_in)place);
+}
+
+TEST(a_socket_may_be_served_though_connections_wait)
+{
+	struct peal_hello hello = link_hello(PEAL_SENDER, 8);
+	struct peal_service service = usual();
+	struct peal_wire_hello wire;
+	int fds[PEAL_HANDSHAKES_PER_UID + PEAL_WAITING + 1][2], n = 0, before;
+
+	service.channels = herd;
+	service.n_channels = HERD;
+	service.on_refused = NULL; /* nothing is known of them */
+	link_serve(LINK_OWN, &service);
+	before = test_count_fds();
+	peal_wire_put_hello(&wire, &hello);
+	for (;;) {
+		int ret;
+
+		CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds[n]), 0);
+		CHECK_EQ(send(fds[n][0], &wire, sizeof(wire), 0), sizeof(wire));
+		ret = peal_server_add(&server, fds[n][1], false);
+		close(fds[n][1]);
+		if (ret < 0)
+			CHECK_EQ(ret, -EAGAIN);
+		if (ret < 0)
+			break;
+		n++;
+	}
+	CHECK_EQ(n, PEAL_HANDSHAKES_PER_UID + PEAL_WAITING);
+	for (int i = 0; i <= n; i++)
+		close(fds[i][0]);
+	settle();
+	CHECK_EQ(test_count_fds(), before);
+	link_end();
+}
+
 /* -- in a forked child, in any order */
 
 static void close_one(int which)
