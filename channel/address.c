@@ -150,10 +150,10 @@ static int set_mode_by_name(const struct peal_server *server, mode_t mode)
 	if (fstat(fd, &folder) < 0 ||
 	    fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		ret = -errno;
-	else if (!is_safe(&folder) || st.st_dev != server->dev ||
-		 st.st_ino != server->ino)
+	if (ret == 0 && (!is_safe(&folder) || st.st_dev != server->dev ||
+			 st.st_ino != server->ino))
 		ret = -EOPNOTSUPP;
-	else if (fchmodat(fd, name, mode, 0) < 0)
+	if (ret == 0 && fchmodat(fd, name, mode, 0) < 0)
 		ret = -errno;
 	close(fd);
 	return ret;
@@ -203,7 +203,7 @@ static int settle(struct peal_server *server, const char *path)
 {
 	int fd = open_path(path, O_PATH | O_NOFOLLOW);
 	int ret = fd < 0 ? -errno : 0;
-	struct stat st;
+	struct stat st = { 0 };
 
 	if (ret == 0 && fstat(fd, &st) < 0)
 		ret = -errno;

@@ -8,6 +8,7 @@
  * to wait twice as long before its next channel.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,8 +68,9 @@ int peal_slow_users_check(struct peal_server *server,
 	if (!user || now >= user->until)
 		return 0;
 	snprintf(text, PEAL_TEXT,
-		 "doorbells of this user were too slow: wait %llu seconds",
-		 (unsigned long long)((user->until - now) / S + 1));
+		 "doorbells of this user were too slow: wait %" PRIu64
+		 " seconds",
+		 (user->until - now) / S + 1);
 	return -EAGAIN;
 }
 
