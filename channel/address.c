@@ -142,7 +142,7 @@ static int set_mode_by_name(const struct peal_server *server, mode_t mode)
 	const char *slash = strrchr(server->path, '/');
 	const char *name = slash ? slash + 1 : server->path;
 	int fd = open_folder(server->path);
-	struct stat folder, st;
+	struct stat folder = { 0 }, st = { 0 };
 	int ret = 0;
 
 	if (fd < 0)
