@@ -271,7 +271,8 @@ static long load_word(va_list args)
 	void *word = va_arg(args, void *);
 	int operation = va_arg(args, int);
 
-	return __real_syscall(SYS_futex, word, operation, 0, NULL, word, 0);
+	return __real_syscall(SYS_futex, word, operation, 0, (void *)NULL, word,
+			      0);
 }
 
 long __wrap_syscall(long number, ...)
