@@ -8,8 +8,8 @@
 peal=$PWD/$top_builddir/peal
 case $top_builddir in /*) peal=$top_builddir/peal ;; esac
 
-ASAN_OPTIONS=${ASAN_OPTIONS-}
-export ASAN_OPTIONS
+[ "$SANITIZERS" = yes ] && skip_all 'sanitizers read their options in /proc'
+
 # without_proc COMMAND...: in a mount namespace, in that of a user if need be.
 if unshare -m true 2>/dev/null; then
 	namespaces='unshare -m --propagation private'
@@ -19,10 +19,8 @@ else
 	skip_all 'no mount namespaces'
 fi
 without_proc() {
-	# Those who look for leaks do it by /proc.
 	# shellcheck disable=SC2016,SC2086
-	ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 \
-		$namespaces sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$@"
+	$namespaces sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$@"
 }
 without_proc true 2>/dev/null || skip_all '/proc cannot be hidden'
 

@@ -324,7 +324,10 @@ if [ -x "$top_builddir/.libs/peal" ]; then
 	LD_LIBRARY_PATH=$top_builddir/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 	export LD_LIBRARY_PATH
 fi
-if may_mount; then
+if [ "$SANITIZERS" = yes ]; then
+	skip 'without /proc it does not say that there are none' \
+		'sanitizers read their options in /proc'
+elif may_mount; then
 	check 'without /proc it does not say that there are none' no_proc
 else
 	skip 'without /proc it does not say that there are none' 'not root'
