@@ -81,7 +81,7 @@ int peal_channel_accept(struct peal_channel *ch, int fd,
 	peal_channel_opened(ch);
 	ret = peal_handshake_open(ch->fd, 0, NULL);
 	/* A client that is dead by now has published what is delivered. */
-	if (ret == -EPIPE)
+	if (ret == -EPIPE && peal_socket_hung_up(ch->fd))
 		ret = 0;
 	if (ret == 0 && peal_channel_is_withdrawn(ch))
 		ret = -EPIPE;

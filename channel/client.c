@@ -37,7 +37,7 @@ static int say(int fd, const void *packet, size_t size)
 
 	if (ret == -EAGAIN)
 		return -EPROTO;
-	return ret == -EPIPE ? 0 : ret;
+	return ret == -EPIPE && peal_socket_hung_up(fd) ? 0 : ret;
 }
 
 /*

@@ -45,7 +45,7 @@ static int say_open(struct peal_channel *ch)
 {
 	int ret = peal_handshake_open(ch->fd, 0, NULL);
 
-	if (ret < 0 && ret != -EPIPE)
+	if (ret < 0 && !(ret == -EPIPE && peal_socket_hung_up(ch->fd)))
 		return ret;
 	return peal_channel_is_withdrawn(ch) ? -EPIPE : 0;
 }
