@@ -62,6 +62,8 @@ TEST(what_a_client_lacks_ends_its_connect_at_once)
 				      ENOENT, EDQUOT, ECONNREFUSED, EIO };
 	struct peal_service service = usual();
 
+	/* Where that does nothing, seccomp(2) does not either. */
+	test_needs_madvise();
 	for (int i = 0; i < 16; i++) {
 		int error = errors[i / 2];
 		struct lack lack = { error, error == EIO ? -EIO : -ENOMEM,
@@ -99,6 +101,7 @@ TEST(memory_that_is_never_to_be_had_by_madvise_is_faulted_in_otherwise)
 	struct peal_service service = usual();
 	pid_t pid;
 
+	test_needs_madvise();
 	there = (struct party){ 0 };
 	link_folder();
 	pid = test_fork(connect_without_madvise, NULL);
