@@ -141,7 +141,7 @@ TEST(reading_copies_a_message_out)
 TEST(a_message_too_large_to_be_read_stays_and_is_the_next_one)
 {
 	struct peal_letter letter = { 0 };
-	char text[16];
+	_Alignas(8) char text[16]; /* as letters are */
 
 	open_with(NULL);
 	join(&box, &a, "a");
