@@ -121,7 +121,7 @@ TEST(messages_of_one_sender_come_in_order_each_once)
 TEST(reading_copies_a_message_out)
 {
 	struct peal_letter letter = { 0 };
-	char text[8] = "........";
+	_Alignas(8) char text[8] = "........";
 
 	open_with(NULL);
 	join(&box, &a, "cello");
