@@ -58,7 +58,7 @@ static void peal_enter(struct messages *m, unsigned side)
 
 static void peal_close(struct messages *m)
 {
-	peal_local_finish(&builtin(m)->local);
+	peal_local_close(&builtin(m)->local);
 }
 
 BENCH_INLINE void peal_send_sized(struct messages *m, bool spin, size_t size)

@@ -212,7 +212,7 @@ static void side(struct bench_stage *stage, unsigned i, void *user)
 
 static void finish(struct packet *p)
 {
-	peal_local_finish(&p->local);
+	peal_local_close(&p->local);
 	if (p->memory)
 		bench_unshare(p->memory, p->mapped);
 	for (int i = 0; i < 2; i++) {

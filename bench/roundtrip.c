@@ -57,7 +57,7 @@ static void peal_enter(struct roundtrip *r, unsigned side)
 static void peal_close(struct roundtrip *r)
 {
 	for (int i = 0; i < 2; i++)
-		peal_local_finish(&builtin(r)->local[i]);
+		peal_local_close(&builtin(r)->local[i]);
 }
 
 BENCH_INLINE void peal_send(struct roundtrip *r, int to, uint64_t number)

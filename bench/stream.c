@@ -295,7 +295,7 @@ static void side(struct bench_stage *stage, unsigned i, void *user)
 
 void stream_close(struct stream *s)
 {
-	peal_local_finish(&s->local);
+	peal_local_close(&s->local);
 	free(s->buffer);
 	if (s->memory)
 		bench_unshare(s->memory, s->mapped);

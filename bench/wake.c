@@ -140,7 +140,7 @@ static uint64_t by_reactor(struct stream *s)
 	while (served.seen < s->count)
 		bench_check(peal_reactor_run_once(&served.loop, -1),
 			    "run_once");
-	peal_reactor_finish(&served.loop);
+	peal_reactor_close(&served.loop);
 	return served.sum;
 }
 

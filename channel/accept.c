@@ -70,7 +70,7 @@ int peal_channel_accept(struct peal_channel *ch, int fd,
 	ret = shake_hands(&shake, service, peal_deadline(timeout_ms));
 	if (ret < 0) {
 		memcpy(ch->text, shake.text, sizeof(ch->text));
-		peal_parts_finish(&shake.parts);
+		peal_parts_close(&shake.parts);
 		return ret;
 	}
 	ch->hello = shake.hello;

@@ -23,11 +23,11 @@ void peal_parts_keep_fd(struct peal_parts *parts)
 	if (parts->peer.pidfd >= 0)
 		close(parts->peer.pidfd);
 	parts->peer.pidfd = -1;
-	peal_leg_finish(&parts->out);
-	peal_leg_finish(&parts->in);
+	peal_leg_close(&parts->out);
+	peal_leg_close(&parts->in);
 }
 
-void peal_parts_finish(struct peal_parts *parts)
+void peal_parts_close(struct peal_parts *parts)
 {
 	peal_parts_keep_fd(parts);
 	if (parts->fd >= 0)
@@ -47,8 +47,8 @@ static void put_down(struct peal_channel *ch)
 {
 	peal_end_unwatch(&ch->sender.end);
 	peal_end_unwatch(&ch->receiver.end);
-	peal_leg_finish(&ch->out);
-	peal_leg_finish(&ch->in);
+	peal_leg_close(&ch->out);
+	peal_leg_close(&ch->in);
 }
 
 int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
@@ -171,12 +171,12 @@ void peal_channel_maroon(struct peal_channel *ch)
 
 	peal_end_unwatch(&ch->sender.end);
 	peal_end_unwatch(&ch->receiver.end);
-	peal_leg_finish(&ch->in);
+	peal_leg_close(&ch->in);
 	memset(&ch->receiver, 0, sizeof(ch->receiver));
 	if (!ch->out.mem.base)
 		return;
-	peal_doorbell_finish(&ch->out.data);
-	peal_doorbell_finish(&ch->out.space);
+	peal_doorbell_close(&ch->out.data);
+	peal_doorbell_close(&ch->out.space);
 	memset(&end->rings, 0, sizeof(end->rings));
 	memset(&end->waits_on, 0, sizeof(end->waits_on));
 	end->sibling = NULL;
@@ -457,7 +457,7 @@ void peal_channel_drop(struct peal_channel *ch)
 	memset(ch, 0, sizeof(*ch));
 }
 
-void peal_channel_finish(struct peal_channel *ch)
+void peal_channel_close(struct peal_channel *ch)
 {
 	/* A child of the process that has it speaks for nobody. */
 	if (peal_channel_here(ch)) {

@@ -369,7 +369,7 @@ static int shake_hands(struct peal_channel *ch, int fd, uint64_t deadline)
 		else
 			forsake(ch);
 	} else if (ret < 0) {
-		peal_parts_finish(&parts);
+		peal_parts_close(&parts);
 	}
 	return ret == -EDQUOT ? -EAGAIN : ret;
 }
@@ -416,7 +416,7 @@ static int reset(struct peal_channel *ch, int ret)
 {
 	char text[PEAL_TEXT];
 
-	peal_leg_finish(&ch->out); /* of an attempt that got so far */
+	peal_leg_close(&ch->out); /* of an attempt that got so far */
 
 	if (ch->text[0])
 		memcpy(text, ch->text, sizeof(text));
@@ -567,7 +567,7 @@ static int answered(struct peal_channel *ch)
 		wait_for_server(ch, OPEN_NS);
 	} else if (ret != -EAGAIN) {
 		parts.fd = -1; /* the channel closes it */
-		peal_parts_finish(&parts);
+		peal_parts_close(&parts);
 	}
 	return ret;
 }

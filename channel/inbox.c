@@ -293,7 +293,7 @@ int peal_inbox_open(struct peal_inbox *inbox, const char *address,
 		ret = peal_server_listen(&inbox->server, inbox->loop, address,
 					 &service);
 	if (ret < 0) {
-		peal_reactor_finish(&inbox->own);
+		peal_reactor_close(&inbox->own);
 		memset(inbox, 0, sizeof(*inbox));
 	}
 	return ret;
@@ -301,8 +301,8 @@ int peal_inbox_open(struct peal_inbox *inbox, const char *address,
 
 void peal_inbox_close(struct peal_inbox *inbox)
 {
-	peal_server_finish(&inbox->server);
-	peal_reactor_finish(&inbox->own);
+	peal_server_close(&inbox->server);
+	peal_reactor_close(&inbox->own);
 	memset(inbox, 0, sizeof(*inbox));
 }
 

@@ -94,7 +94,7 @@ void peal_channel_drop(struct peal_channel *ch);
 /* What stays of one that will get another ring: its sender, and what it has
  * published. */
 void peal_channel_maroon(struct peal_channel *ch);
-void peal_parts_finish(struct peal_parts *parts);
+void peal_parts_close(struct peal_parts *parts);
 /* All but the socket. */
 void peal_parts_keep_fd(struct peal_parts *parts);
 
@@ -168,7 +168,7 @@ bool peal_waiting_has(const struct peal_server *server, unsigned before,
 struct peal_waiting peal_waiting_take(struct peal_server *server, unsigned i);
 /* Tell the client to connect again, and close its socket. */
 void peal_waiting_turn_away(struct peal_server *server, int fd);
-void peal_waiting_finish(struct peal_server *server);
+void peal_waiting_close(struct peal_server *server);
 
 /* -- slow_users.c */
 

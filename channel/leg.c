@@ -53,7 +53,7 @@ int peal_leg_make(struct peal_leg *leg, const struct peal_geometry *geometry,
 	if (ret == 0)
 		ret = make_bells(&l, socket);
 	if (ret < 0) {
-		peal_leg_finish(&l);
+		peal_leg_close(&l);
 		return ret;
 	}
 	*leg = l;
@@ -223,7 +223,7 @@ int peal_leg_open(struct peal_leg *leg, const struct peal_wire_ring *ring,
 		*leg = l;
 		return 0;
 	}
-	peal_leg_finish(&l);
+	peal_leg_close(&l);
 	for (int i = 0; i < count; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -232,11 +232,11 @@ int peal_leg_open(struct peal_leg *leg, const struct peal_wire_ring *ring,
 
 /* -- both */
 
-void peal_leg_finish(struct peal_leg *leg)
+void peal_leg_close(struct peal_leg *leg)
 {
-	peal_doorbell_finish(&leg->data);
-	peal_doorbell_finish(&leg->space);
-	peal_mem_finish(&leg->mem);
+	peal_doorbell_close(&leg->data);
+	peal_doorbell_close(&leg->space);
+	peal_mem_close(&leg->mem);
 	memset(leg, 0, sizeof(*leg));
 }
 

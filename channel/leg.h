@@ -44,7 +44,7 @@ int peal_leg_fill(struct peal_leg *leg, size_t most);
 int peal_leg_open(struct peal_leg *leg, const struct peal_wire_ring *ring,
 		  const struct peal_geometry *wanted, const int *fds,
 		  int socket, char *text);
-void peal_leg_finish(struct peal_leg *leg);
+void peal_leg_close(struct peal_leg *leg);
 /* Bytes of memory. */
 static inline uint64_t peal_leg_bytes(const struct peal_leg *leg)
 {

@@ -43,7 +43,7 @@ int peal_local_init(struct peal_local *local,
 	int ret = make(&l, geometry);
 
 	if (ret < 0) {
-		peal_local_finish(&l);
+		peal_local_close(&l);
 		return ret;
 	}
 	peal_sender_set_barriers(&l.sender, true);
@@ -52,12 +52,12 @@ int peal_local_init(struct peal_local *local,
 	return 0;
 }
 
-void peal_local_finish(struct peal_local *local)
+void peal_local_close(struct peal_local *local)
 {
 	peal_end_unwatch(&local->sender.end);
 	peal_end_unwatch(&local->receiver.end);
-	peal_doorbell_finish(&local->data);
-	peal_doorbell_finish(&local->space);
-	peal_mem_finish(&local->mem);
+	peal_doorbell_close(&local->data);
+	peal_doorbell_close(&local->space);
+	peal_mem_close(&local->mem);
 	memset(local, 0, sizeof(*local));
 }

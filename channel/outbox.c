@@ -288,7 +288,7 @@ int peal_outbox_close(struct peal_outbox *out, int timeout_ms)
 		ret = -ECHILD;
 	else if (out->channel.address[0])
 		ret = peal_outbox_flush(out, timeout_ms);
-	peal_channel_finish(&out->channel);
+	peal_channel_close(&out->channel);
 	memset(out, 0, sizeof(*out));
 	return ret;
 }

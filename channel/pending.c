@@ -254,7 +254,7 @@ void peal_pending_release(struct peal_handshake *shake)
 	if (!shake->leaving && shake->parts.fd >= 0 &&
 	    !peal_socket_leave(shake->parts.fd) && leave_slowly(shake))
 		return;
-	peal_parts_finish(&shake->parts);
+	peal_parts_close(&shake->parts);
 	memset(shake, 0, sizeof(*shake));
 	server->stats.handshakes--;
 	peal_pending_clock(server);
@@ -268,8 +268,8 @@ void peal_pending_release(struct peal_handshake *shake)
  */
 static void set_aside(struct peal_handshake *shake)
 {
-	peal_leg_finish(&shake->parts.in);
-	peal_leg_finish(&shake->parts.out);
+	peal_leg_close(&shake->parts.in);
+	peal_leg_close(&shake->parts.out);
 	peal_reactor_remove(shake->server->loop, &shake->source);
 	shake->channel = NULL;
 	shake->unread = true;

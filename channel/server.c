@@ -454,9 +454,9 @@ static void abandon(struct peal_server *server)
 		if (shake->channel)
 			peal_channel_drop(shake->channel);
 		peal_source_detach(&shake->source);
-		peal_parts_finish(&shake->parts);
+		peal_parts_close(&shake->parts);
 	}
-	peal_waiting_finish(server);
+	peal_waiting_close(server);
 	peal_source_detach(&server->listener);
 	peal_source_detach(&server->timer);
 	server->path[0] = '\0';
@@ -464,7 +464,7 @@ static void abandon(struct peal_server *server)
 	memset(server, 0, sizeof(*server));
 }
 
-void peal_server_finish(struct peal_server *server)
+void peal_server_close(struct peal_server *server)
 {
 	struct peal_reactor *loop = server->loop;
 
@@ -488,7 +488,7 @@ void peal_server_finish(struct peal_server *server)
 		if (ch)
 			peal_channel_drop(ch);
 	}
-	peal_waiting_finish(server);
+	peal_waiting_close(server);
 	peal_reactor_remove(loop, &server->listener);
 	peal_reactor_remove(loop, &server->timer);
 	peal_address_remove(server);

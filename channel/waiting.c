@@ -85,7 +85,7 @@ int peal_waiting_add(struct peal_server *server, int fd,
 	return 0;
 }
 
-void peal_waiting_finish(struct peal_server *server)
+void peal_waiting_close(struct peal_server *server)
 {
 	while (server->n_waiting > 0)
 		close(peal_waiting_take(server, server->n_waiting - 1).fd);

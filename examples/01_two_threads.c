@@ -69,7 +69,7 @@ int main(void)
 		errx(1, "no thread: %s", strerror(ret));
 	sum = add_numbers(&ring.receiver);
 	pthread_join(thread, NULL);
-	peal_local_finish(&ring);
+	peal_local_close(&ring);
 
 	printf("sum of 1 to %u: %" PRIu64 "\n", LAST, sum);
 	return sum == UINT64_C(5000050000) ? 0 : 1;

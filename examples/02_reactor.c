@@ -119,11 +119,11 @@ int main(void)
 	for (unsigned id = 0; id < SENSORS; id++)
 		start(&station, id);
 	must(peal_reactor_run(&station.loop), "reactor");
-	peal_reactor_finish(&station.loop);
+	peal_reactor_close(&station.loop);
 
 	for (unsigned id = 0; id < SENSORS; id++) {
 		pthread_join(station.sensors[id].thread, NULL);
-		peal_local_finish(&station.sensors[id].ring);
+		peal_local_close(&station.sensors[id].ring);
 		seen += station.sensors[id].seen;
 	}
 	printf("%u sensors, %u readings\n", SENSORS, seen);

@@ -73,7 +73,7 @@ int main(void)
 	right = parent(&ring.receiver);
 	if (waitpid(pid, &status, 0) != pid || status != 0)
 		errx(1, "the child failed");
-	peal_local_finish(&ring);
+	peal_local_close(&ring);
 
 	printf("%u squares from the child\n", right);
 	return right == 1000 ? 0 : 1;

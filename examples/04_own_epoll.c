@@ -129,7 +129,7 @@ int main(void)
 	on_ring(&p.ring_watch); /* nobody rings before the first arm */
 	run(&p);
 	pthread_join(thread, NULL);
-	peal_local_finish(&p.ring);
+	peal_local_close(&p.ring);
 
 	printf("the pipe: %s, the ring: %" PRIu64 "\n", p.word, p.sum);
 	return strcmp(p.word, "hello") == 0 && p.sum == 50005000 ? 0 : 1;

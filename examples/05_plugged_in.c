@@ -167,9 +167,9 @@ int main(void)
 		errx(1, "no thread");
 	run(&p);
 	pthread_join(thread, NULL);
-	peal_reactor_finish(&p.reactor);
+	peal_reactor_close(&p.reactor);
 	for (int i = 0; i < RINGS; i++)
-		peal_local_finish(&p.rings[i]);
+		peal_local_close(&p.rings[i]);
 
 	printf("the pipe: %s, %d rings: %" PRIu64 "\n", p.word, RINGS, p.sum);
 	return strcmp(p.word, "hello") == 0 && p.sum == 450015000 ? 0 : 1;

@@ -38,6 +38,6 @@ int main(int argc, char **argv)
 		peal_sender_commit(&ch.sender, (size_t)n);
 		sleep(1);
 	}
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	return 0;
 }

@@ -70,8 +70,8 @@ int main(int argc, char **argv)
 					   on_interrupt, &loop)) ||
 	    (ret = peal_reactor_run(&loop)))
 		errx(1, "%s: %s", address, strerror(-ret));
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 	printf("In all: %f\n", sum);
 	return 0;
 }

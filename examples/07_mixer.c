@@ -109,7 +109,7 @@ static int play(const char *address, const char *path)
 	while (ret > 0);
 	if (ret == 0)
 		ret = drain(&ch.sender, capacity);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	wav_close(&wav);
 	if (ret < 0)
 		errx(1, "the mixer is gone: %s", strerror((int)-ret));
@@ -312,8 +312,8 @@ static void run(struct mixer *mixer)
 					     &mixer->loop),
 		     "no signal");
 	must(peal_reactor_run(&mixer->loop), "reactor");
-	peal_server_finish(&mixer->server);
-	peal_reactor_finish(&mixer->loop);
+	peal_server_close(&mixer->server);
+	peal_reactor_close(&mixer->loop);
 }
 
 static void make_chord(const char *path, const double *tones)

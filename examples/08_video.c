@@ -105,7 +105,7 @@ static void send_frames(int socket, uint64_t frames, FILE *file)
 	     "the receiver is gone");
 	frame->number = THE_END;
 	peal_sender_commit(&ch.sender, 1);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 /* -- the receiver */
@@ -150,7 +150,7 @@ static int receive_frames(int socket)
 		errx(1, "the source is gone: %s",
 		     n < 0 ? strerror((int)-n) : "it has not come to its end");
 	took = now() - start;
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	printf("%" PRIu64 " frames, all right, %.1f a second, %.2f GB/s\n",
 	       number, (double)number / took,
 	       (double)number * PICTURE / took / 1e9);

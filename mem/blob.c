@@ -97,7 +97,7 @@ int peal_blob_open(struct peal_blob *blob, int fd)
 	return 0;
 }
 
-void peal_blob_finish(struct peal_blob *blob)
+void peal_blob_close(struct peal_blob *blob)
 {
 	if (blob->base)
 		munmap(blob->base, blob->size);

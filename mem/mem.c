@@ -288,7 +288,7 @@ int peal_mem_fill(struct peal_mem *mem, size_t *filled, size_t most)
 	return 1;
 }
 
-void peal_mem_finish(struct peal_mem *mem)
+void peal_mem_close(struct peal_mem *mem)
 {
 	if (mem->base)
 		munmap(mem->base, mem->mapped);

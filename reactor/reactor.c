@@ -146,7 +146,7 @@ int peal_reactor_init_hosted(struct peal_reactor *loop, struct peal_slot *slots,
 	return init(loop, slots, n, host);
 }
 
-void peal_reactor_finish(struct peal_reactor *loop)
+void peal_reactor_close(struct peal_reactor *loop)
 {
 	if (loop->self != loop)
 		return;

@@ -111,7 +111,7 @@ int peal_doorbell_borrow(struct peal_doorbell *bell,
 	return 0;
 }
 
-void peal_doorbell_finish(struct peal_doorbell *bell)
+void peal_doorbell_close(struct peal_doorbell *bell)
 {
 	if (bell->kind == PEAL_DOORBELL_GROUP) {
 		peal_group_return(bell->group, bell->index);

@@ -63,7 +63,7 @@ void peal_group_return(struct peal_group *group, uint32_t index)
 	group->waiters[index] = NULL;
 }
 
-void peal_group_finish(struct peal_group *group)
+void peal_group_close(struct peal_group *group)
 {
 	if (group->n)
 		close(group->fd);

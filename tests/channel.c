@@ -52,7 +52,7 @@ static void blocking_client(void *arg)
 		CHECK_EQ(peal_receiver_wait(&ch.receiver, 1, -1, &items), 0);
 		CHECK(peal_receiver_ended(&ch.receiver));
 	}
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	CHECK_EQ(test_count_fds(), fds);
 }
 
@@ -176,7 +176,7 @@ static void connect_and_finish(void *arg)
 	CHECK_EQ(ch.peer.pid, getppid());
 	CHECK_EQ(ch.peer.uid, geteuid());
 	CHECK_EQ(ch.connects, 1);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 TEST(each_side_knows_who_is_at_the_other)
@@ -234,7 +234,7 @@ static void send_numbers(void *arg)
 		 (int)((struct party *)arg - parties));
 	link_connect(&ch, &hello);
 	link_put(&ch, 0, NUMBERS);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 static bool all_closed(void)
@@ -279,9 +279,9 @@ TEST(a_channel_that_is_all_zero_is_valid_and_nothing)
 	struct peal_channel ch = { 0 };
 	struct peal_server none = { 0 };
 
-	peal_channel_finish(&ch);
-	peal_channel_finish(&ch);
-	peal_server_finish(&none);
+	peal_channel_close(&ch);
+	peal_channel_close(&ch);
+	peal_server_close(&none);
 	CHECK_EQ(peal_channel_fd(&ch), -1);
 	CHECK_EQ(peal_channel_check(&ch), -EPIPE);
 	CHECK_EQ(peal_reconnect(&ch, 0), -EINVAL);
@@ -321,7 +321,7 @@ TEST(ends_that_are_not_there_are_epipe_at_every_call)
 		check_ends_are_nothing(&ch);
 		link_once(true);
 	}
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	CHECK_EQ(here.closes, 0);
 	check_ends_are_nothing(&ch);
 	link_end();

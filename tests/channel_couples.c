@@ -23,7 +23,7 @@ static void accept_and_answer(void *arg)
 	link_put(&ch, 0, 100);
 	peal_sender_finish(&ch.sender);
 	CHECK_EQ(peal_receiver_wait(&ch.receiver, 1, -1, &(void *){ 0 }), 0);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	CHECK_EQ(test_count_fds(), fds);
 }
 
@@ -45,7 +45,7 @@ TEST(a_pair_talks_over_a_socketpair)
 	link_get(&ch, 0, 100);
 	CHECK_EQ(peal_receiver_wait(&ch.receiver, 1, -1, &(void *){ 0 }), 0);
 	CHECK_EQ(peal_reconnect(&ch, 0), -EINVAL);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	test_join(pid);
 	CHECK_EQ(test_count_fds(), fds);
 }
@@ -112,7 +112,7 @@ static void inherited_client(void *arg)
 	close_from(*(int *)arg + 1);
 	CHECK_EQ(peal_connect_fd(&ch, *(int *)arg, &hello, -1), 0);
 	link_put(&ch, 0, 5000);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 TEST(a_server_may_listen_nowhere)

@@ -22,15 +22,15 @@ static struct peal_channel client;
 static void close_one(int which)
 {
 	if (which == 0)
-		peal_channel_finish(&channels[0]);
+		peal_channel_close(&channels[0]);
 	if (which == 1)
-		peal_channel_finish(&channels[1]); /* its client is silent */
+		peal_channel_close(&channels[1]); /* its client is silent */
 	if (which == 2)
-		peal_server_finish(&server);
+		peal_server_close(&server);
 	if (which == 3)
-		peal_reactor_finish(&loop);
+		peal_reactor_close(&loop);
 	if (which == 4)
-		peal_channel_finish(&client);
+		peal_channel_close(&client);
 }
 
 /* As memory that was freed, and has become something else. */
@@ -84,7 +84,7 @@ static void close_and_make_anew(void *arg)
 {
 	in_order(*(int *)arg, make_anew);
 	CHECK_EQ(peal_reactor_run_once(&loop, 0), 0);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 static void try_all_orders(enum link_host host, enum peal_bells bells,
@@ -116,7 +116,7 @@ static void try_all_orders(enum link_host host, enum peal_bells bells,
 	LINK_UNTIL(there.in == 1);
 	close(silent);
 	close(answered);
-	peal_channel_finish(&client);
+	peal_channel_close(&client);
 	settle();
 	link_end();
 }
@@ -141,7 +141,7 @@ TEST(a_child_may_make_its_own_reactor_before_it_closes_the_rest)
 
 static void finish_copy(void *arg)
 {
-	peal_channel_finish(arg);
+	peal_channel_close(arg);
 }
 
 /* One that connects, then forks a child that closes what it has. */
@@ -158,7 +158,7 @@ static void connect_and_fork(void *arg)
 	CHECK_EQ(peal_channel_check(&ch), 0);
 	link_put(&ch, 1, 10);
 	CHECK_EQ(peal_receiver_wait(&ch.receiver, 1, 10000, &item), 1);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 TEST(a_child_that_closes_a_blocking_channel_ends_nothing)
@@ -190,7 +190,7 @@ static void take_over(void *arg)
 
 	link_put(ch, 1, 10);
 	peal_sender_finish(&ch->sender); /* says the end, whoever says it */
-	peal_channel_finish(ch);
+	peal_channel_close(ch);
 }
 
 static void connect_and_hand_over(void *arg)

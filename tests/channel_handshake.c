@@ -217,7 +217,7 @@ TEST(a_server_without_on_readable_receives_nothing)
 	hello.role = PEAL_RECEIVER;
 	attempt(&hello);
 	CHECK_EQ(here.opens, 1);
-	peal_channel_finish(&client);
+	peal_channel_close(&client);
 	settle();
 	link_end();
 }
@@ -270,7 +270,7 @@ static uint64_t granted(uint64_t item_size, uint64_t capacity)
 	CHECK_EQ((ret * item_size) % peal_mem_page(0), 0);
 	CHECK(ret >= capacity);
 	there.opens = 0;
-	peal_channel_finish(&client);
+	peal_channel_close(&client);
 	settle();
 	return ret;
 }
@@ -303,7 +303,7 @@ TEST(a_capacity_of_0_is_64_kib_or_what_the_server_says)
 	link_serve(LINK_OWN, &service);
 	CHECK_EQ(granted(8, 0), 65536 / 8);
 	CHECK_EQ(granted(65536, 0), 2);
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	service.accept.capacity = 100000;
 	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
 	CHECK_EQ(granted(8, 0), 131072);
@@ -405,7 +405,7 @@ TEST(both_rings_have_their_size_tag_and_name)
 	LINK_UNTIL(there.opens);
 	CHECK(memcmp(&there.ch->in.ring.geometry, out, sizeof(*out)) == 0);
 	CHECK(memcmp(&there.ch->out.ring.geometry, back, sizeof(*back)) == 0);
-	peal_channel_finish(&client);
+	peal_channel_close(&client);
 	settle();
 	CHECK(!mapped("memfd:peal:cello"));
 	link_end();
@@ -440,7 +440,7 @@ TEST(bells_are_those_of_the_trust_unless_asked_for_otherwise)
 			CHECK_EQ(peal_channel_bells(there.ch),
 				 granted_bells[s][c]);
 			there.opens = 0;
-			peal_channel_finish(&client);
+			peal_channel_close(&client);
 			settle();
 			link_end();
 		}
@@ -470,7 +470,7 @@ TEST(a_channel_costs_the_fds_that_it_says)
 				expected += 2 * 2 * rings;
 			CHECK_EQ(test_count_fds(), expected);
 			there.opens = 0;
-			peal_channel_finish(&client);
+			peal_channel_close(&client);
 			settle();
 			CHECK_EQ(test_count_fds(), fds);
 		}
@@ -496,7 +496,7 @@ static void connect_with_few_fds(void *arg)
 	(void)arg;
 	hello.bells = PEAL_BELLS_EVENTFD;
 	link_connect(&ch, &hello);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	fds = test_count_fds();
 	for (int n = 1; ret < 0; n++, failures++) {
 		set_fd_limit(n);
@@ -510,7 +510,7 @@ static void connect_with_few_fds(void *arg)
 			test_fail(__FILE__, __LINE__, "%d: %s", ret, ch.text);
 		if (ret == 0) {
 			link_put(&ch, 0, 10);
-			peal_channel_finish(&ch);
+			peal_channel_close(&ch);
 		}
 		CHECK_EQ(test_count_fds(), fds);
 	}

@@ -163,7 +163,7 @@ static void be_the_worker(void *unused)
 	CHECK_EQ(peal_connect(&worker, link_path, &hello, 10000), 0);
 	CHECK_EQ(peal_sender_put(&worker.sender, &one, 1), 1);
 	await(&tale->release);
-	peal_channel_finish(&worker);
+	peal_channel_close(&worker);
 }
 
 /* -- the server */

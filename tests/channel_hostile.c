@@ -392,8 +392,8 @@ static void finish_row(int mappings, uint64_t before)
 		test_note("one iteration took %" PRIu64 " us", longest_us);
 	set(&field->stop);
 	serve_until(is_alone, NULL, "the honest do not come to an end");
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 	CHECK_EQ(count_mappings(), mappings);
 	CHECK(resident() < before + 64 * MIB);
 }

@@ -123,7 +123,7 @@ static void open_large_rings(const struct attack *a)
 		if (ret < 0)
 			continue;
 		add(&field->came, 1);
-		peal_channel_finish(&ch);
+		peal_channel_close(&ch);
 	}
 }
 
@@ -219,7 +219,7 @@ static void hang_and_come_back(const struct attack *a)
 		ring_me_until_it_ends(&ch, end);
 		for (int i = 0; i < SETS; i++)
 			close(sets[i]);
-		peal_channel_finish(&ch);
+		peal_channel_close(&ch);
 		closed++;
 	}
 	test_note("it was closed %d times", closed);

@@ -245,7 +245,7 @@ static void come_anew(const struct trick *trick)
 		client_meets(&clients[1], link_path, &hello);
 		CHECK_EQ(here.opens, 1);
 		CHECK_EQ(clients[1].peer.uid, 0);
-		peal_channel_finish(&clients[1]);
+		peal_channel_close(&clients[1]);
 		here = first;
 		return;
 	}
@@ -271,16 +271,16 @@ static void serve_again(const struct trick *trick)
 		after = look_at(link_path);
 		CHECK(is_same(&before, &after));
 	}
-	peal_server_finish(&server);
+	peal_server_close(&server);
 }
 
 static void finish_it(const struct trick *trick, const struct stat *ours)
 {
 	struct stat before = look_at(link_path), after;
 
-	peal_channel_finish(&clients[0]);
+	peal_channel_close(&clients[0]);
 	settle();
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	after = look_at(link_path);
 	if (is_same(&before, ours))
 		CHECK_EQ(after.st_ino, 0); /* its own, and it is gone */

@@ -175,7 +175,7 @@ static void be_deceived(const struct deceit *deceit)
 		test_fail(__FILE__, __LINE__, "connect says %d (%s), not %d",
 			  ret, ch.text, deceit->expect);
 	if (ret == 0)
-		peal_channel_finish(&ch);
+		peal_channel_close(&ch);
 }
 
 /* -- the same on a reactor */
@@ -247,8 +247,8 @@ static void be_deceived_on_a_reactor(const struct deceit *deceit)
 	if (victim.opens)
 		CHECK(!deceit->expect || !deceit->or_else);
 	CHECK(victim.opens <= 1 && victim.closes <= 1);
-	peal_channel_finish(&ch);
-	peal_reactor_finish(&loop);
+	peal_channel_close(&ch);
+	peal_reactor_close(&loop);
 }
 
 /* An emulator may have room for fewer fds than were sent, and keep the rest. */

@@ -44,7 +44,7 @@ static void open_both(bool oldest)
 static void close_all(void)
 {
 	peal_outbox_close(&honest, 0);
-	peal_channel_finish(&enemy);
+	peal_channel_close(&enemy);
 	peal_inbox_close(&box.inbox);
 }
 
@@ -180,7 +180,7 @@ TEST(what_is_borrowed_outlives_its_sender)
 	struct peal_letter letter;
 
 	borrow(&letter);
-	peal_channel_finish(&enemy);
+	peal_channel_close(&enemy);
 	give_back(&letter, "12345678");
 	/* The others of it come, too. */
 	for (int i = 0; i < 2; i++) {
@@ -239,7 +239,7 @@ TEST(a_sender_that_goes_while_its_message_was_too_large_takes_nothing_along)
 	give_back(&letter, "12345678");
 	CHECK_EQ(peal_inbox_read(&box.inbox, 0, text, 4, &letter), -EMSGSIZE);
 	*unit(4) = UINT64_MAX; /* the third */
-	peal_channel_finish(&enemy);
+	peal_channel_close(&enemy);
 	/* The loop hears of it, with the second not taken. */
 	for (int i = 0; i < 5; i++)
 		CHECK(peal_reactor_run_once(&box.inbox.own, 1) >= 0);
@@ -358,7 +358,7 @@ static void one_siege(uint64_t seed)
 	CHECK_EQ(pthread_join(task.thread, NULL), 0);
 	if (enemies.left)
 		CHECK_EQ(enemies.reason, -EPROTO);
-	peal_channel_finish(&enemy);
+	peal_channel_close(&enemy);
 	while (peal_inbox_receive(&box.inbox, 0, &letter) == 1)
 		CHECK_EQ(peal_inbox_release(&box.inbox, &letter), 0);
 	await_channels(&box, 1);
@@ -404,7 +404,7 @@ static void come_and_go(void *arg)
 		if (i % 2)
 			peal_outbox_close(&out, 0);
 		else /* without a word */
-			peal_channel_finish(&out.channel);
+			peal_channel_close(&out.channel);
 	}
 }
 

@@ -73,7 +73,7 @@ TEST(on_messages_takes_all)
 	CHECK_EQ(taker.calls, 0);
 	CHECK_EQ(taker.empty, 0);
 	close_all();
-	peal_reactor_finish(&taker.loop);
+	peal_reactor_close(&taker.loop);
 }
 
 TEST(on_messages_is_called_again_for_what_it_leaves)
@@ -91,7 +91,7 @@ TEST(on_messages_is_called_again_for_what_it_leaves)
 	CHECK_EQ(taker.taken, 20);
 	CHECK(taker.calls >= 20);
 	close_all();
-	peal_reactor_finish(&taker.loop);
+	peal_reactor_close(&taker.loop);
 }
 
 TEST(what_is_left_when_a_sender_closes_is_taken_later)
@@ -108,7 +108,7 @@ TEST(what_is_left_when_a_sender_closes_is_taken_later)
 	await_channels(&box, 0);
 	CHECK_EQ(taker.taken, 10);
 	close_all();
-	peal_reactor_finish(&taker.loop);
+	peal_reactor_close(&taker.loop);
 }
 
 TEST(an_inbox_can_be_closed_by_on_messages)
@@ -124,7 +124,7 @@ TEST(an_inbox_can_be_closed_by_on_messages)
 	CHECK_EQ(taker.taken, 1);
 	CHECK_EQ(peal_channel_check(&a.channel), -EPIPE);
 	close_all();
-	peal_reactor_finish(&taker.loop);
+	peal_reactor_close(&taker.loop);
 }
 
 TEST(on_a_loop_of_the_callers_nothing_waits)
@@ -145,7 +145,7 @@ TEST(on_a_loop_of_the_callers_nothing_waits)
 	check_text(&letter, "hello");
 	CHECK_EQ(peal_inbox_release(&box.inbox, &letter), 0);
 	close_all();
-	peal_reactor_finish(&taker.loop);
+	peal_reactor_close(&taker.loop);
 }
 
 TEST(a_loop_without_on_messages_sleeps_though_there_are_some)
@@ -166,7 +166,7 @@ TEST(a_loop_without_on_messages_sleeps_though_there_are_some)
 	get_text(&box, 0, "hello");
 	get_text(&box, 0, "hello");
 	close_all();
-	peal_reactor_finish(&taker.loop);
+	peal_reactor_close(&taker.loop);
 }
 
 /* -- by its fd */

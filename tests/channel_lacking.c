@@ -44,7 +44,7 @@ static void connect_and_lack(void *arg)
 		while (nobody_listens(here.reason));
 		CHECK_EQ(here.opens, 0);
 		CHECK_EQ(here.reason, lack->expected);
-		peal_reactor_finish(&loop);
+		peal_reactor_close(&loop);
 		text = here.text;
 	} else {
 		do
@@ -93,7 +93,7 @@ static void connect_without_madvise(void *arg)
 	refuse(SYS_madvise, 2, ~1u, 22, EAGAIN); /* MADV_POPULATE_* */
 	link_connect(&ch, &hello);
 	link_put(&ch, 0, 1);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 TEST(memory_that_is_never_to_be_had_by_madvise_is_faulted_in_otherwise)
@@ -144,7 +144,7 @@ static void be_served_or_told(void *arg)
 	/* It is told yes, so it is served. */
 	link_put(&ch, 0, 1);
 	CHECK_EQ(peal_receiver_wait(&ch.receiver, 1, FOR_EVER, &item), 1);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 /* @return did the client have a channel? */
@@ -217,7 +217,7 @@ TEST(who_leaves_the_capacity_to_the_server_is_within_its_limits)
 			CHECK_EQ(here.reason, -EPERM); /* two items each */
 		} else {
 			CHECK_EQ(here.opens, 1);
-			peal_channel_finish(&client);
+			peal_channel_close(&client);
 		}
 		settle();
 		link_end();

@@ -202,7 +202,7 @@ static void blocking_waits_end(const void *arg)
 	CHECK_EQ(peal_sender_wait(&ch.sender, 512, -1, &free), -EPIPE);
 	CHECK_EQ(peal_channel_check(&ch), -EPIPE);
 	CHECK_EQ(peal_channel_check(&ch), -EPIPE);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	waitpid(pid, NULL, 0);
 	unlink(link_path);
 	link_reactor(LINK_OWN);
@@ -228,7 +228,7 @@ static void a_sender_alone(const void *arg)
 		peal_sender_commit(&ch.sender, 1);
 	}
 	CHECK_EQ(n, -EPIPE);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	waitpid(pid, NULL, 0);
 	unlink(link_path);
 	link_reactor(LINK_OWN);
@@ -294,7 +294,7 @@ static void linger(const void *arg)
 	/* Whoever leaves items after the end loses them: so finish late. */
 	peal_sender_finish(&there.ch->sender);
 	if (row->where == 1) { /* the receiver dies, or leaves */
-		peal_channel_finish(&ch);
+		peal_channel_close(&ch);
 		LINK_UNTIL(there.closes);
 		stay_closed(&there);
 		link_end();
@@ -323,7 +323,7 @@ static void wait_then_receive(void *arg)
 	CHECK_EQ(peal_channel_check(&ch), 0);
 	link_get(&ch, 0, NUMBERS);
 	CHECK_EQ(peal_receiver_wait(&ch.receiver, 1, -1, &items), 0);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 static void linger_for_a_blocking_client(const void *arg)
@@ -376,7 +376,7 @@ static void fire(struct peal_channel *ch, enum place now)
 	if (now != place)
 		return;
 	fired++;
-	peal_channel_finish(ch);
+	peal_channel_close(ch);
 	/* Nobody may touch it any more. */
 	memset(ch, 0xee, sizeof(*ch));
 }
@@ -488,7 +488,7 @@ TEST(who_polls_is_told_of_the_end_by_a_check)
 	CHECK_EQ(peal_receiver_peek(&ch.receiver, &items), NUMBERS - 1);
 	peal_receiver_release(&ch.receiver, NUMBERS - 1);
 	CHECK(peal_receiver_ended(&ch.receiver));
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	waitpid(pid, NULL, 0);
 	close(pair[1]);
 	link_gate_finish(&gate);

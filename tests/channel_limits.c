@@ -44,13 +44,13 @@ static void fill_then_expect(const struct peal_service *service, int n,
 		peal_server_stats(&server, &stats);
 		CHECK_EQ(stats.channels, n);
 		/* One goes, one may come. */
-		peal_channel_finish(&clients[0]);
+		peal_channel_close(&clients[0]);
 		LINK_UNTIL(there.closes);
 		client_meets_as_sender(&clients[0], link_path, capacity);
 		CHECK_EQ(here.opens, 1);
 		there.opens--;
 		for (int i = 0; i < n; i++)
-			peal_channel_finish(&clients[i]);
+			peal_channel_close(&clients[i]);
 		settle();
 		there.opens = n;
 		there.closes = 0;
@@ -121,7 +121,7 @@ TEST(silent_connections_do_not_keep_a_client_out)
 	check_refused(-ETIMEDOUT, "it made way for another connection");
 	client_meets_as_sender(&clients[0], link_path, 0);
 	CHECK_EQ(here.opens, 1);
-	peal_channel_finish(&clients[0]);
+	peal_channel_close(&clients[0]);
 	for (int i = 0; i < 100; i++)
 		close(fds[i]);
 	settle();
@@ -150,7 +150,7 @@ static void connect_many(void *arg)
 		}
 	}
 	for (int i = 0; i < CHANNELS; i++)
-		peal_channel_finish(&ch[i]);
+		peal_channel_close(&ch[i]);
 }
 
 static void set_fd_limit(int n)
@@ -209,8 +209,8 @@ TEST(a_server_may_be_finished_while_handshakes_are_pending)
 	for (int i = 0; i < 10; i++)
 		link_once(false);
 	client_meets_as_sender(&clients[0], link_path, 0);
-	peal_server_finish(&server);
-	peal_server_finish(&server);
+	peal_server_close(&server);
+	peal_server_close(&server);
 	for (int i = 0; i < 5; i++) {
 		CHECK(peal_socket_hung_up(silent[i]));
 		close(silent[i]);
@@ -227,8 +227,8 @@ static void finish_in_child(void *arg)
 {
 	(void)arg;
 	alarm(20);
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 }
 
 TEST(a_forked_child_that_finishes_the_server_leaves_it_to_its_parent)
@@ -246,8 +246,8 @@ TEST(a_forked_child_that_finishes_the_server_leaves_it_to_its_parent)
 	close(silent);
 	client_meets_as_sender(&clients[1], link_path, 0);
 	CHECK_EQ(here.opens, 1);
-	peal_channel_finish(&clients[0]);
-	peal_channel_finish(&clients[1]);
+	peal_channel_close(&clients[0]);
+	peal_channel_close(&clients[1]);
 	settle();
 	CHECK_EQ(there.closes, 2);
 	CHECK_EQ(there.reason, 0);
@@ -284,7 +284,7 @@ static void fire(enum place now)
 	if (now != place)
 		return;
 	fired++;
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	memset(&server, 0xee, sizeof(server));
 	memset(channels, 0xee, sizeof(channels));
 }
@@ -376,7 +376,7 @@ static void finish_in_callback(const void *arg)
 		 0);
 	if (place == CLOSED) {
 		LINK_UNTIL(here.opens);
-		peal_channel_finish(&clients[0]);
+		peal_channel_close(&clients[0]);
 	}
 	LINK_UNTIL(fired && (here.closes || place == CLOSED));
 	for (int i = 0; i < 20; i++)
@@ -418,7 +418,7 @@ static void pair_client(void *arg)
 	close_from(*(int *)arg + 1);
 	CHECK_EQ(peal_connect_fd(&ch, *(int *)arg, &hello, -1), 0);
 	link_put(&ch, 0, 1000);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 TEST(a_client_may_be_added_while_another_makes_way)

@@ -80,8 +80,8 @@ static void serve_a_term(bool dies)
 	__atomic_sub_fetch(&race->serving, 1, __ATOMIC_SEQ_CST);
 	if (dies) /* and leaves its socket there */
 		_exit(0);
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 }
 
 /* @return whether it served */
@@ -93,7 +93,7 @@ static bool try_to_serve(bool dies)
 	ret = serve_at(link_path);
 	CHECK(ret == 0 || ret == -EADDRINUSE);
 	if (ret < 0) {
-		peal_reactor_finish(&loop);
+		peal_reactor_close(&loop);
 		return false;
 	}
 	serve_a_term(dies);
@@ -138,7 +138,7 @@ static void pester(void *arg)
 	while (!at(&race->stop)) {
 		link_reactor(LINK_OWN);
 		CHECK_EQ(serve_at(link_path), -EADDRINUSE);
-		peal_reactor_finish(&loop);
+		peal_reactor_close(&loop);
 		__atomic_add_fetch(&race->won, 1, __ATOMIC_SEQ_CST);
 	}
 }
@@ -165,7 +165,7 @@ TEST(a_living_server_keeps_its_path_however_many_would_like_to_have_it)
 		test_join(pids[i]);
 	client_meets(&channels[CHANNELS - 1], link_path, &hello);
 	CHECK_EQ(here.opens, 1);
-	peal_channel_finish(&channels[CHANNELS - 1]);
+	peal_channel_close(&channels[CHANNELS - 1]);
 	settle();
 	link_end();
 }

@@ -93,8 +93,8 @@ static void serve(void *arg)
 	__atomic_store_n(&view->serving, 1, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&view->done, __ATOMIC_ACQUIRE))
 		CHECK(peal_reactor_run_once(&loop, 5) >= 0);
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 	/* Its /proc is that of others, where a leak check is lost. */
 	if (world->namespaces & CLONE_NEWPID)
 		_exit(EXIT_SUCCESS);
@@ -183,7 +183,7 @@ static void come_and_go(void *uid)
 	become((uid_t)(uintptr_t)uid);
 	connect_and_send(&ch);
 	CHECK_EQ(peal_sender_drain(&ch.sender, -1), 0);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 static void visit_as(uid_t uid)
@@ -357,7 +357,7 @@ static void come_from_nowhere(void *unused)
 	CHECK(!ch.peer.trusted);
 	CHECK_EQ(peal_channel_bells(&ch), PEAL_BELLS_SOCKET);
 	CHECK_EQ(peal_sender_drain(&ch.sender, -1), 0);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 TEST(a_client_that_has_no_uid_trusts_no_server)

@@ -26,7 +26,7 @@ static void close_all(void)
 {
 	for (int i = 0; i < PLACES; i++)
 		peal_outbox_close(&outs[i], 0);
-	peal_channel_finish(&liar);
+	peal_channel_close(&liar);
 	peal_inbox_close(&box.inbox);
 }
 

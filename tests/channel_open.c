@@ -84,7 +84,7 @@ TEST(on_a_reactor_a_channel_opens_once_the_server_has_opened_it)
 			CHECK(there.opens >= here.opens);
 		}
 		CHECK_EQ(there.opens, 1);
-		peal_channel_finish(&client);
+		peal_channel_close(&client);
 		LINK_UNTIL(there.closes);
 		CHECK_EQ(here.opens, 1);
 		link_end();
@@ -127,7 +127,7 @@ static pid_t lose_then_serve(void (*sender)(void *arg), enum peal_bells bells)
 	LINK_UNTIL(there.opens);
 	/* What comes is not served, so that nobody is told of an end. */
 	link_gate_sleep(&published);
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	CHECK_EQ(there.in, 0);
 	there = (struct party){ .most = CARRIED };
 	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
@@ -181,7 +181,7 @@ static void join_in_vain_first(void *bells)
 	link_gate_open(&published);
 	CHECK_EQ(peal_reconnect(&ch, -1), 0);
 	CHECK_EQ(peal_sender_drain(&ch.sender, -1), 0);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 /* What it brought at first is not delivered, for it brings it again. */
@@ -209,7 +209,7 @@ static void join_with_its_end(void *bells)
 	while (peal_channel_check(&ch) == 0)
 		usleep(1000);
 	CHECK_EQ(peal_channel_check(&ch), 1);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 /* The end of a stream rings a bell, and before OPEN there are none. */
@@ -335,11 +335,11 @@ TEST(a_full_queue_is_waited_for_on_a_reactor)
 	CHECK_EQ(here.opens + here.closes, 0);
 	CHECK_EQ(peal_server_adopt(&server, &loop, fd, &service), 0);
 	LINK_UNTIL(here.opens);
-	peal_channel_finish(&client);
+	peal_channel_close(&client);
 	for (int i = 0; i < n; i++)
 		close(queued[i]);
 	settle();
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	close(fd);
 	unlink(link_path);
 	link_end();
@@ -358,7 +358,7 @@ static void connect_to_a_full_queue(void *arg)
 	link_gate_open(&go);
 	CHECK_EQ(peal_connect(&ch, link_path, &hello, -1), 0);
 	link_put(&ch, 0, 10);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 TEST(a_full_queue_is_waited_for_by_a_blocking_connect)
@@ -387,7 +387,7 @@ TEST(a_full_queue_is_waited_for_by_a_blocking_connect)
 	for (int i = 0; i < n; i++)
 		close(queued[i]);
 	settle();
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	close(fd);
 	unlink(link_path);
 	link_gate_finish(&go);
@@ -414,7 +414,7 @@ TEST(a_delay_of_the_servers_own_ends_no_handshake)
 			link_once(true);
 			usleep(20000); /* other work, every turn */
 		}
-		peal_channel_finish(&client);
+		peal_channel_close(&client);
 		settle();
 	}
 	link_end();
@@ -501,7 +501,7 @@ static void meet_at_last(void *arg)
 	(void)arg;
 	link_gate_sleep(&go);
 	CHECK_EQ(peal_connect(&ch, link_path, &hello, -1), 0);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 /* Of its own user, which has all of its places in use. */
@@ -559,7 +559,7 @@ static int admitted;
 static void finish_if(enum finish_in place)
 {
 	if (finish_in == place)
-		peal_server_finish(&server);
+		peal_server_close(&server);
 }
 
 static struct peal_channel *admit_then_finish(const struct peal_hello *hello,
@@ -628,7 +628,7 @@ static void finish_with_a_crowd(enum finish_in place)
 	if (place == IN_NONE) {
 		CHECK_EQ(stats.handshakes, PEAL_HANDSHAKES_PER_UID);
 		CHECK_EQ(stats.waiting, CROWD - PEAL_HANDSHAKES_PER_UID);
-		peal_server_finish(&server);
+		peal_server_close(&server);
 	}
 	LINK_UNTIL(!server.loop);
 	for (int i = 0; i < n; i++)
@@ -684,13 +684,13 @@ TEST(a_socket_may_be_served_though_connections_wait)
 static void close_one(int which)
 {
 	if (which == 0)
-		peal_channel_finish(&channels[0]);
+		peal_channel_close(&channels[0]);
 	if (which == 1)
-		peal_server_finish(&server);
+		peal_server_close(&server);
 	if (which == 2)
-		peal_reactor_finish(&loop);
+		peal_reactor_close(&loop);
 	if (which == 3)
-		peal_channel_finish(&client);
+		peal_channel_close(&client);
 }
 
 static void close_in_child(void *arg)
@@ -735,7 +735,7 @@ TEST(in_a_forked_child_everything_may_be_closed_in_any_order)
 	LINK_UNTIL(there.in == 1);
 	close(silent);
 	close(answered);
-	peal_channel_finish(&client);
+	peal_channel_close(&client);
 	settle();
 	link_end();
 }

@@ -267,7 +267,7 @@ TEST(a_server_that_finishes_leaves_no_connection_behind)
 	}
 	close(pair[0]);
 	close(pair[1]);
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	memset(&server, 0x5a, sizeof(server)); /* it is ours again */
 	link_once(false);
 	memset(&server, 0, sizeof(server));

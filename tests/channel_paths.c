@@ -119,7 +119,7 @@ static void hide_proc(void)
 /* At the end of a child: a sanitizer looks for leaks by it. */
 static void leave(void)
 {
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 	if (proc_is_hidden)
 		CHECK_EQ(umount2("/proc", MNT_DETACH), 0);
 }
@@ -169,7 +169,7 @@ static void have_modes(void *way)
 			CHECK_EQ(lstat(link_path, &st), 0);
 			CHECK(S_ISSOCK(st.st_mode));
 			CHECK_EQ(st.st_mode & 07777, scene.most);
-			peal_server_finish(&server);
+			peal_server_close(&server);
 			CHECK_EQ(access(link_path, F_OK), -1);
 		}
 	leave();
@@ -216,7 +216,7 @@ static void give_away(void *way)
 	CHECK_EQ(st.st_mode & 07777, 0666);
 	CHECK_EQ(st.st_uid, NOBODY);
 	CHECK_EQ(st.st_gid, NOBODY);
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	leave();
 }
 
@@ -276,7 +276,7 @@ static void suffer(void *way)
 			 * name any more. */
 			if (serve(&service) == 0)
 				CHECK(late && *(enum way *)way != BY_NAME);
-			peal_server_finish(&server);
+			peal_server_close(&server);
 			check_victim(&st);
 			CHECK_EQ(unlink(link_path), 0); /* not by the server */
 			CHECK_EQ(symlink("x", link_path), 0);
@@ -332,13 +332,13 @@ static void listen_there(void *mode)
 	go(BY_NAME);
 	umask(077);
 	CHECK_EQ(serve(&service), 0); /* no bit is lacking */
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	service.mode = 0666;
 	if (*(mode_t *)mode & S_ISVTX) {
 		CHECK_EQ(serve(&service), 0);
 		CHECK_EQ(lstat(link_path, &st), 0);
 		CHECK_EQ(st.st_mode & 07777, 0666);
-		peal_server_finish(&server);
+		peal_server_close(&server);
 	} else {
 		CHECK_EQ(serve(&service), -EOPNOTSUPP);
 	}
@@ -372,7 +372,7 @@ static void listen_by_call(void *none)
 	CHECK_EQ(serve(&service), 0);
 	CHECK_EQ(lstat(link_path, &st), 0);
 	CHECK_EQ(st.st_mode & 07777, 0666);
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	leave();
 }
 

@@ -91,8 +91,8 @@ static void mortal_server(void *arg)
 	link_reactor(LINK_OWN);
 	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
 	LINK_UNTIL(seen->ended);
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 }
 
 static pid_t next_server(uint64_t death)
@@ -146,7 +146,7 @@ TEST(a_client_on_a_reactor_outlives_its_servers_and_loses_nothing)
 	CHECK(ch.connects >= DEATHS);
 	CHECK_EQ(here.opens, ch.connects);
 	CHECK_EQ(here.closes, 0);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	test_join(pid);
 	CHECK(seen->ended);
 	test_note("%d came again", (int)seen->again);
@@ -194,7 +194,7 @@ TEST(a_blocking_client_reconnects_and_loses_nothing)
 		while (peal_reconnect(&ch, -1) < 0)
 			usleep(1000);
 	}
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	test_join(pid);
 	CHECK(seen->ended);
 	link_reactor(LINK_OWN);
@@ -224,7 +224,7 @@ static void mortal_client(void *arg)
 		look(&ch.receiver, items, n, life->death);
 	CHECK_EQ(n, 0);
 	seen->ended = true;
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 /* Each in its turn; a child is forked while the server runs, so it takes what
@@ -265,7 +265,7 @@ static void clients_die(enum peal_bells bells)
 	CHECK_EQ(seen->next, TOTAL);
 	CHECK(seen->ended);
 	test_note("%d came again", (int)seen->again);
-	peal_channel_finish(&channels[0]);
+	peal_channel_close(&channels[0]);
 	link_end();
 }
 
@@ -356,7 +356,7 @@ TEST(a_kept_ring_is_full_in_the_end_and_finished_by_its_owner)
 	CHECK_EQ(peal_sender_try_reserve(&channels[0].sender, &items), 0);
 	CHECK_EQ(peal_sender_reserve(&channels[0].sender, 1, &items), 0);
 	CHECK(peal_channel_unused(channels, 1) == NULL);
-	peal_channel_finish(&channels[0]);
+	peal_channel_close(&channels[0]);
 	CHECK(peal_channel_unused(channels, 1) == channels);
 	link_end();
 }

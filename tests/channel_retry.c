@@ -76,7 +76,7 @@ TEST(an_impossible_position_is_found_when_a_ring_is_carried_over)
 	meet(&hello, 5);
 	LINK_UNTIL(here.opens && there.opens && here.out == 100);
 	leap(there.ch->in.ring.receiver_page);
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
 	LINK_UNTIL(here.closes);
 	CHECK_EQ(here.reason, -EPROTO);
@@ -92,7 +92,7 @@ TEST(a_refusal_ends_the_attempts_to_connect_again)
 	link_serve(LINK_OWN, &service);
 	meet(&hello, 5);
 	LINK_UNTIL(here.opens && there.opens);
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	service.accept.item_size = 4;
 	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
 	LINK_UNTIL(here.closes);
@@ -115,7 +115,7 @@ TEST(a_server_that_finishes_is_a_death_from_which_clients_come_back)
 		LINK_UNTIL(here.opens == i && there.opens == i &&
 			   here.in > in + 2000);
 		CHECK_EQ(client.connects, i);
-		peal_server_finish(&server);
+		peal_server_close(&server);
 		/* Drained as ever; what the server sent and nobody has
 		 * received goes with it, for it is no death of the client. */
 		LINK_UNTIL(client.delay_ms); /* it will try again */
@@ -126,7 +126,7 @@ TEST(a_server_that_finishes_is_a_death_from_which_clients_come_back)
 	}
 	LINK_UNTIL(here.opens == 11 && there.opens == 11);
 	CHECK_EQ(here.closes, 0);
-	peal_channel_finish(&client);
+	peal_channel_close(&client);
 	LINK_UNTIL(there.closes);
 	link_end();
 }
@@ -145,10 +145,10 @@ TEST(a_channel_may_be_finished_while_its_server_is_away)
 		fds = test_count_fds();
 		meet(&hello, 1000);
 		LINK_UNTIL(here.opens && there.opens);
-		peal_server_finish(&server);
+		peal_server_close(&server);
 		LINK_UNTIL(client.delay_ms); /* it will try again */
-		peal_channel_finish(&client);
-		peal_channel_finish(&client);
+		peal_channel_close(&client);
+		peal_channel_close(&client);
 		CHECK_EQ(here.closes, 0);
 		CHECK(test_count_fds() < fds); /* the listener is gone */
 		link_end();
@@ -168,11 +168,11 @@ TEST(a_receiver_may_be_asked_while_its_server_is_away)
 		link_serve(LINK_OWN, &service);
 		meet(&hello, 1000);
 		LINK_UNTIL(here.opens && there.opens && here.in == 50);
-		peal_server_finish(&server);
+		peal_server_close(&server);
 		LINK_UNTIL(client.delay_ms); /* it will try again */
 		CHECK_EQ(peal_receiver_peek(&client.receiver, &items), -EPIPE);
 		CHECK_EQ(peal_receiver_used(&client.receiver), -EPIPE);
-		peal_channel_finish(&client);
+		peal_channel_close(&client);
 		link_end();
 	}
 }
@@ -195,6 +195,6 @@ TEST(attempts_to_connect_become_rarer_up_to_a_bound)
 	}
 	CHECK_EQ(before, 50);
 	CHECK_EQ(here.opens + here.closes, 0);
-	peal_channel_finish(&client);
+	peal_channel_close(&client);
 	link_end();
 }

@@ -244,7 +244,7 @@ static void library_client(void *arg)
 	CHECK_EQ(fds_named("[eventfd]"), eventfds + (socket ? 0 : 4));
 	link_get(&ch, 0, 10);
 	link_put(&ch, 0, 10);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 static void check_bells(bool another, enum peal_bells asked,
@@ -297,7 +297,7 @@ static void wary_client(void *arg)
 	CHECK_EQ(peal_channel_bells(&ch), *asked == PEAL_BELLS_EVENTFD
 						  ? PEAL_BELLS_EVENTFD
 						  : PEAL_BELLS_SOCKET);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 TEST(a_server_of_another_user_cannot_make_a_client_take_eventfds)
@@ -373,7 +373,7 @@ static void client_on_reactor(const struct row *row)
 	CHECK_EQ(here.reason, 0);
 	CHECK_EQ(here.in, NUMBERS);
 	CHECK_EQ(here.out, NUMBERS);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 static size_t some(void)
@@ -441,7 +441,7 @@ static void stream_client(void *arg)
 		blocking_sender(&ch);
 	else
 		blocking_receiver(&ch);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 static void stream_row(const void *arg)

@@ -39,7 +39,7 @@ TEST(the_path_is_the_owners_alone_unless_it_is_said_otherwise)
 	umask(0);
 	CHECK_EQ(serve_at(link_path), 0);
 	CHECK_EQ(mode_of_path(), 0600);
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	CHECK_EQ(access(link_path, F_OK), -1);
 	umask(077);
 	service.mode = 0666;
@@ -60,7 +60,7 @@ TEST(the_path_has_the_owner_that_it_is_given)
 	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
 	CHECK_EQ(stat(link_path, &st), 0);
 	CHECK_EQ(st.st_uid, geteuid());
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	service.uid = service.gid = NOBODY;
 	if (geteuid() != 0) {
 		CHECK_EQ(
@@ -101,8 +101,8 @@ TEST(the_socket_of_a_dead_server_is_replaced)
 		CHECK_EQ(serve_at(link_path), 0);
 		client_meets_as_sender(&clients[0], link_path, 0);
 		CHECK_EQ(here.opens, 1);
-		peal_channel_finish(&clients[0]);
-		peal_server_finish(&server);
+		peal_channel_close(&clients[0]);
+		peal_server_close(&server);
 		CHECK_EQ(link_folder_entries(), 0);
 	}
 	link_end();
@@ -137,10 +137,10 @@ TEST(a_second_server_does_not_disturb_the_first)
 	CHECK_EQ(serve_at(link_path), 0);
 	CHECK_EQ(peal_server_listen(&second, &loop, link_path, &service),
 		 -EADDRINUSE);
-	peal_server_finish(&second);
+	peal_server_close(&second);
 	client_meets_as_sender(&clients[0], link_path, 0);
 	CHECK_EQ(here.opens, 1);
-	peal_channel_finish(&clients[0]);
+	peal_channel_close(&clients[0]);
 	settle();
 	link_end();
 }
@@ -189,7 +189,7 @@ TEST(a_path_that_is_no_longer_ours_is_left_alone)
 	CHECK_EQ(unlink(link_path), 0);
 	fd = open(link_path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	CHECK(fd >= 0);
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	CHECK_EQ(stat(link_path, &st), 0);
 	CHECK(S_ISREG(st.st_mode));
 	close(fd);
@@ -239,7 +239,7 @@ TEST(a_server_needs_slots_and_leaves_nothing_where_there_are_none)
 		 -ENOSPC);
 	CHECK_EQ(test_count_fds(), fds);
 	CHECK_EQ(link_folder_entries(), 0);
-	peal_reactor_finish(&small);
+	peal_reactor_close(&small);
 	link_end();
 }
 
@@ -277,8 +277,8 @@ static void run_for_it(void *arg)
 	/* Nobody wins because somebody else has gone already. */
 	while (__atomic_load_n(&race->done, __ATOMIC_SEQ_CST) < RACERS + 1)
 		link_once(false);
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 }
 
 TEST(of_servers_that_race_for_a_stale_path_one_wins)
@@ -303,7 +303,7 @@ TEST(of_servers_that_race_for_a_stale_path_one_wins)
 		CHECK_EQ(race->winners, 1);
 		/* And that is the one who is found there. */
 		CHECK_EQ(peal_connect(&ch, link_path, &hello, -1), 0);
-		peal_channel_finish(&ch);
+		peal_channel_close(&ch);
 		__atomic_add_fetch(&race->done, 1, __ATOMIC_SEQ_CST);
 		for (int i = 0; i < RACERS; i++)
 			test_join(pids[i]);
@@ -329,9 +329,9 @@ TEST(an_abstract_name_needs_no_file)
 		 -EADDRINUSE);
 	client_meets_as_sender(&clients[0], name, 0);
 	CHECK_EQ(here.opens, 1);
-	peal_channel_finish(&clients[0]);
+	peal_channel_close(&clients[0]);
 	settle();
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	CHECK_EQ(serve_at(name), 0); /* it is free again */
 	link_end();
 }
@@ -345,7 +345,7 @@ static void be_activated(void *arg)
 	for (fd = 3; fd < 64; fd++)
 		close(fd);
 	link_reactor(LINK_OWN); /* takes 3, 4 and 5 */
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 	fd = bind_here(SOCK_SEQPACKET, true);
 	CHECK_EQ(fd, 3);
 	CHECK_EQ(dup2(fd, 4), 4);
@@ -393,9 +393,9 @@ TEST(a_socket_that_listens_already_is_served_and_stays_its_owners)
 	CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	client_meets_as_sender(&clients[0], link_path, 0);
 	CHECK_EQ(here.opens, 1);
-	peal_channel_finish(&clients[0]);
+	peal_channel_close(&clients[0]);
 	settle();
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	CHECK(fcntl(fd, F_GETFD) >= 0);
 	CHECK_EQ(link_folder_entries(), 1);
 	close(fd);

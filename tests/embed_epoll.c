@@ -31,7 +31,7 @@ static void start(struct peal_reactor *reactor, int own_fd, void (*own)(void),
 
 static void stop(void)
 {
-	peal_reactor_finish(host.reactor);
+	peal_reactor_close(host.reactor);
 	close(host.epoll_fd);
 }
 

@@ -64,7 +64,7 @@ static void start_a(struct peal_reactor *reactor, struct peal_slot *slots,
 static void stop_a(void)
 {
 	drop(host.source);
-	peal_reactor_finish(host.reactor);
+	peal_reactor_close(host.reactor);
 	finish();
 }
 

@@ -81,7 +81,7 @@ TEST(form_a_is_readable_if_and_only_if_there_is_work)
 	CHECK(chaos_calls() > OPERATIONS / 4);
 	chaos_stop();
 	settle();
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 /* -- form B: a host that takes its time */
@@ -240,7 +240,7 @@ static void serve_in_fake(bool edge)
 	CHECK(fake.n_gone > GONE);
 	chaos_stop();
 	deliver_all();
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 	for (int i = 0; i < FDS; i++)
 		CHECK(!fake.fds[i].watched);
 	close(fake.epoll_fd);

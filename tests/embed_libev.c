@@ -46,7 +46,7 @@ static void start_a(struct peal_reactor *reactor, struct peal_slot *slots,
 static void stop_a(void)
 {
 	ev_io_stop(host.ev, &host.io);
-	peal_reactor_finish(host.reactor);
+	peal_reactor_close(host.reactor);
 	ev_loop_destroy(host.ev);
 }
 
@@ -61,7 +61,7 @@ static void start_b(struct peal_reactor *reactor, struct peal_slot *slots,
 
 static void stop_b(void)
 {
-	peal_reactor_finish(host.reactor);
+	peal_reactor_close(host.reactor);
 	ev_loop_destroy(host.ev);
 }
 

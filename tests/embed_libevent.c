@@ -58,7 +58,7 @@ static void start_a(struct peal_reactor *reactor, struct peal_slot *slots,
 static void stop_a(void)
 {
 	event_del(&host.watch.event);
-	peal_reactor_finish(host.reactor);
+	peal_reactor_close(host.reactor);
 	finish();
 }
 
@@ -93,7 +93,7 @@ static void start_poll_b(struct peal_reactor *reactor, struct peal_slot *slots,
 
 static void stop_b(void)
 {
-	peal_reactor_finish(host.reactor);
+	peal_reactor_close(host.reactor);
 	finish();
 }
 

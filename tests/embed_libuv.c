@@ -55,7 +55,7 @@ static void start_a(struct peal_reactor *reactor, struct peal_slot *slots,
 static void stop_a(void)
 {
 	uv_close((uv_handle_t *)&host.poll, NULL);
-	peal_reactor_finish(host.reactor);
+	peal_reactor_close(host.reactor);
 	finish();
 }
 
@@ -70,7 +70,7 @@ static void start_b(struct peal_reactor *reactor, struct peal_slot *slots,
 
 static void stop_b(void)
 {
-	peal_reactor_finish(host.reactor);
+	peal_reactor_close(host.reactor);
 	finish();
 	for (int i = 0; i < FDS; i++)
 		CHECK_EQ(host.fds[i].state, IN_LIBUV_FREE);

@@ -227,7 +227,7 @@ static void in_the_child(void *arg)
 	(void)arg;
 	CHECK_EQ(serve_directly(), -ECHILD);
 	CHECK_EQ(peal_reactor_remove(&env.loop, &env.a.source), -ECHILD);
-	peal_reactor_finish(&env.loop);
+	peal_reactor_close(&env.loop);
 }
 
 static void forked(void)

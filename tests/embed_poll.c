@@ -22,7 +22,7 @@ static void start(struct peal_reactor *reactor, int own_fd, void (*own)(void))
 
 static void stop(void)
 {
-	peal_reactor_finish(host.reactor);
+	peal_reactor_close(host.reactor);
 }
 
 static void start_a(struct peal_reactor *reactor, struct peal_slot *slots,

@@ -40,7 +40,7 @@ static void once(bool wait)
 
 static void finish(void)
 {
-	peal_reactor_finish(host.reactor);
+	peal_reactor_close(host.reactor);
 	sd_event_source_disable_unref(host.own_source);
 	sd_event_unref(host.event);
 }

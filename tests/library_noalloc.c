@@ -174,7 +174,7 @@ TEST(a_ring_allocates_nothing_from_init_to_finish)
 	CHECK_EQ(peal_receiver_wait(&local.receiver, 1, -1, &data), 0);
 	CHECK(peal_receiver_ended(&local.receiver));
 	peal_receiver_finish(&local.receiver);
-	peal_local_finish(&local);
+	peal_local_close(&local);
 	CHECK_EQ(count() - before, 0);
 }
 
@@ -192,13 +192,13 @@ TEST(doorbells_and_blobs_allocate_nothing)
 		CHECK_EQ(peal_doorbell_ring(&bell), 0);
 		CHECK_EQ(peal_doorbell_wait(&bell, -1), 1);
 		CHECK_EQ(peal_doorbell_clear(&bell), 1);
-		peal_doorbell_finish(&bell);
+		peal_doorbell_close(&bell);
 	}
 	CHECK_EQ(peal_blob_create(&blob, "noalloc", 1), 0);
 	CHECK_EQ(peal_blob_seal(&blob), 0);
 	CHECK_EQ(peal_blob_open(&copy, blob.fd), 0);
-	peal_blob_finish(&copy);
-	peal_blob_finish(&blob);
+	peal_blob_close(&copy);
+	peal_blob_close(&blob);
 	CHECK_EQ(count() - before, 0);
 }
 
@@ -328,9 +328,9 @@ TEST(a_reactor_allocates_nothing_from_init_to_finish)
 	peal_sender_finish(&s->ring.sender);
 	while (s->closed == 0)
 		CHECK(peal_reactor_run_once(&s->loop, -1) >= 0);
-	peal_reactor_finish(&s->loop);
+	peal_reactor_close(&s->loop);
 	close(s->pipe_fds[0]);
 	close(s->pipe_fds[1]);
-	peal_local_finish(&s->ring);
+	peal_local_close(&s->ring);
 	CHECK_EQ(count() - before, 0);
 }

@@ -24,7 +24,7 @@ TEST(body_is_one_memory_mapped_twice_in_a_row)
 	other_address();
 	CHECK(memcmp(body, body + size, size) == 0);
 	CHECK(all_zero(mem.base, 2 * page()));
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(span_across_the_seam_is_not_split)
@@ -37,7 +37,7 @@ TEST(span_across_the_seam_is_not_split)
 	CHECK(memcmp(body + page() - 5, "hello", 5) == 0);
 	CHECK(memcmp(body, "world", 5) == 0);
 	CHECK(memcmp(body + 2 * page() - 5, "hello", 5) == 0);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(memory_is_zero_and_as_large_as_asked_for)
@@ -52,7 +52,7 @@ TEST(memory_is_zero_and_as_large_as_asked_for)
 	memset(mem.base, 'x', 10100);
 	CHECK_EQ(pread(mem.fd, &byte, 1, 10099), 1);
 	CHECK_EQ(byte, 'x');
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(head_may_be_empty)
@@ -61,7 +61,7 @@ TEST(head_may_be_empty)
 
 	CHECK(body_of(&mem) == mem.base);
 	*body_of(&mem) = 1;
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(fd_is_closed_by_exec_sealed_and_not_executable)
@@ -76,7 +76,7 @@ TEST(fd_is_closed_by_exec_sealed_and_not_executable)
 	CHECK(!(seals & F_SEAL_EXEC) || (st.st_mode & 0111) == 0);
 	CHECK_ERRNO(EPERM, ftruncate(mem.fd, (off_t)page()));
 	CHECK_ERRNO(EPERM, ftruncate(mem.fd, (off_t)(3 * page())));
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(name_is_shown_in_proc)
@@ -88,7 +88,7 @@ TEST(name_is_shown_in_proc)
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", mem.fd);
 	CHECK(readlink(link, target, sizeof(target) - 1) > 0);
 	CHECK(strcmp(target, "/memfd:peal:camera (deleted)") == 0);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(name_has_200_bytes_at_most)
@@ -101,7 +101,7 @@ TEST(name_has_200_bytes_at_most)
 	CHECK_EQ(peal_mem_create(&mem, name, 0, 1, 0), -ENAMETOOLONG);
 	name[200] = '\0';
 	CHECK_EQ(peal_mem_create(&mem, name, 0, 1, 0), 0);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(page_sizes_are_those_of_the_machine)
@@ -198,7 +198,7 @@ TEST(frozen_memory_can_be_changed_through_its_mapping_alone)
 	body_of(&mem)[4 * page() - 1] = 'b';
 	other_address();
 	CHECK_EQ(body_of(&mem)[8 * page() - 1], 'b');
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 static void write_inherited(void *arg)
@@ -206,7 +206,7 @@ static void write_inherited(void *arg)
 	struct peal_mem *mem = arg;
 
 	body_of(mem)[page() + 3] = 'c';
-	peal_mem_finish(mem);
+	peal_mem_close(mem);
 }
 
 TEST(forked_child_inherits_the_frozen_mapping)
@@ -216,7 +216,7 @@ TEST(forked_child_inherits_the_frozen_mapping)
 	freeze(&mem);
 	test_join(test_fork(write_inherited, &mem));
 	CHECK_EQ(body_of(&mem)[3], 'c');
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(memory_is_frozen_once)
@@ -231,8 +231,8 @@ TEST(memory_is_frozen_once)
 	CHECK_EQ(peal_mem_seal(&peer), -EINVAL);
 	freeze(&mem);
 	CHECK_EQ(peal_mem_seal(&mem), -EPERM);
-	peal_mem_finish(&peer);
-	peal_mem_finish(&mem);
+	peal_mem_close(&peer);
+	peal_mem_close(&mem);
 	CHECK_EQ(peal_mem_seal(&mem), -EINVAL);
 }
 
@@ -248,8 +248,8 @@ TEST(whoever_opened_it_can_freeze_it_and_both_write_on)
 	body_of(&peer)[1] = 'p';
 	CHECK_EQ(body_of(&peer)[page()], 'm');
 	CHECK_EQ(body_of(&mem)[page() + 1], 'p');
-	peal_mem_finish(&peer);
-	peal_mem_finish(&mem);
+	peal_mem_close(&peer);
+	peal_mem_close(&mem);
 }
 
 /* -- finishing */
@@ -267,8 +267,8 @@ TEST(nothing_is_left_after_finish)
 		CHECK_EQ(
 			peal_mem_open(&peer, mem.fd, page(), 3 * page(), flags),
 			0);
-		peal_mem_finish(&mem);
-		peal_mem_finish(&peer);
+		peal_mem_close(&mem);
+		peal_mem_close(&peer);
 		CHECK(all_zero(&mem, sizeof(mem)));
 		CHECK(all_zero(&peer, sizeof(peer)));
 	}
@@ -281,11 +281,11 @@ TEST(finish_may_be_called_twice_and_with_nothing)
 	struct peal_mem mem = { 0 };
 	int fds = test_count_fds();
 
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 	CHECK(all_zero(&mem, sizeof(mem)));
 	mem = create(0, 1, 0);
-	peal_mem_finish(&mem);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
+	peal_mem_close(&mem);
 	CHECK_EQ(test_count_fds(), fds);
 }
 
@@ -298,9 +298,9 @@ static void use_fd_0(void *unused)
 	mem = create(0, page(), 0);
 	CHECK_EQ(mem.fd, 0);
 	CHECK_EQ(peal_mem_open(&peer, 0, 0, page(), 0), 0);
-	peal_mem_finish(&peer);
+	peal_mem_close(&peer);
 	CHECK(fcntl(0, F_GETFD) >= 0);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 	CHECK_ERRNO(EBADF, fcntl(0, F_GETFD));
 }
 

@@ -62,9 +62,9 @@ TEST(blob_is_filled_in_sealed_and_read)
 	CHECK_EQ(reader.fd, -1);
 	CHECK(reader.base != blob.base);
 	CHECK(memcmp(reader.base, blob.base, 10000) == 0);
-	peal_blob_finish(&reader);
+	peal_blob_close(&reader);
 	CHECK(is_filled(&blob));
-	peal_blob_finish(&blob);
+	peal_blob_close(&blob);
 }
 
 TEST(new_blob_is_zero)
@@ -73,7 +73,7 @@ TEST(new_blob_is_zero)
 
 	CHECK_EQ(peal_blob_create(&blob, "test", 5 * page() + 1), 0);
 	CHECK(all_zero(blob.base, 5 * page() + 1));
-	peal_blob_finish(&blob);
+	peal_blob_close(&blob);
 }
 
 TEST(sealed_blob_can_be_changed_by_no_means)
@@ -95,7 +95,7 @@ TEST(sealed_blob_can_be_changed_by_no_means)
 	check_sealed(again);
 	close(again);
 	CHECK(is_filled(&blob));
-	peal_blob_finish(&blob);
+	peal_blob_close(&blob);
 }
 
 static void store(void *byte)
@@ -120,8 +120,8 @@ TEST(storing_into_a_sealed_blob_is_a_fault)
 	}
 	CHECK(is_filled(&blob));
 	CHECK(is_filled(&reader));
-	peal_blob_finish(&reader);
-	peal_blob_finish(&blob);
+	peal_blob_close(&reader);
+	peal_blob_close(&blob);
 }
 
 /* Even a process that makes its own mapping writable changes nothing. */
@@ -143,8 +143,8 @@ TEST(no_process_can_change_what_another_reads)
 	meddle(&blob);
 	CHECK_EQ(peal_blob_open(&reader, blob.fd), 0);
 	CHECK(is_filled(&reader));
-	peal_blob_finish(&reader);
-	peal_blob_finish(&blob);
+	peal_blob_close(&reader);
+	peal_blob_close(&blob);
 }
 
 /* -- sealing that fails */
@@ -181,7 +181,7 @@ TEST(blob_that_others_can_write_stays_writable)
 
 	CHECK_EQ(peal_blob_seal(&blob), 0);
 	check_sealed(blob.fd);
-	peal_blob_finish(&blob);
+	peal_blob_close(&blob);
 }
 
 static void hold(void *arg)
@@ -207,7 +207,7 @@ TEST(forked_child_that_could_write_is_in_the_way_of_the_seal)
 	test_join(pid);
 	CHECK_EQ(peal_blob_seal(&blob), 0);
 	CHECK(is_filled(&blob));
-	peal_blob_finish(&blob);
+	peal_blob_close(&blob);
 }
 
 static void seal_without_mapping(void *arg)
@@ -226,7 +226,7 @@ TEST(blob_that_cannot_be_mapped_anew_stays_writable)
 	struct peal_blob blob = fill(page());
 
 	test_join(test_fork(seal_without_mapping, &blob));
-	peal_blob_finish(&blob);
+	peal_blob_close(&blob);
 }
 
 TEST(blob_that_somebody_else_sealed_is_left_alone)
@@ -239,7 +239,7 @@ TEST(blob_that_somebody_else_sealed_is_left_alone)
 		add_seals(blob.fd, seals[i]);
 		CHECK_EQ(peal_blob_seal(&blob), -EPERM);
 		check_still_filling(&blob, blob.base);
-		peal_blob_finish(&blob);
+		peal_blob_close(&blob);
 	}
 }
 
@@ -253,8 +253,8 @@ TEST(only_a_blob_that_is_being_filled_in_can_be_sealed)
 	CHECK_EQ(peal_blob_seal(&blob), -EINVAL);
 	CHECK_EQ(peal_blob_open(&reader, blob.fd), 0);
 	CHECK_EQ(peal_blob_seal(&reader), -EINVAL);
-	peal_blob_finish(&reader);
-	peal_blob_finish(&blob);
+	peal_blob_close(&reader);
+	peal_blob_close(&blob);
 	CHECK_EQ(peal_blob_seal(&blob), -EINVAL);
 }
 
@@ -271,7 +271,7 @@ static int try_blob(const char *name, size_t size)
 	if (ret < 0)
 		CHECK(memcmp(&blob, &before, sizeof(blob)) == 0);
 	else
-		peal_blob_finish(&blob);
+		peal_blob_close(&blob);
 	return ret;
 }
 
@@ -319,7 +319,7 @@ static int try_open(int fd)
 	if (ret < 0)
 		CHECK(memcmp(&blob, &before, sizeof(blob)) == 0);
 	else
-		peal_blob_finish(&blob);
+		peal_blob_close(&blob);
 	return ret;
 }
 
@@ -409,9 +409,9 @@ TEST(opened_blob_outlives_the_fd_and_its_maker)
 	CHECK_EQ(peal_blob_seal(&blob), 0);
 	CHECK_EQ(peal_blob_open(&reader, fd), 0);
 	close(fd);
-	peal_blob_finish(&blob);
+	peal_blob_close(&blob);
 	CHECK(is_filled(&reader));
-	peal_blob_finish(&reader);
+	peal_blob_close(&reader);
 }
 
 /* -- finishing */
@@ -427,11 +427,11 @@ TEST(nothing_is_left_after_finish)
 			CHECK_EQ(peal_blob_seal(&blob), 0);
 			CHECK_EQ(peal_blob_open(&reader, blob.fd), 0);
 		}
-		peal_blob_finish(&blob);
-		peal_blob_finish(&reader);
+		peal_blob_close(&blob);
+		peal_blob_close(&reader);
 		CHECK(all_zero(&blob, sizeof(blob)));
 		CHECK(all_zero(&reader, sizeof(reader)));
-		peal_blob_finish(&blob);
+		peal_blob_close(&blob);
 	}
 	CHECK_EQ(count_mappings(), mappings);
 	CHECK_EQ(test_count_fds(), fds);
@@ -447,9 +447,9 @@ static void use_fd_0(void *unused)
 	CHECK_EQ(blob.fd, 0);
 	CHECK_EQ(peal_blob_seal(&blob), 0);
 	CHECK_EQ(peal_blob_open(&reader, 0), 0);
-	peal_blob_finish(&reader);
+	peal_blob_close(&reader);
 	CHECK(fcntl(0, F_GETFD) >= 0);
-	peal_blob_finish(&blob);
+	peal_blob_close(&blob);
 	CHECK_ERRNO(EBADF, fcntl(0, F_GETFD));
 }
 

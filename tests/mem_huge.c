@@ -180,8 +180,8 @@ TEST(huge_pages_are_mapped_twice_in_a_row)
 		CHECK(memcmp(body, "body", 4) == 0);
 		CHECK(memcmp(body + 4 * HUGE_PAGE - 4, "body", 4) == 0);
 		CHECK(memcmp(body_of(&peer), "body", 4) == 0);
-		peal_mem_finish(&peer);
-		peal_mem_finish(&mem);
+		peal_mem_close(&peer);
+		peal_mem_close(&mem);
 		CHECK_EQ(count_mappings(), mappings);
 	}
 	CHECK_EQ(msync(spoiler, 8 * HUGE_PAGE, MS_ASYNC), 0); /* still there */
@@ -200,8 +200,8 @@ TEST(huge_pages_mapped_once_are_rounded_up)
 	CHECK_EQ(peal_mem_open(&peer, mem.fd, 8192, 100000, PEAL_MEM_HUGE_2M),
 		 0);
 	CHECK_EQ(body_of(&peer)[99999], 'x');
-	peal_mem_finish(&peer);
-	peal_mem_finish(&mem);
+	peal_mem_close(&peer);
+	peal_mem_close(&mem);
 	pool_put(&pool);
 }
 
@@ -220,7 +220,7 @@ TEST(frozen_huge_pages_stay_frozen)
 	body_of(&mem)[HUGE_PAGE] = 'h';
 	other_address();
 	CHECK_EQ(body_of(&mem)[0], 'h');
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 	pool_put(&pool);
 }
 

@@ -59,7 +59,7 @@ TEST(limit_of_file_size_is_an_error_and_no_signal)
 	signal(SIGXFSZ, on_signal);
 	CHECK_EQ(try_create(page(), 4 * page(), PEAL_MEM_TWICE), -EFBIG);
 	mem = create(page(), 3 * page(), 0);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 	CHECK_EQ(signals_seen, 0);
 	CHECK_EQ(sigprocmask(SIG_SETMASK, NULL, &mask), 0);
 	CHECK_EQ(sigismember(&mask, SIGXFSZ), 0);
@@ -175,19 +175,19 @@ TEST(prefaulted_memory_is_there_at_once_in_both_mappings)
 
 	test_needs_madvise();
 	CHECK_EQ(faulted_in_kb(&mem), 0);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 	mem = create(page(), 16 * page(), flags);
 	CHECK_EQ(faulted_in_kb(&mem), 33 * page() / 1024);
 
 	CHECK_EQ(peal_mem_open(&peer, mem.fd, page(), 16 * page(), flags), 0);
 	CHECK_EQ(faulted_in_kb(&peer), 33 * page() / 1024);
-	peal_mem_finish(&peer);
+	peal_mem_close(&peer);
 	CHECK_EQ(peal_mem_open(&peer, mem.fd, page(), 16 * page(),
 			       flags | PEAL_MEM_READONLY),
 		 0);
 	CHECK_EQ(faulted_in_kb(&peer), 33 * page() / 1024);
-	peal_mem_finish(&peer);
-	peal_mem_finish(&mem);
+	peal_mem_close(&peer);
+	peal_mem_close(&mem);
 }
 
 /* Not the C library's: fails so many times, with either error in turn. */
@@ -217,7 +217,7 @@ TEST(interrupted_prefault_goes_on)
 	CHECK_EQ(interruptions, 0);
 	test_needs_madvise();
 	CHECK_EQ(faulted_in_kb(&mem), 8 * page() / 1024);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(locked_memory_counts_as_locked)
@@ -228,7 +228,7 @@ TEST(locked_memory_counts_as_locked)
 	mem = create(page(), 2 * page(), PEAL_MEM_TWICE | PEAL_MEM_LOCK);
 	CHECK_EQ(status_kb("VmLck:"), 5 * page() / 1024);
 	CHECK_EQ(faulted_in_kb(&mem), 5 * page() / 1024);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 	CHECK_EQ(status_kb("VmLck:"), 0);
 }
 
@@ -249,7 +249,7 @@ static void create_and_fail(void *arg)
 	struct peal_mem warm_up = create(2 * page(), page(), PEAL_MEM_TWICE);
 	int mappings, fds;
 
-	peal_mem_finish(&warm_up);
+	peal_mem_close(&warm_up);
 	test_count_fds();
 	mappings = count_mappings();
 	fds = test_count_fds();
@@ -300,8 +300,8 @@ static void without_noexec_seal(void *unused)
 	mem = create(page(), page(), PEAL_MEM_TWICE);
 	CHECK_EQ(fcntl(mem.fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW);
 	CHECK_EQ(peal_mem_open(&peer, mem.fd, page(), page(), 0), 0);
-	peal_mem_finish(&peer);
-	peal_mem_finish(&mem);
+	peal_mem_close(&peer);
+	peal_mem_close(&mem);
 }
 
 TEST(kernel_without_noexec_seal_will_do)
@@ -336,7 +336,7 @@ static void without_future_write(void *unused)
 	(void)unused;
 	refuse(FCNTL_NUMBER, 1, ~0u, F_ADD_SEALS, EINVAL);
 	CHECK_EQ(peal_mem_seal(&mem), -EOPNOTSUPP);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(kernel_without_future_write_says_so)

@@ -72,9 +72,9 @@ static void prefault_each_way(void *error)
 	/* What was there is there still. */
 	for (size_t i = 0; i < PAGES * page(); i++)
 		CHECK_EQ(body_of(&reader)[i], 7);
-	peal_mem_finish(&reader);
-	peal_mem_finish(&peer);
-	peal_mem_finish(&mem);
+	peal_mem_close(&reader);
+	peal_mem_close(&peer);
+	peal_mem_close(&mem);
 }
 
 TEST(memory_is_faulted_in_also_where_madvise_cannot)
@@ -102,7 +102,7 @@ static void fill_in_steps(void *error)
 		before = filled;
 	} while (ret == 0);
 	CHECK(is_faulted_in(&mem));
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(it_is_faulted_in_step_by_step)
@@ -148,7 +148,7 @@ TEST(a_page_that_is_not_to_be_had_is_an_error_and_no_signal)
 	CHECK_EQ(filled, 8 * page());
 	CHECK_EQ(peal_mem_fill(&mem, &filled, 8 * page()), -ENOMEM);
 	CHECK_EQ(filled, 8 * page());
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 	close(fd);
 }
 
@@ -177,7 +177,7 @@ TEST(a_local_ring_needs_no_seal)
 	n = 0;
 	CHECK_EQ(peal_receiver_get(&ring.receiver, &n, 1), 1);
 	CHECK_EQ(n, 7);
-	peal_local_finish(&ring);
+	peal_local_close(&ring);
 }
 
 static const int releases[] = { LINUX(4, 14), LINUX(5, 0), LINUX(5, 4),
@@ -199,7 +199,7 @@ static void serve_one_user(void *release)
 	here.most = 10;
 	party_send(&here, &client.sender);
 	LINK_UNTIL(there.in == 10 && here.in == 10);
-	peal_channel_finish(&client);
+	peal_channel_close(&client);
 	settle();
 	link_end();
 }
@@ -242,7 +242,7 @@ TEST(from_linux_5_1_on_they_have_channels)
 	link_serve(LINK_OWN, &service);
 	client_meets(&client, link_path, &hello);
 	CHECK_EQ(here.opens, 1);
-	peal_channel_finish(&client);
+	peal_channel_close(&client);
 	settle();
 	link_end();
 }
@@ -270,7 +270,7 @@ TEST(a_kernel_is_asked_whether_it_freezes)
 	struct peal_mem mem = create(0, page(), 0);
 	bool can = peal_mem_seal(&mem) == 0;
 
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 	CHECK_EQ(peal_memfd_freezes(), can);
 	become_older(LINUX(5, 0));
 	CHECK(!peal_memfd_freezes());

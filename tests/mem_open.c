@@ -23,10 +23,10 @@ TEST(opened_memory_is_the_same_memory)
 	CHECK(memcmp(body_of(&peer) + 2 * page() - 3, "across", 6) == 0);
 	*(char *)peer.base = 'h';
 	CHECK_EQ(*(char *)mem.base, 'h');
-	peal_mem_finish(&peer);
+	peal_mem_close(&peer);
 	CHECK_EQ(fcntl(mem.fd, F_GETFD), FD_CLOEXEC); /* it was borrowed */
 	CHECK_EQ(*(char *)mem.base, 'h');
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(frozen_memory_can_be_opened_for_reading_alone)
@@ -48,8 +48,8 @@ TEST(frozen_memory_can_be_opened_for_reading_alone)
 	body_of(&mem)[0] = 'f';
 	CHECK_EQ(body_of(&peer)[0], 'f');
 	CHECK_EQ(body_of(&peer)[page()], 'f');
-	peal_mem_finish(&peer);
-	peal_mem_finish(&mem);
+	peal_mem_close(&peer);
+	peal_mem_close(&mem);
 }
 
 static void store(void *byte)
@@ -73,8 +73,8 @@ TEST(memory_opened_for_reading_cannot_be_written)
 		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
 	}
 	CHECK(all_zero(mem.base, page()));
-	peal_mem_finish(&peer);
-	peal_mem_finish(&mem);
+	peal_mem_close(&peer);
+	peal_mem_close(&mem);
 }
 
 static int try_open(int fd, size_t head, size_t body, unsigned flags)
@@ -88,7 +88,7 @@ static int try_open(int fd, size_t head, size_t body, unsigned flags)
 	if (ret < 0)
 		CHECK(memcmp(&mem, &before, sizeof(mem)) == 0);
 	else
-		peal_mem_finish(&mem);
+		peal_mem_close(&mem);
 	return ret;
 }
 
@@ -202,7 +202,7 @@ TEST(fd_for_reading_alone_can_be_mapped_for_reading_alone)
 	CHECK_EQ(try_open(fd, 0, page(), PEAL_MEM_TWICE), -EACCES);
 	CHECK_EQ(try_open(fd, 0, page(), PEAL_MEM_READONLY), 0);
 	close(fd);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 TEST(mapping_outlives_the_fd_it_was_opened_from)
@@ -214,6 +214,6 @@ TEST(mapping_outlives_the_fd_it_was_opened_from)
 	close(fd);
 	body_of(&mem)[1] = 'o';
 	CHECK_EQ(body_of(&peer)[1], 'o');
-	peal_mem_finish(&peer);
-	peal_mem_finish(&mem);
+	peal_mem_close(&peer);
+	peal_mem_close(&mem);
 }

@@ -114,8 +114,8 @@ int main(void)
 	peal_sender_finish(&ring.sender);
 	if (peal_reactor_run(&loop) < 0)
 		return 1;
-	peal_reactor_finish(&loop);
-	peal_local_finish(&ring);
+	peal_reactor_close(&loop);
+	peal_local_close(&ring);
 	return 0;
 }
 END

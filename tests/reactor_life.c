@@ -294,8 +294,8 @@ TEST(a_full_table_is_enospc_until_one_is_removed)
 		 -ENOSPC);
 	CHECK_EQ(peal_reactor_remove(&small, &one), 0);
 	CHECK_EQ(peal_reactor_add_receiver(&small, &two, &b.rx, &calls), 0);
-	peal_reactor_finish(&small);
-	peal_reactor_finish(&small);
+	peal_reactor_close(&small);
+	peal_reactor_close(&small);
 	end();
 }
 

@@ -27,7 +27,7 @@ static void start(void)
 
 static void end(void)
 {
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 static bool readable(void)
@@ -357,7 +357,7 @@ static void in_the_child(void *arg)
 	CHECK_EQ(peal_reactor_remove(&loop, &a.source), -ECHILD);
 	CHECK_EQ(peal_reactor_add_deferred(&loop, &call, called, NULL),
 		 -ECHILD);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 TEST(a_child_has_no_reactor_and_leaves_that_of_its_parent_alone)

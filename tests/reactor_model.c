@@ -73,7 +73,7 @@ static void end(void)
 	CHECK(modelled_counts.due > OPERATIONS / 20);
 	CHECK(modelled_counts.offers > OPERATIONS / 1000);
 	CHECK_EQ(stats.spin_hits > 0, polls);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 /* Between two settlements there are 4 operations, or 64 where it is slow. */

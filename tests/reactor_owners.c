@@ -36,7 +36,7 @@ TEST(an_end_is_free_when_its_reactor_is_finished)
 {
 	start();
 	CHECK_EQ(add_rx(&loops[0], &a.source, &a), 0);
-	peal_reactor_finish(&loops[0]);
+	peal_reactor_close(&loops[0]);
 	memset(&a.source, 0xff, sizeof(a.source)); /* ours again */
 	rig_send(&a, 1);
 	memset(&a.source, 0, sizeof(a.source));
@@ -74,8 +74,8 @@ static void into_group(struct rig *rig)
 	struct peal_geometry g = { .capacity = 8, .item_size = sizeof(int) };
 
 	CHECK_EQ(peal_geometry_fit(&g, 0), 0);
-	peal_doorbell_finish(&rig->data);
-	peal_doorbell_finish(&rig->space);
+	peal_doorbell_close(&rig->data);
+	peal_doorbell_close(&rig->space);
 	CHECK_EQ(peal_group_bell(&group, &rig->data), 0);
 	CHECK_EQ(peal_group_bell(&group, &rig->space), 0);
 	rig_attach(rig, 8);
@@ -91,10 +91,10 @@ static void start_grouped(void)
 static void end_grouped(void)
 {
 	for (int i = 0; i < 2; i++)
-		peal_reactor_finish(&loops[i]);
+		peal_reactor_close(&loops[i]);
 	rig_finish(&a);
 	memset(&a.data, 0, sizeof(a.data));
-	peal_group_finish(&group);
+	peal_group_close(&group);
 	end();
 }
 
@@ -109,7 +109,7 @@ TEST(a_group_has_one_reactor)
 	CHECK_EQ(peal_reactor_add_group(&loops[1], &group_twin, &group), 0);
 	CHECK_EQ(peal_reactor_add_group(&loops[0], &group_source, &group),
 		 -EEXIST);
-	peal_reactor_finish(&loops[1]);
+	peal_reactor_close(&loops[1]);
 	CHECK_EQ(peal_reactor_add_group(&loops[0], &group_source, &group), 0);
 	CHECK_EQ(add_rx(&loops[0], &a.source, &a), 0);
 	rig_send(&a, 1);
@@ -155,7 +155,7 @@ TEST(a_group_that_was_made_anew_is_its_new_reactors)
 	start_grouped();
 	CHECK_EQ(peal_reactor_add_group(&loops[0], &group_source, &group), 0);
 	CHECK_EQ(add_tx(&loops[0], &b.source, &a), 0); /* on the last bell */
-	peal_group_finish(&group);
+	peal_group_close(&group);
 	CHECK_EQ(peal_group_init(&group, &marks, waiters, 1), 0);
 	CHECK_EQ(peal_reactor_add_group(&loops[1], &group_twin, &group), 0);
 	CHECK_EQ(add_tx(&loops[1], &a.source, &a), -EEXIST);
@@ -230,7 +230,7 @@ TEST(a_group_forgets_its_rings_when_the_reactor_is_finished)
 		CHECK_EQ(add_tx(&loops[which], &tx, &a), 0);
 		CHECK_EQ(rig_settle(&loops[which]), 1);
 		served_by(which);
-		peal_reactor_finish(&loops[which]);
+		peal_reactor_close(&loops[which]);
 		memset(&a.source, 0xff, sizeof(a.source)); /* ours again */
 		memset(&tx, 0xff, sizeof(tx));
 		CHECK_EQ(peal_reactor_init(&loops[which], slots[which], SLOTS),
@@ -430,7 +430,7 @@ TEST(an_fd_has_one_source_whatever_the_host_says)
 	struct peal_source one = { 0 }, two = { 0 };
 
 	start();
-	peal_reactor_finish(&loops[0]);
+	peal_reactor_close(&loops[0]);
 	CHECK_EQ(peal_reactor_init_hosted(&loops[0], slots[0], SLOTS, &host),
 		 0);
 	CHECK_EQ(add_rx(&loops[0], &a.source, &a), 0);
@@ -444,7 +444,7 @@ TEST(an_fd_has_one_source_whatever_the_host_says)
 	CHECK_EQ(peal_reactor_remove(&loops[0], &one), 0);
 	CHECK_EQ(add_tx(&loops[0], &two, &a), 0);
 	CHECK_EQ(watched, 4);
-	peal_reactor_finish(&loops[0]);
+	peal_reactor_close(&loops[0]);
 	CHECK_EQ(watched, 0);
 	end();
 }
@@ -472,19 +472,19 @@ static void in_child(void *arg)
 	CHECK_EQ(peal_reactor_remove(&loops[0], &every[RING]), -ECHILD);
 	CHECK_EQ(peal_reactor_defer(&loops[0], &every[CALL]), -ECHILD);
 	CHECK_EQ(peal_reactor_fd(&loops[0]), -ECHILD);
-	peal_reactor_finish(&loops[0]);
+	peal_reactor_close(&loops[0]);
 	/* Its three, the signalfd and the pidfd. */
 	CHECK_EQ(test_count_fds(), fds - 5);
 	for (int i = 0; i < KINDS; i++)
 		CHECK(!every[i].reactor);
-	peal_reactor_finish(&loops[1]);
+	peal_reactor_close(&loops[1]);
 	CHECK_EQ(peal_reactor_init(&loops[1], slots[1], SLOTS), 0);
 	CHECK_EQ(peal_reactor_add_group(&loops[1], &group_source, &group), 0);
 	CHECK_EQ(add_rx(&loops[1], &every[RING], &a), 0);
 	CHECK_EQ(peal_reactor_add_signal(&loops[1], &term, SIGTERM, no_signal,
 					 NULL),
 		 0);
-	peal_reactor_finish(&loops[1]);
+	peal_reactor_close(&loops[1]);
 }
 
 TEST(a_child_can_take_off_all_and_its_parent_loses_nothing)

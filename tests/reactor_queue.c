@@ -56,7 +56,7 @@ static void start(size_t n)
 static void end(void)
 {
 	CHECK_EQ(peal_reactor_remove(&loop, &queue), 0);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 /* -- one thread */
@@ -148,7 +148,7 @@ static void check_echo(size_t n)
 		CHECK_EQ(peal_reactor_post(&loop, &own, (void *)5), 0);
 	CHECK_EQ(rig_settle(&loop), 6 * (int)n);
 	CHECK_EQ(received, 6 * n);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 TEST(a_callback_can_post_to_its_own_queue)
@@ -199,7 +199,7 @@ TEST(a_callback_can_remove_its_own_queue)
 		CHECK_EQ(peal_reactor_post(&loop, &own, NULL), 0);
 	CHECK_EQ(rig_settle(&loop), 1);
 	CHECK_EQ(calls, 1);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 /* -- many threads */
@@ -312,7 +312,7 @@ TEST(what_was_done_before_a_second_defer_is_seen_by_the_one_call)
 	CHECK_EQ(peal_reactor_run_once(&loop, -1), 1);
 	CHECK_EQ(calls, 1);
 	CHECK_EQ(pthread_join(thread, NULL), 0);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 /* -- signal handlers */

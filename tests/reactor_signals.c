@@ -26,7 +26,7 @@ static void start(void)
 
 static void end(void)
 {
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 struct seen {
@@ -264,7 +264,7 @@ TEST(a_signal_has_one_reactor_of_a_process)
 	CHECK(blocked(SIGUSR1));
 	raise(SIGUSR1);
 	CHECK_EQ(rig_settle(&loop), 1);
-	peal_reactor_finish(&other);
+	peal_reactor_close(&other);
 	raise(SIGUSR1);
 	CHECK_EQ(rig_settle(&loop), 1);
 	CHECK_EQ(peal_reactor_remove(&loop, &usr1), 0);
@@ -273,7 +273,7 @@ TEST(a_signal_has_one_reactor_of_a_process)
 		 0);
 	raise(SIGUSR1);
 	CHECK_EQ(rig_settle(&other), 1);
-	peal_reactor_finish(&other);
+	peal_reactor_close(&other);
 	end();
 }
 
@@ -297,12 +297,12 @@ static void serves_for_itself(void *arg)
 	CHECK_EQ(peal_reactor_init(&own, own_slots, SLOTS), 0);
 	CHECK_EQ(peal_reactor_add_signal(&own, &source, SIGUSR1, look, &seen),
 		 0);
-	peal_reactor_finish(&loop); /* leaves ours alone */
+	peal_reactor_close(&loop); /* leaves ours alone */
 	CHECK(blocked(SIGUSR1));
 	raise(SIGUSR1);
 	CHECK_EQ(rig_settle(&own), 1);
 	test_join(test_fork(is_born_unblocked, NULL));
-	peal_reactor_finish(&own);
+	peal_reactor_close(&own);
 	CHECK(!blocked(SIGUSR1));
 	CHECK_EQ(seen.calls, 1);
 }

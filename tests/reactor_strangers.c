@@ -149,7 +149,7 @@ static void is_no_reactor(struct peal_reactor *loop)
 	/* Of no effect: */
 	peal_reactor_stop(loop);
 	peal_reactor_wake(loop);
-	peal_reactor_finish(loop);
+	peal_reactor_close(loop);
 }
 
 TEST(a_reactor_that_was_moved_or_copied_is_none)
@@ -168,7 +168,7 @@ TEST(a_reactor_that_was_moved_or_copied_is_none)
 	served_by(0);
 	/* Nor is the copy when that is gone, and all that it refers to. */
 	memcpy(&copy, &loops[0], sizeof(copy));
-	peal_reactor_finish(&loops[0]);
+	peal_reactor_close(&loops[0]);
 	is_no_reactor(&copy);
 	end();
 }
@@ -192,7 +192,7 @@ TEST(a_reactor_that_was_not_made_or_is_finished_is_none)
 
 	start();
 	is_no_reactor(&loop);
-	peal_reactor_finish(&loops[0]);
+	peal_reactor_close(&loops[0]);
 	is_no_reactor(&loops[0]);
 	end();
 }
@@ -223,7 +223,7 @@ TEST(after_a_jump_out_of_a_callback_a_reactor_can_be_finished)
 	}
 	CHECK_EQ(peal_reactor_run(&loops[0]), -EBUSY);
 	CHECK_EQ(peal_reactor_dispatch(&loops[0]), -EBUSY);
-	peal_reactor_finish(&loops[0]);
+	peal_reactor_close(&loops[0]);
 	CHECK_EQ(peal_reactor_init(&loops[0], slots[0], SLOTS), 0);
 	CHECK_EQ(add_rx(&loops[0], &a.source, &a), 0);
 	rig_send(&a, 1);

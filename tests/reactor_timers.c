@@ -57,7 +57,7 @@ TEST(a_timer_that_was_not_set_does_not_fire)
 	start();
 	add(&clocks[0], tick);
 	CHECK_EQ(peal_reactor_run_once(&loop, 20), 0);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 TEST(a_one_shot_timer_fires_once_and_not_before_its_time)
@@ -75,7 +75,7 @@ TEST(a_one_shot_timer_fires_once_and_not_before_its_time)
 	CHECK(now() - begin >= 20000000);
 	CHECK_EQ(clocks[0].expirations, 1);
 	CHECK_EQ(peal_reactor_run_once(&loop, 30), 0);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 TEST(a_periodic_timer_counts_periods_without_drift)
@@ -95,7 +95,7 @@ TEST(a_periodic_timer_counts_periods_without_drift)
 		late = now() - begin;
 		CHECK(clocks[0].expirations <= late / period);
 	}
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 TEST(missed_periods_come_as_one_call_that_says_how_many)
@@ -111,7 +111,7 @@ TEST(missed_periods_come_as_one_call_that_says_how_many)
 	CHECK_EQ(peal_reactor_run_once(&loop, -1), 1);
 	CHECK_EQ(clocks[0].calls, 1);
 	CHECK(clocks[0].expirations >= 11);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 TEST(a_time_that_has_passed_is_due_at_once)
@@ -124,7 +124,7 @@ TEST(a_time_that_has_passed_is_due_at_once)
 	CHECK_EQ(peal_reactor_run_once(&loop, -1), 1);
 	CHECK_EQ(peal_reactor_set_timer(&loop, &clocks[0].source, 0, 0, 0), 0);
 	CHECK_EQ(peal_reactor_run_once(&loop, -1), 1);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 /* Those of one deadline in the order in which they were set. */
@@ -182,7 +182,7 @@ static void ten_thousand(uint64_t deadlines)
 	}
 	for (int i = 0; i < MANY; i++)
 		CHECK_EQ(clocks[i].calls, clocks[i].due ? 1 : 0);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 TEST(ten_thousand_timers_fire_once_each_and_in_order)
@@ -246,7 +246,7 @@ TEST(periodic_timers_keep_their_places)
 	}
 	while (n_fired < 100)
 		CHECK(peal_reactor_run_once(&loop, -1) >= 0);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 TEST(a_timer_that_is_set_again_goes_behind_those_of_its_deadline)
@@ -267,7 +267,7 @@ TEST(a_timer_that_is_set_again_goes_behind_those_of_its_deadline)
 		CHECK(peal_reactor_run_once(&loop, -1) >= 0);
 	CHECK(fired[0] == &clocks[0] && fired[1] == &clocks[2] &&
 	      fired[2] == &clocks[3] && fired[3] == &clocks[1]);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 static void cancel_next(struct peal_source *source, uint64_t expirations,
@@ -299,7 +299,7 @@ TEST(a_timer_can_be_removed_and_set_again_in_a_callback)
 	while (clocks[0].calls == 1)
 		CHECK(peal_reactor_run_once(&loop, -1) >= 0);
 	CHECK_EQ(clocks[1].calls, 0);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 static void remove_self(struct peal_source *source, uint64_t expirations,
@@ -318,7 +318,7 @@ TEST(a_periodic_timer_can_remove_itself)
 	CHECK_EQ(peal_reactor_run_once(&loop, -1), 1);
 	CHECK_EQ(peal_reactor_run_once(&loop, 5), 0);
 	CHECK_EQ(clocks[0].calls, 1);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 TEST(what_is_no_timer_is_refused)
@@ -334,5 +334,5 @@ TEST(what_is_no_timer_is_refused)
 		 -EINVAL);
 	CHECK_EQ(peal_reactor_add_timer(&loop, &clocks[0].source, tick, NULL),
 		 -EBUSY);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }

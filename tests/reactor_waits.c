@@ -51,7 +51,7 @@ static void start(void)
 
 static void end(void)
 {
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 	rig_finish(&a);
 }
 

@@ -38,7 +38,7 @@ TEST(clear_does_not_block_though_the_peer_made_the_eventfd_blocking)
 	CHECK_EQ(peal_doorbell_clear(&bell), 1);
 	CHECK_EQ(peal_doorbell_clear(&bell), 0);
 	close(peer);
-	peal_doorbell_finish(&bell);
+	peal_doorbell_close(&bell);
 }
 
 TEST(clear_does_not_block_on_sockets_that_block)

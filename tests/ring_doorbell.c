@@ -47,9 +47,9 @@ static void check_made(enum peal_doorbell_kind kind)
 		CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
 		CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	}
-	peal_doorbell_finish(&bell);
+	peal_doorbell_close(&bell);
 	CHECK_EQ(bell.kind, PEAL_DOORBELL_NONE);
-	peal_doorbell_finish(&bell);
+	peal_doorbell_close(&bell);
 }
 
 TEST(eventfd_bell_is_rung_and_cleared)
@@ -70,7 +70,7 @@ TEST(eventfd_bell_is_one_fd)
 	CHECK_EQ(peal_doorbell_init(&bell, PEAL_DOORBELL_EVENTFD), 0);
 	CHECK_EQ(test_count_fds(), before + 1);
 	CHECK_EQ(bell.wait_fd, bell.ring_fd);
-	peal_doorbell_finish(&bell);
+	peal_doorbell_close(&bell);
 	CHECK_EQ(test_count_fds(), before);
 }
 
@@ -83,7 +83,7 @@ static void check_borrowed(enum peal_doorbell_kind kind, const int fds[2])
 	CHECK_EQ(bell.wait_fd, fds[0]);
 	CHECK_EQ(bell.ring_fd, fds[1]);
 	check_bell(&bell);
-	peal_doorbell_finish(&bell);
+	peal_doorbell_close(&bell);
 	CHECK_EQ(bell.kind, PEAL_DOORBELL_NONE);
 	CHECK_EQ(close(fds[0]), 0);
 	if (fds[1] != fds[0])
@@ -146,7 +146,7 @@ TEST(no_bell_is_silent)
 	CHECK_EQ(peal_doorbell_ring(&none), 0);
 	CHECK_EQ(peal_doorbell_clear(&none), 0);
 	CHECK_EQ(peal_doorbell_wait(&none, 0), -EINVAL);
-	peal_doorbell_finish(&none);
+	peal_doorbell_close(&none);
 }
 
 /* -- full ones */
@@ -162,7 +162,7 @@ TEST(ringing_a_full_eventfd_is_no_error)
 	CHECK_EQ(peal_doorbell_wait(&bell, 0), 1);
 	CHECK_EQ(peal_doorbell_clear(&bell), 1);
 	CHECK_EQ(peal_doorbell_clear(&bell), 0);
-	peal_doorbell_finish(&bell);
+	peal_doorbell_close(&bell);
 }
 
 TEST(full_pipe_is_rung_without_error_and_cleared_at_once)
@@ -176,7 +176,7 @@ TEST(full_pipe_is_rung_without_error_and_cleared_at_once)
 	CHECK_EQ(peal_doorbell_ring(&bell), 0);
 	CHECK_EQ(peal_doorbell_clear(&bell), 1);
 	CHECK_EQ(peal_doorbell_wait(&bell, 0), 0);
-	peal_doorbell_finish(&bell);
+	peal_doorbell_close(&bell);
 }
 
 TEST(full_socket_is_rung_without_error_and_cleared)
@@ -214,7 +214,7 @@ TEST(wait_ends_when_the_time_is_over)
 	CHECK_EQ(peal_doorbell_wait(&bell, 0), 0);
 	CHECK_EQ(peal_doorbell_wait(&bell, 1), 0);
 	CHECK_EQ(peal_doorbell_wait(&bell, 20), 0);
-	peal_doorbell_finish(&bell);
+	peal_doorbell_close(&bell);
 }
 
 static void *ring(void *bell)
@@ -239,7 +239,7 @@ TEST(wait_ends_when_another_thread_rings)
 			CHECK_EQ(peal_doorbell_clear(&bell), 1);
 			pthread_join(thread, NULL);
 		}
-		peal_doorbell_finish(&bell);
+		peal_doorbell_close(&bell);
 	}
 }
 
@@ -257,7 +257,7 @@ TEST(wait_ends_when_a_child_rings)
 	child = test_fork(ring_in_child, &bell);
 	CHECK_EQ(peal_doorbell_wait(&bell, -1), 1);
 	test_join(child);
-	peal_doorbell_finish(&bell);
+	peal_doorbell_close(&bell);
 }
 
 static volatile sig_atomic_t signals;
@@ -302,7 +302,7 @@ TEST(signals_do_not_end_a_wait)
 	CHECK_EQ(peal_doorbell_wait(&bell, 50), 0);
 	stop_alarms();
 	CHECK(signals > 0);
-	peal_doorbell_finish(&bell);
+	peal_doorbell_close(&bell);
 }
 
 TEST(bell_rung_in_a_signal_handler_ends_a_wait)
@@ -312,7 +312,7 @@ TEST(bell_rung_in_a_signal_handler_ends_a_wait)
 	CHECK_EQ(peal_doorbell_wait(&handlers_bell, -1), 1);
 	stop_alarms();
 	CHECK(signals >= 3);
-	peal_doorbell_finish(&handlers_bell);
+	peal_doorbell_close(&handlers_bell);
 }
 
 TEST(wait_on_a_closed_fd_says_so)

@@ -151,7 +151,7 @@ TEST(full_bell_loses_no_item)
 	put_numbers(&p.tx, 0, 1);
 	CHECK_EQ(peal_receiver_clear(&p.rx), 1);
 	get_numbers(&p.rx, 0, 1);
-	peal_doorbell_finish(&bell);
+	peal_doorbell_close(&bell);
 	pair_free(&p);
 }
 
@@ -171,7 +171,7 @@ TEST(arm_drains_a_pipe_so_that_it_never_fills_up)
 		CHECK_EQ(peal_doorbell_wait(&bell, 0), 1);
 		get_numbers(&p.rx, i, 1);
 	}
-	peal_doorbell_finish(&bell);
+	peal_doorbell_close(&bell);
 	pair_free(&p);
 }
 
@@ -298,8 +298,8 @@ TEST(no_two_waits_deadlock_with_pipes)
 	struct streams s = { .seed = test_seed(), .items = 20000 };
 
 	pair_make(&s.pair, 8, sizeof(int));
-	peal_doorbell_finish(&s.pair.data);
-	peal_doorbell_finish(&s.pair.space);
+	peal_doorbell_close(&s.pair.data);
+	peal_doorbell_close(&s.pair.space);
 	CHECK_EQ(peal_doorbell_init(&s.pair.data, PEAL_DOORBELL_PIPE), 0);
 	CHECK_EQ(peal_doorbell_init(&s.pair.space, PEAL_DOORBELL_PIPE), 0);
 	pair_attach(&s.pair);

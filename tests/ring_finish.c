@@ -354,6 +354,6 @@ TEST(what_a_killed_sender_had_published_is_received)
 		CHECK_EQ(
 			next,
 			((struct peal_page *)local.ring.sender_page)->position);
-		peal_local_finish(&local);
+		peal_local_close(&local);
 	}
 }

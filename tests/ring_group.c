@@ -109,13 +109,13 @@ static void end(void)
 		peal_receiver_stats(&seats[i].rx, &stats);
 		CHECK_EQ(stats.transitions, seats[i].calls);
 		CHECK_EQ(peal_reactor_remove(&loop, &seats[i].source), 0);
-		peal_doorbell_finish(&seats[i].data);
-		peal_doorbell_finish(&seats[i].space);
-		peal_mem_finish(&seats[i].mem);
+		peal_doorbell_close(&seats[i].data);
+		peal_doorbell_close(&seats[i].space);
+		peal_mem_close(&seats[i].mem);
 	}
 	CHECK_EQ(peal_reactor_remove(&loop, &group_source), 0);
-	peal_group_finish(&group);
-	peal_reactor_finish(&loop);
+	peal_group_close(&group);
+	peal_reactor_close(&loop);
 }
 
 static unsigned calls(void)
@@ -206,7 +206,7 @@ TEST(a_bell_serves_one_ring)
 	/* There is nothing to sleep on but the reactor. */
 	CHECK_EQ(peal_receiver_wait(&seats[5].rx, 1, 1, &numbers), -EINVAL);
 	bell = seats[5].data;
-	peal_doorbell_finish(&seats[5].data);
+	peal_doorbell_close(&seats[5].data);
 	CHECK_EQ(peal_group_bell(&group, &seats[5].data), 0);
 	CHECK_EQ(seats[5].data.index, bell.index);
 	end();
@@ -219,20 +219,20 @@ TEST(a_group_has_up_to_4096_bells)
 	CHECK_EQ(peal_group_init(&group, marks, waiter, 0), -EINVAL);
 	CHECK_EQ(peal_group_init(&group, marks, waiter, 4097), -EINVAL);
 	CHECK_EQ(peal_group_init(&group, marks, waiter, 1), 0);
-	peal_group_finish(&group);
-	peal_group_finish(&group);
+	peal_group_close(&group);
+	peal_group_close(&group);
 }
 
 /* As a program that ends in another order than it began. */
 TEST(a_group_that_was_finished_first_harms_nobody)
 {
 	start();
-	peal_group_finish(&group);
+	peal_group_close(&group);
 	CHECK_EQ(peal_doorbell_ring(&seats[3].data), -EBADF);
 	for (int i = 0; i < 3; i++)
 		CHECK(peal_reactor_run_once(&loop, 0) >= 0);
 	CHECK_EQ(peal_reactor_remove(&loop, &seats[0].source), 0);
-	peal_doorbell_finish(&seats[1].data);
+	peal_doorbell_close(&seats[1].data);
 	peal_reactor_remove(&loop, &group_source);
 	CHECK_EQ(peal_reactor_add_group(&loop, &group_source, &group), -EINVAL);
 	CHECK_EQ(peal_reactor_add_receiver(&loop, &seats[0].source,

@@ -354,7 +354,7 @@ static void look_again_after(bool (*arm)(struct peal_sender *tx))
 	while (calls == 1)
 		CHECK(peal_reactor_run_once(&loop, -1) >= 0);
 	CHECK_EQ(calls, 2);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 	pair_free(&p);
 }
 
@@ -497,7 +497,7 @@ TEST(nor_by_a_reactor)
 	CHECK_EQ(peal_reactor_run(&loop), 0);
 	CHECK_EQ(counted.next, NUMBERS);
 	pthread_join(thread, NULL);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 	pair_free(&p);
 }
 

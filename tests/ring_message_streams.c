@@ -402,7 +402,7 @@ static void check_reactor(bool twice, bool walks, size_t room, size_t data)
 	while (s.closed < 2)
 		CHECK(peal_reactor_run_once(&loop, -1) >= 0);
 	CHECK_EQ(s.taken, s.stream.messages);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 	stream_free(&s.stream);
 }
 

@@ -51,7 +51,7 @@ static void setup(struct peal_local *local)
 
 static void teardown(struct peal_local *local)
 {
-	peal_local_finish(local);
+	peal_local_close(local);
 	CHECK_EQ(munmap((void *)at, sizeof(*at)), 0);
 }
 
@@ -394,8 +394,8 @@ TEST(bells_of_a_group_that_is_awake_make_no_system_call)
 		0);
 	expect(mark_a_group, NO_FD, &local);
 	CHECK(marks.words != 0);
-	peal_doorbell_finish(&bell);
-	peal_group_finish(&group);
+	peal_doorbell_close(&bell);
+	peal_group_close(&group);
 	teardown(&local);
 }
 

@@ -273,8 +273,8 @@ static void check_two_threads(enum peal_doorbell_kind kind)
 	int set;
 
 	pair_make(&p, 1024, sizeof(uint32_t));
-	peal_doorbell_finish(&p.data);
-	peal_doorbell_finish(&p.space);
+	peal_doorbell_close(&p.data);
+	peal_doorbell_close(&p.space);
 	CHECK_EQ(peal_doorbell_init(&p.data, kind), 0);
 	CHECK_EQ(peal_doorbell_init(&p.space, kind), 0);
 	pair_attach(&p);
@@ -338,7 +338,7 @@ TEST(receiver_needs_the_capacity_and_three_fds)
 	put_numbers(&p.tx, 0, 1000);
 	CHECK_EQ(peal_receiver_clear(&rx), 1);
 	get_numbers(&rx, 0, 1000);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
 	pair_free(&p);
@@ -365,8 +365,8 @@ TEST(what_is_written_once_can_be_read_and_no_longer_written)
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, blob.fd,
 		   0) == MAP_FAILED);
 	CHECK_EQ(errno, EPERM);
-	peal_blob_finish(&seen);
-	peal_blob_finish(&blob);
+	peal_blob_close(&seen);
+	peal_blob_close(&blob);
 }
 
 TEST(what_is_mapped_for_writing_cannot_be_sealed_for_reading)
@@ -382,5 +382,5 @@ TEST(what_is_mapped_for_writing_cannot_be_sealed_for_reading)
 	CHECK_EQ(peal_blob_seal(&blob), -EBUSY);
 	CHECK_EQ(munmap(other, 16384), 0);
 	CHECK_EQ(peal_blob_seal(&blob), 0);
-	peal_blob_finish(&blob);
+	peal_blob_close(&blob);
 }

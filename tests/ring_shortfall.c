@@ -244,7 +244,7 @@ static void check_in_a_callback(const void *of)
 	peal_receiver_finish(&p.rx);
 	settle(&f.loop);
 	CHECK_EQ(f.closed, 1);
-	peal_reactor_finish(&f.loop);
+	peal_reactor_close(&f.loop);
 	pair_free(&p);
 }
 
@@ -256,7 +256,7 @@ static void check_outside(const void *of)
 	feed(&f, &p, of);
 	CHECK(f.row->call(&p.tx));
 	check_callbacks(&f, &p);
-	peal_reactor_finish(&f.loop);
+	peal_reactor_close(&f.loop);
 	pair_free(&p);
 }
 
@@ -422,7 +422,7 @@ static void check_taker(struct taker *t, struct pair *p)
 		settle(&t->loop);
 		CHECK_EQ(t->calls, calls + i);
 	}
-	peal_reactor_finish(&t->loop);
+	peal_reactor_close(&t->loop);
 	pair_free(p);
 }
 
@@ -523,8 +523,8 @@ TEST(a_wait_that_a_group_refuses_leaves_a_receiver_its_callbacks)
 	serve(&t, &p);
 	CHECK_EQ(peal_receiver_wait(&p.rx, 3, 1, &items), -EINVAL);
 	check_taker(&t, &p);
-	peal_doorbell_finish(&bell);
-	peal_group_finish(&group);
+	peal_doorbell_close(&bell);
+	peal_group_close(&group);
 }
 
 static struct row reserve_row = { .call = reserves, .need = 3 };
@@ -552,7 +552,7 @@ TEST(a_wait_for_less_leaves_a_sender_the_callback_for_more)
 	release(&p, 2);
 	settle(&f.loop);
 	CHECK_EQ(f.calls, 2);
-	peal_reactor_finish(&f.loop);
+	peal_reactor_close(&f.loop);
 	pair_free(&p);
 }
 
@@ -564,6 +564,6 @@ TEST(a_wait_in_vain_for_more_leaves_a_sender_the_callback_for_less)
 	feed(&f, &p, &reserve_row);
 	CHECK_EQ(peal_sender_drain(&p.tx, 1), -ETIMEDOUT);
 	check_callbacks(&f, &p);
-	peal_reactor_finish(&f.loop);
+	peal_reactor_close(&f.loop);
 	pair_free(&p);
 }

@@ -210,8 +210,8 @@ static void stream_once(void (*run)(struct stream *s),
 	run(&s);
 	peal_sender_finish(&s.tx);
 	peal_receiver_finish(&s.rx);
-	peal_doorbell_finish(&data);
-	peal_doorbell_finish(&space);
+	peal_doorbell_close(&data);
+	peal_doorbell_close(&space);
 	CHECK_EQ(munmap(s.shared, shared_size(&geometry)), 0);
 }
 
@@ -254,7 +254,7 @@ static void in_a_memfd(void (*run)(struct stream *s), uint64_t asked,
 		run(&s);
 		peal_sender_finish(&s.tx);
 		peal_receiver_finish(&s.rx);
-		peal_local_finish(&local);
+		peal_local_close(&local);
 	}
 	CHECK_EQ(munmap(s.shared, sizeof(struct shared)), 0);
 }
@@ -350,7 +350,7 @@ TEST(a_receiver_that_sleeps_learns_of_an_end_without_items)
 		CHECK_EQ(peal_receiver_wait(&local.receiver, 4, -1, &item), 0);
 		CHECK(peal_receiver_ended(&local.receiver));
 		test_join(pid);
-		peal_local_finish(&local);
+		peal_local_close(&local);
 	}
 }
 
@@ -384,7 +384,7 @@ TEST(a_sender_that_sleeps_learns_that_the_receiver_left)
 		CHECK_EQ(n, -EPIPE);
 		CHECK(sent >= 2 && sent <= 4);
 		test_join(pid);
-		peal_local_finish(&local);
+		peal_local_close(&local);
 	}
 }
 
@@ -424,5 +424,5 @@ TEST(two_sides_that_poll_ring_no_doorbell)
 	CHECK_EQ(stats.items, 1000);
 	CHECK_EQ(stats.doorbells, 0);
 	test_join(pid);
-	peal_local_finish(&local);
+	peal_local_close(&local);
 }

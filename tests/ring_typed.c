@@ -73,7 +73,7 @@ TEST(items_pass_through_all_calls)
 	CHECK_EQ(tick.time, 2);
 	CHECK_EQ(tick_get(&ring.receiver, &tick, 5), 1);
 	CHECK_EQ(tick.time, 3);
-	peal_local_finish(&ring);
+	peal_local_close(&ring);
 }
 
 TEST(ring_of_items_of_another_size_is_refused_by_every_call)

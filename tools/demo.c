@@ -268,9 +268,9 @@ static void close_fd(int fd)
 
 static void clean_up(struct demo *demo)
 {
-	peal_reactor_finish(&demo->loop);
+	peal_reactor_close(&demo->loop);
 	for (unsigned i = 0; i < demo->started; i++)
-		peal_local_finish(&demo->rings[i].local);
+		peal_local_close(&demo->rings[i].local);
 	close_fd(demo->signal_fd);
 	close_fd(demo->gate[0]);
 	close_fd(demo->gate[1]);

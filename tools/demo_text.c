@@ -233,6 +233,6 @@ void demo_text_finish(struct demo_text *text)
 	for (size_t i = 0; i < text->n_files; i++)
 		free(text->files[i].path);
 	free(text->files);
-	peal_blob_finish(&text->copy);
+	peal_blob_close(&text->copy);
 	*text = (struct demo_text){ 0 };
 }

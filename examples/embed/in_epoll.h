@@ -50,7 +50,7 @@ struct in_epoll {
  * @param fds   n of them, yours; n is more than any fd's number
  * @return      as peal_reactor_init_hosted(); adding an fd with a larger number
  *              is -EMFILE
- * End with peal_reactor_finish().
+ * End with peal_reactor_close().
  */
 int in_epoll_init(struct in_epoll *in, int epoll_fd, bool edge,
 		  struct in_epoll_fd *fds, size_t n,

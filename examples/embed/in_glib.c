@@ -159,6 +159,6 @@ int in_glib_init(struct in_glib *in, GMainContext *context,
 
 void in_glib_finish(struct in_glib *in)
 {
-	peal_reactor_finish(in->reactor);
+	peal_reactor_close(in->reactor);
 	drop(in);
 }

@@ -39,7 +39,7 @@ struct in_libev {
  * @param fds  n of them, yours; n is more than any fd's number
  * @return     as peal_reactor_init_hosted(); adding an fd with a larger number
  *             is -EMFILE
- * End with peal_reactor_finish(), before ev_loop_destroy().
+ * End with peal_reactor_close(), before ev_loop_destroy().
  */
 int in_libev_init(struct in_libev *in, struct ev_loop *ev,
 		  struct in_libev_fd *fds, size_t n,

@@ -45,7 +45,7 @@ struct in_libevent {
  * @param fds  n of them, yours; n is more than any fd's number
  * @return     as peal_reactor_init_hosted(); adding an fd with a larger number
  *             is -EMFILE
- * End with peal_reactor_finish(), before event_base_free().
+ * End with peal_reactor_close(), before event_base_free().
  */
 int in_libevent_init(struct in_libevent *in, struct event_base *base,
 		     struct in_libevent_fd *fds, size_t n,

@@ -47,7 +47,7 @@ struct in_libuv {
  *             those that are closing, if sources come and go
  * @return     as peal_reactor_init_hosted(); adding an fd when all are in use
  *             is -ENOSPC
- * End with peal_reactor_finish(), and keep the memory until the loop has run
+ * End with peal_reactor_close(), and keep the memory until the loop has run
  * the close callbacks: when uv_loop_close() is not UV_EBUSY it is yours again.
  */
 int in_libuv_init(struct in_libuv *in, uv_loop_t *uv, struct in_libuv_fd *fds,

@@ -41,7 +41,7 @@ struct in_poll {
  * @param n       two more than sources that have an fd
  * @return        as peal_reactor_init_hosted(); adding an fd when all are in
  *                use is -ENOSPC
- * End with peal_reactor_finish().
+ * End with peal_reactor_close().
  */
 int in_poll_init(struct in_poll *in, struct pollfd *fds, uint64_t *tokens,
 		 size_t n, struct peal_reactor *reactor,

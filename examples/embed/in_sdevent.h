@@ -41,7 +41,7 @@ struct in_sdevent {
  * @param fds  n of them, yours; n is more than any fd's number
  * @return     as peal_reactor_init_hosted(); adding an fd with a larger number
  *             is -EMFILE
- * End with peal_reactor_finish(), before sd_event_unref().
+ * End with peal_reactor_close(), before sd_event_unref().
  */
 int in_sdevent_init(struct in_sdevent *in, sd_event *event,
 		    struct in_sdevent_fd *fds, size_t n,

@@ -66,6 +66,6 @@ int main(void)
 	peal_receiver_stats(&ring.receiver, &received);
 	printf("%lu doorbells\n",
 	       (unsigned long)(sent.doorbells + received.doorbells));
-	peal_local_finish(&ring);
+	peal_local_close(&ring);
 	return 0;
 }

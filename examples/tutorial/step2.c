@@ -78,7 +78,7 @@ int main(void)
 	must(peal_server_listen(&server, &ear.loop, "./mixer", &service),
 	     "./mixer");
 	must(peal_reactor_run(&ear.loop), "reactor");
-	peal_server_finish(&server);
-	peal_reactor_finish(&ear.loop);
+	peal_server_close(&server);
+	peal_reactor_close(&ear.loop);
 	return 0;
 }

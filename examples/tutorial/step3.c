@@ -121,7 +121,7 @@ int main(void)
 				    0),
 	     "no timer");
 	must(peal_reactor_run(&loop), "reactor");
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 	return 0;
 }

@@ -201,8 +201,8 @@ int main(void)
 	     "./mixer");
 	must(peal_reactor_add_timer(&loop, &timer, on_timer, NULL), "no timer");
 	must(peal_reactor_run(&loop), "reactor");
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 
 	write_header();
 	if (fclose(wav) != 0)

@@ -250,8 +250,8 @@ int main(void)
 	     "no signal");
 	must(peal_reactor_run(&loop), "reactor");
 	peal_inbox_close(&control);
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 
 	write_header();
 	if (fclose(wav) != 0)

@@ -38,6 +38,6 @@ int main(int argc, char **argv)
 		usleep(10000); /* a microphone would not be faster */
 	}
 	peal_sender_drain(&ch.sender, -1);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	return 0;
 }

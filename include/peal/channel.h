@@ -41,7 +41,7 @@
  *		.capacity = 4800, .name = "cello" }, 1000);
  *	while ((n = peal_sender_wait(&ch.sender, 480, -1, &samples)) > 0)
  *		peal_sender_commit(&ch.sender, play(samples, n));
- *	peal_channel_finish(&ch);
+ *	peal_channel_close(&ch);
  *
  * What is promised
  * - Whatever the other side does, at any time, can harm nothing but its own
@@ -472,11 +472,11 @@ void peal_server_stats(const struct peal_server *server,
 /**
  * Listen no more, and close all channels without their callbacks. Their clients
  * see it as a death: those that reconnect keep what was not released. The path
- * is removed if it is still this server's. Before peal_reactor_finish(). May be
+ * is removed if it is still this server's. Before peal_reactor_close(). May be
  * called twice, and with a server that is all zero; in a forked child it closes
  * the child's copies alone.
  */
-void peal_server_finish(struct peal_server *server);
+void peal_server_close(struct peal_server *server);
 
 /* -- both */
 
@@ -486,7 +486,7 @@ void peal_server_finish(struct peal_server *server);
  * the channel; may be called twice, and with a channel that is all zero. In a
  * forked child it finishes no end.
  */
-void peal_channel_finish(struct peal_channel *ch);
+void peal_channel_close(struct peal_channel *ch);
 
 /**
  * For those who poll, and for those whose wait has ended: is the other side

@@ -65,7 +65,7 @@ template <class Send, class Receive> class channel_ref
 	/** Finish both ends, and release everything. */
 	void finish() const noexcept
 	{
-		peal_channel_finish(ch_);
+		peal_channel_close(ch_);
 	}
 	int fd() const noexcept
 	{
@@ -234,7 +234,7 @@ template <class Send, class Receive = void> class channel
 	/** What was sent the other side still receives. */
 	~channel()
 	{
-		peal_channel_finish(&ch_);
+		peal_channel_close(&ch_);
 	}
 
 	/** After the server is gone. @return 0 or -Exxx of peal_reconnect() */

@@ -16,7 +16,7 @@
  *	peal_doorbell_ring(&bell);			// one thread
  *	if (peal_doorbell_wait(&bell, 1000) > 0)	// another, at most 1 s
  *		peal_doorbell_clear(&bell);
- *	peal_doorbell_finish(&bell);
+ *	peal_doorbell_close(&bell);
  *
  * Caveats: a doorbell says "look again", never how often it was rung. A peer
  * that shares an eventfd or a pipe can clear O_NONBLOCK on it and fill it up,
@@ -79,7 +79,7 @@ int peal_doorbell_borrow(struct peal_doorbell *bell,
 			 int ring_fd);
 
 /** Close what was made here. bell is PEAL_DOORBELL_NONE then. */
-void peal_doorbell_finish(struct peal_doorbell *bell);
+void peal_doorbell_close(struct peal_doorbell *bell);
 
 /**
  * Ring it. A bell that was rung already stays so, which is no error.

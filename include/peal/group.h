@@ -79,7 +79,7 @@ int peal_group_init(struct peal_group *group, struct peal_group_marks *marks,
 
 /**
  * Make a bell of a group.
- * @param bell  filled in on success; peal_doorbell_finish() gives it back
+ * @param bell  filled in on success; peal_doorbell_close() gives it back
  * @return      0, -ENOSPC all are taken
  */
 int peal_group_bell(struct peal_group *group, struct peal_doorbell *bell);
@@ -89,7 +89,7 @@ int peal_group_bell(struct peal_group *group, struct peal_doorbell *bell);
  * All zero then. Finished before these, it is heard no more: its bells are
  * -EBADF, and the rings that wait on them are silent.
  */
-void peal_group_finish(struct peal_group *group);
+void peal_group_close(struct peal_group *group);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

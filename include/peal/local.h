@@ -13,7 +13,7 @@
  *	peal_local_init(&ring, &geometry);
  *	// one thread, or a child: peal_sender_wait(&ring.sender, ...)
  *	// another, or the parent: peal_receiver_wait(&ring.receiver, ...)
- *	peal_local_finish(&ring);
+ *	peal_local_close(&ring);
  *
  * Both ends allow barriers: see peal_sender_set_barriers().
  *
@@ -58,7 +58,7 @@ int peal_local_init(struct peal_local *local,
  * the other side first, with peal_sender_finish() or peal_receiver_finish().
  * May be called twice, and with a ring that is all zero.
  */
-void peal_local_finish(struct peal_local *local);
+void peal_local_close(struct peal_local *local);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -37,7 +37,7 @@ template <class T> class local
 	}
 	~local()
 	{
-		peal_local_finish(&local_);
+		peal_local_close(&local_);
 	}
 	sender_ref<T> sender() noexcept
 	{

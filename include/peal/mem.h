@@ -18,7 +18,7 @@
  *		errx(1, "no memory to share: %s", strerror(-error));
  *	char *body = (char *)mem.base + mem.head;
  *	body[0] = 1;			// and body[1 << 20] is 1 as well
- *	peal_mem_finish(&mem);
+ *	peal_mem_close(&mem);
  *
  * Caveats: the memory can be neither shrunk nor grown once it is made, so
  * nobody can turn an access of yours into SIGBUS that way. Whoever holds the
@@ -139,7 +139,7 @@ int peal_mem_open(struct peal_mem *mem, int fd, size_t head, size_t body,
 		  unsigned flags);
 
 /** Unmap it, and close the fd if it was made here. mem is all zero then. */
-void peal_mem_finish(struct peal_mem *mem);
+void peal_mem_close(struct peal_mem *mem);
 
 /**
  * Bytes that are written once, then sealed, then read-only for everybody.
@@ -183,7 +183,7 @@ int peal_blob_seal(struct peal_blob *blob);
 int peal_blob_open(struct peal_blob *blob, int fd);
 
 /** Unmap it, and close the fd if it was made here. blob is all zero then. */
-void peal_blob_finish(struct peal_blob *blob);
+void peal_blob_close(struct peal_blob *blob);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

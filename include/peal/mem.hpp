@@ -45,7 +45,7 @@ class memory
 	}
 	~memory()
 	{
-		peal_mem_finish(&mem_);
+		peal_mem_close(&mem_);
 	}
 
 	/** Freeze it. @return 0 or -Exxx of peal_mem_seal() */
@@ -112,7 +112,7 @@ class blob
 	}
 	~blob()
 	{
-		peal_blob_finish(&blob_);
+		peal_blob_close(&blob_);
 	}
 
 	/** To be filled in, until seal(). */
@@ -168,7 +168,7 @@ class doorbell
 	}
 	~doorbell()
 	{
-		peal_doorbell_finish(&bell_);
+		peal_doorbell_close(&bell_);
 	}
 
 	int ring() const noexcept

@@ -28,7 +28,7 @@
  *		&(struct peal_receiver_callbacks){
  *			.on_readable = on_readable, .on_closed = on_closed });
  *	peal_reactor_run(&loop);
- *	peal_reactor_finish(&loop);
+ *	peal_reactor_close(&loop);
  *
  * Everything that a reactor watches is a source: a struct of yours, which it
  * links into its lists while it is added. The table of slots is yours too. It
@@ -55,10 +55,10 @@
  *   epoll(7).) A call on a source that is not on the reactor is -EINVAL.
  * - A callback returns. One that is left by longjmp(3), or by an exception that
  *   goes through C (those of peal.hpp do not), leaves its reactor in the middle
- *   of a round: every later run is -EBUSY, and peal_reactor_finish(), after
+ *   of a round: every later run is -EBUSY, and peal_reactor_close(), after
  *   which it can be made anew, is all that is left to do.
  * - A child after fork(2) has no reactor: every call returns -ECHILD, or has
- *   no effect, and peal_reactor_finish() there leaves the parent's alone. It
+ *   no effect, and peal_reactor_close() there leaves the parent's alone. It
  *   lets go of what the sources stood for, so that the child can add its own
  *   copies of these to a reactor of its own.
  * - A doorbell that rings beyond what an honest peer's can (once for each
@@ -334,7 +334,7 @@ int peal_reactor_init(struct peal_reactor *loop, struct peal_slot *slots,
  * May be called twice, and with a reactor that is all zero, but not from a
  * callback. Of no effect on a copy.
  */
-void peal_reactor_finish(struct peal_reactor *loop);
+void peal_reactor_close(struct peal_reactor *loop);
 
 /**
  * Serve sources until peal_reactor_stop().

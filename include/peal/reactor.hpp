@@ -61,7 +61,7 @@ class reactor
 	reactor &operator=(const reactor &) = delete;
 	~reactor()
 	{
-		peal_reactor_finish(&loop_);
+		peal_reactor_close(&loop_);
 	}
 
 	/**
@@ -401,7 +401,7 @@ template <std::size_t N> struct group_storage {
 	group_storage &operator=(const group_storage &) = delete;
 	~group_storage()
 	{
-		peal_group_finish(&group_);
+		peal_group_close(&group_);
 	}
 
 	peal_group group_{};

@@ -175,7 +175,7 @@ class client : private detail::handled<Send, Receive, H>
 	}
 	~client()
 	{
-		peal_channel_finish(&ch_);
+		peal_channel_close(&ch_);
 	}
 	sender_ref<Send> sender() noexcept
 	{
@@ -249,7 +249,7 @@ class server : private detail::handled<Send, Receive, H>
 	}
 	~server()
 	{
-		peal_server_finish(&server_);
+		peal_server_close(&server_);
 	}
 
 	/** Serve a client through a socket; the fd stays yours. */

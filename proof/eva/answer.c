@@ -126,7 +126,7 @@ int peal_mem_fill(struct peal_mem *mem, size_t *filled, size_t most)
 	return any_int(-133, 1);
 }
 
-void peal_mem_finish(struct peal_mem *mem)
+void peal_mem_close(struct peal_mem *mem)
 {
 	memset(mem, 0, sizeof(*mem));
 }
@@ -146,7 +146,7 @@ int peal_doorbell_init(struct peal_doorbell *bell, enum peal_doorbell_kind kind)
 	return peal_doorbell_borrow(bell, kind, 7, 7);
 }
 
-void peal_doorbell_finish(struct peal_doorbell *bell)
+void peal_doorbell_close(struct peal_doorbell *bell)
 {
 	memset(bell, 0, sizeof(*bell));
 }

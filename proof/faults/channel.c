@@ -267,9 +267,9 @@ static void run(void)
 static void end(void)
 {
 	for (int i = 0; i < CLIENTS; i++)
-		peal_channel_finish(&clients[i].channel);
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+		peal_channel_close(&clients[i].channel);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 }
 
 SCENARIO(channel_eventfd)

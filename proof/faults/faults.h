@@ -13,7 +13,7 @@
  *
  *		TWICE(peal_mem_create(&mem, "x", 0, 4096, 0));
  *		MUST(mem.body == 4096);
- *		peal_mem_finish(&mem);
+ *		peal_mem_close(&mem);
  *	}
  *
  * A scenario is a process of its own, in a group that is killed at its end.

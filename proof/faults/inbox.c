@@ -249,7 +249,7 @@ SCENARIO(inbox_on_loop)
 	receive_all(serve_one);
 	join(pids);
 	peal_inbox_close(&inbox);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 /* -- a sender */

@@ -57,7 +57,7 @@ SCENARIO(mem)
 		make(&mem, peal_mem_page(0), flags[i]);
 		use(&mem);
 		TWICE_OR(peal_mem_seal(&mem), EOPNOTSUPP);
-		peal_mem_finish(&mem);
+		peal_mem_close(&mem);
 		MUST(is_zero(&mem, sizeof(mem)));
 	}
 }
@@ -86,9 +86,9 @@ SCENARIO(mem_open)
 	open_it(&reader, mem.fd, head,
 		PEAL_MEM_SEALED | PEAL_MEM_READONLY | PEAL_MEM_PREFAULT);
 	MUST(!memcmp(mem.base, reader.base, head + BODY));
-	peal_mem_finish(&mem);
-	peal_mem_finish(&reader);
-	peal_mem_finish(&other);
+	peal_mem_close(&mem);
+	peal_mem_close(&reader);
+	peal_mem_close(&other);
 }
 
 SCENARIO(mem_fill)
@@ -106,7 +106,7 @@ SCENARIO(mem_fill)
 	} while (ret == 0);
 	MUST(filled == mem.mapped && mem.fd == -1);
 	use(&mem);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 /* Where there are no huge pages, or no longer, there are others. */
@@ -128,7 +128,7 @@ SCENARIO(mem_huge)
 	((char *)mem.base)[huge - 1] = 1;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	MUST(((char *)mem.base)[2 * huge - 1] == 1);
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 /* SIGXFSZ comes with the error, and shall not come through. */
@@ -148,7 +148,7 @@ SCENARIO(mem_too_large)
 	faults_disarm();
 	sigpending(&pending);
 	MUST(!sigismember(&pending, SIGXFSZ));
-	peal_mem_finish(&mem);
+	peal_mem_close(&mem);
 }
 
 SCENARIO(blob)
@@ -170,7 +170,7 @@ SCENARIO(blob)
 		MUST(peal_blob_open(&reader, blob.fd) == 0);
 	}
 	MUST(reader.size == BODY && !memcmp(blob.base, reader.base, BODY));
-	peal_blob_finish(&reader);
-	peal_blob_finish(&blob);
-	peal_blob_finish(&blob);
+	peal_blob_close(&reader);
+	peal_blob_close(&blob);
+	peal_blob_close(&blob);
 }

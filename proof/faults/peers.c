@@ -126,8 +126,8 @@ static void server_helper(void *argument)
 
 static void end_server(void)
 {
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 }
 
 /* -- a client that blocks */
@@ -163,7 +163,7 @@ static void connect_again(struct peal_channel *ch,
 	MUST(ch->text[0] != '\0' || faults_fired());
 	if (peal_reconnect(ch, WAIT) == 0)
 		return;
-	peal_channel_finish(ch);
+	peal_channel_close(ch);
 	usleep(20000); /* the server takes what is there */
 	tally()->sent = tally()->received;
 	connect_to(ch, hello);
@@ -237,7 +237,7 @@ static void be_client(enum peal_role role, enum peal_bells bells)
 	if (role & PEAL_RECEIVER)
 		receive_all(&ch, &hello);
 	WELL_OR(peal_channel_check(&ch), EPIPE);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	faults_kill(pid);
 }
 
@@ -286,7 +286,7 @@ SCENARIO(client_reconnects)
 	faults_await(&tally()->listens);
 	connect_again(&ch, &hello);
 	send_all(&ch, &hello);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	faults_kill(pid);
 }
 
@@ -341,7 +341,7 @@ SCENARIO(server_keeps)
 	start_server(true);
 	serve_until(50);
 	serve_until(ITEMS);
-	peal_channel_finish(&channels[0]);
+	peal_channel_close(&channels[0]);
 	end_server();
 }
 
@@ -417,7 +417,7 @@ static void client_that_is_honest(void *argument)
 	(void)argument;
 	connect_to(&ch, &hello);
 	send_all(&ch, &hello);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 SCENARIO(server_is_left)

@@ -129,10 +129,10 @@ static void add_rings(void)
 
 static void finish_rings(void)
 {
-	peal_doorbell_finish(&all.bell);
-	peal_group_finish(&all.group);
-	peal_local_finish(&all.ring);
-	peal_local_finish(&all.full);
+	peal_doorbell_close(&all.bell);
+	peal_group_close(&all.group);
+	peal_local_close(&all.ring);
+	peal_local_close(&all.full);
 }
 
 /* -- other sources */
@@ -343,7 +343,7 @@ static void run_all(int (*step)(int ms))
 	stir();
 	run_with(step);
 	remove_some();
-	peal_reactor_finish(&all.loop);
+	peal_reactor_close(&all.loop);
 	clean_up();
 }
 
@@ -420,7 +420,7 @@ static void run_hosted(bool edge)
 	stir();
 	run_with(process);
 	remove_some();
-	peal_reactor_finish(&all.loop);
+	peal_reactor_close(&all.loop);
 	__real_close(all.set);
 	clean_up();
 }
@@ -447,7 +447,7 @@ static void in_child(void *argument)
 	MUST(peal_reactor_post(&all.loop, &all.queue, NULL) == -ECHILD);
 	MUST(peal_reactor_add_timer(&all.loop, &source, on_timer, NULL) ==
 	     -ECHILD);
-	peal_reactor_finish(&all.loop);
+	peal_reactor_close(&all.loop);
 	MUST(all.loop.epoll_fd == 0 && !all.loop.fork_mark);
 	faults_disarm();
 }
@@ -462,6 +462,6 @@ SCENARIO(reactor_forked)
 	/* The parent's goes on. */
 	stir();
 	run_with(run_once);
-	peal_reactor_finish(&all.loop);
+	peal_reactor_close(&all.loop);
 	clean_up();
 }

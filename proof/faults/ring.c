@@ -36,7 +36,7 @@ static void ring_and_hear(struct peal_doorbell *bell)
 
 static void finish(struct peal_doorbell *bell)
 {
-	peal_doorbell_finish(bell);
+	peal_doorbell_close(bell);
 	MUST(bell->kind == PEAL_DOORBELL_NONE);
 }
 
@@ -171,7 +171,7 @@ static void between(uint64_t capacity, void (*here)(void *ring),
 	pid = faults_helper(there, &ring);
 	here(&ring);
 	faults_join(pid);
-	peal_local_finish(&ring);
+	peal_local_close(&ring);
 }
 
 SCENARIO(local_receiver)
@@ -184,7 +184,7 @@ SCENARIO(local_receiver)
 	receive_items(&ring);
 	faults_join(pid);
 	peal_receiver_finish(&ring.receiver);
-	peal_local_finish(&ring);
+	peal_local_close(&ring);
 }
 
 static void send_all(void *argument)
@@ -277,5 +277,5 @@ SCENARIO(fences)
 	pid = faults_helper(send_items, &ring);
 	receive_items(&ring);
 	faults_join(pid);
-	peal_local_finish(&ring);
+	peal_local_close(&ring);
 }

@@ -81,7 +81,7 @@ static void send_back(struct peal_channel *ch)
 		MUST(peal_sender_put(&ch->sender, items, 1) == 1);
 		peal_receiver_release(&ch->receiver, 1);
 	}
-	peal_channel_finish(ch);
+	peal_channel_close(ch);
 }
 
 /* -- a pair: one side accepts, the other one connects */
@@ -159,7 +159,7 @@ static void accept_pair(enum peal_bells bells)
 	}
 	send_there_and_back(&ch);
 	WELL(peal_channel_check(&ch));
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	close_pair(&pair, pid);
 }
 
@@ -190,7 +190,7 @@ static void connect_pair(enum peal_bells bells)
 		MUST(peal_connect_fd(&ch, pair.fds[1], &hello, WAIT) == 0);
 	}
 	send_there_and_back(&ch);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 	close_pair(&pair, pid);
 }
 
@@ -249,7 +249,7 @@ static void sending_helper(void *argument)
 		exit(1);
 	}
 	faults->page[0] = send_there_and_back(&ch);
-	peal_channel_finish(&ch);
+	peal_channel_close(&ch);
 }
 
 /* A client that has come to nothing is followed by another one. */
@@ -279,8 +279,8 @@ SCENARIO(server_add)
 	TWICE(peal_reactor_init(&loop, slots, PEAL_SLOTS(2)));
 	TWICE(peal_server_listen(&server, &loop, NULL, &serving));
 	serve_pair();
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 }
 
 /* -- a listener that was passed, as a service manager does */
@@ -315,8 +315,8 @@ SCENARIO(server_adopt)
 	TWICE(peal_reactor_init(&loop, slots, PEAL_SLOTS(2)));
 	TWICE(peal_server_adopt(&server, &loop, fd, &serving));
 	WELL(peal_reactor_run_once(&loop, 0));
-	peal_server_finish(&server);
-	peal_reactor_finish(&loop);
+	peal_server_close(&server);
+	peal_reactor_close(&loop);
 	__real_close(fd);
 }
 
@@ -352,7 +352,7 @@ SCENARIO(server_takes_over)
 	TWICE_OR(peal_server_listen(&server, &loop, faults->path, &serving),
 		 EADDRINUSE);
 	faults_join(pid);
-	peal_server_finish(&server);
+	peal_server_close(&server);
 	MUST(access(faults->path, F_OK) < 0 || faults_fired());
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }

@@ -192,7 +192,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		clients_call(input_byte(&run.in));
 	clients_end();
 	check_all_gone();
-	peal_server_finish(&run.server);
+	peal_server_close(&run.server);
 	for (int i = 0; i < CHANNELS; i++)
 		CHECK(channels[i].state == PEAL_CHANNEL_UNUSED);
 	check_leaks(&leaks);

@@ -197,7 +197,7 @@ int peal_mem_fill(struct peal_mem *mem, size_t *filled, size_t most)
 	return 1;
 }
 
-void peal_mem_finish(struct peal_mem *mem)
+void peal_mem_close(struct peal_mem *mem)
 {
 	if (mem->base) {
 		find(mem);
@@ -366,7 +366,7 @@ int peal_doorbell_borrow(struct peal_doorbell *bell,
 	return 0;
 }
 
-void peal_doorbell_finish(struct peal_doorbell *bell)
+void peal_doorbell_close(struct peal_doorbell *bell)
 {
 	memset(bell, 0, sizeof(*bell));
 }

@@ -62,7 +62,7 @@ static struct kernel_packet *comes(const void *bytes, size_t size)
 static void check_nothing_left(int ret)
 {
 	if (ret == 0)
-		peal_channel_finish(&ch);
+		peal_channel_close(&ch);
 	CHECK_EQ(kernel.mapped, 0);
 	if (ret == 0)
 		return;

@@ -447,7 +447,7 @@ static void end(void)
 	settle();
 	for (int i = 0; i < RINGS; i++)
 		CHECK_EQ(rings[i].closed, 1);
-	peal_reactor_finish(&loop);
+	peal_reactor_close(&loop);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

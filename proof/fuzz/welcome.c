@@ -400,7 +400,7 @@ static void use(struct run *run)
 			write_memory(run);
 		}
 	}
-	peal_channel_finish(&run->ch);
+	peal_channel_close(&run->ch);
 }
 
 /* The text alone is left. */

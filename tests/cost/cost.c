@@ -187,7 +187,7 @@ static void come_anew(const void *unused)
 		if (ret < 0)
 			fprintf(stderr, "peal-cost: a newcomer: %s\n", ch.text);
 		else
-			peal_channel_finish(&ch);
+			peal_channel_close(&ch);
 		if (n < MOST)
 			waits->us[n] = (uint32_t)(now_us() - began);
 		__atomic_store_n(&waits->n, n + 1, __ATOMIC_RELEASE);

@@ -126,7 +126,7 @@ static void open_and_close(const struct cost_enemy *e)
 	/* As much as it is given. */
 	for (;; cost_count())
 		if (open_one(&ch, e, items))
-			peal_channel_finish(&ch);
+			peal_channel_close(&ch);
 		else
 			items = items * 15 / 16;
 }
@@ -151,7 +151,7 @@ static void storm(const struct cost_enemy *e)
 			ring_it(&ch);
 			cost_count();
 		}
-		peal_channel_finish(&ch);
+		peal_channel_close(&ch);
 	}
 }
 
@@ -177,7 +177,7 @@ static void never_read(const struct cost_enemy *e)
 			continue;
 		for (; peal_channel_check(&ch) == 0; cost_count())
 			keep_it_ringing(&ch);
-		peal_channel_finish(&ch);
+		peal_channel_close(&ch);
 	}
 }
 
@@ -215,7 +215,7 @@ static void hang_and_come_back(const struct cost_enemy *e)
 			keep_it_ringing(&ch);
 		for (int i = 0; i < e->n / COPIES; i++)
 			close(sets[i]);
-		peal_channel_finish(&ch);
+		peal_channel_close(&ch);
 		cost_count();
 	}
 }
