@@ -68,11 +68,11 @@ int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
 	ch->peer = parts->peer;
 	ch->fd = parts->fd;
 	ch->sender.end.lifeline = ch->receiver.end.lifeline = ch->fd;
-	if (ch->bells == PEAL_BELLS_SOCKET && ch->hello.role == PEAL_BOTH) {
+	if (ch->bells == PEAL_DOORBELL_SOCKET && ch->hello.role == PEAL_BOTH) {
 		ch->sender.end.sibling = &ch->receiver.end;
 		ch->receiver.end.sibling = &ch->sender.end;
 	}
-	if (ch->bells == PEAL_BELLS_EVENTFD) {
+	if (ch->bells == PEAL_DOORBELL_EVENTFD) {
 		peal_sender_set_barriers(&ch->sender, true);
 		peal_receiver_set_barriers(&ch->receiver, true);
 	}
@@ -333,7 +333,7 @@ static void packet(struct peal_channel *ch)
 {
 	char byte;
 
-	if (ch->bells == PEAL_BELLS_SOCKET)
+	if (ch->bells == PEAL_DOORBELL_SOCKET)
 		bell(ch);
 	else if (peal_socket_receive(ch->fd, &byte, sizeof(byte)) != -EAGAIN)
 		peal_channel_die(ch, -EPROTO);
@@ -391,8 +391,8 @@ static int watch_pid(struct peal_channel *ch)
 
 static int serve(struct peal_channel *ch)
 {
-	struct peal_source *line = ch->bells == PEAL_BELLS_SOCKET ? &ch->line
-								  : NULL;
+	struct peal_source *line = ch->bells == PEAL_DOORBELL_SOCKET ? &ch->line
+								     : NULL;
 	int ret = 0;
 
 	if (ch->in.mem.base)
@@ -490,7 +490,7 @@ int peal_channel_fd(const struct peal_channel *ch)
 	return ch->state == PEAL_CHANNEL_OPEN ? ch->fd : -1;
 }
 
-enum peal_bells peal_channel_bells(const struct peal_channel *ch)
+enum peal_doorbell_kind peal_channel_bells(const struct peal_channel *ch)
 {
 	return ch->bells;
 }

@@ -167,14 +167,14 @@ static int open_rings(struct peal_parts *parts, const struct peal_hello *hello,
 		      const struct peal_wire_answer *answer, int *fds,
 		      char *text)
 {
-	int socket = answer->bells == PEAL_BELLS_SOCKET ? parts->fd : -1;
+	int socket = answer->bells == PEAL_DOORBELL_SOCKET ? parts->fd : -1;
 	int each = socket < 0 ? 3 : 1, next = 0, ret = 0;
 	int expected = hello->role == PEAL_BOTH ? 2 * each : each;
 	int of_ring[3];
 
-	if ((answer->bells != PEAL_BELLS_SOCKET &&
-	     (answer->bells != PEAL_BELLS_EVENTFD ||
-	      hello->bells == PEAL_BELLS_SOCKET)) ||
+	if ((answer->bells != PEAL_DOORBELL_SOCKET &&
+	     (answer->bells != PEAL_DOORBELL_EVENTFD ||
+	      hello->bells == PEAL_DOORBELL_SOCKET)) ||
 	    count_fds(fds) != expected) {
 		snprintf(text, PEAL_TEXT, "the server sent other fds than due");
 		return -EPROTO;
@@ -184,7 +184,7 @@ static int open_rings(struct peal_parts *parts, const struct peal_hello *hello,
 		snprintf(text, PEAL_TEXT, "huge pages of a stranger");
 		return -EPROTO;
 	}
-	parts->bells = (enum peal_bells)answer->bells;
+	parts->bells = (enum peal_doorbell_kind)answer->bells;
 	if (hello->role & PEAL_SENDER) {
 		take(of_ring, fds, each);
 		next = each;
@@ -273,8 +273,8 @@ static struct peal_hello what_to_ask(const struct peal_channel *ch,
 {
 	struct peal_hello hello = ch->hello;
 
-	if (hello.bells == PEAL_BELLS_BY_TRUST && !server->trusted)
-		hello.bells = PEAL_BELLS_SOCKET;
+	if (hello.bells == PEAL_DOORBELL_NONE && !server->trusted)
+		hello.bells = PEAL_DOORBELL_SOCKET;
 	if (ch->out.mem.base && hello.capacity < ch->sender.end.capacity)
 		hello.capacity = ch->sender.end.capacity;
 	return hello;
@@ -294,7 +294,7 @@ static void who_serves(const struct peal_channel *ch, int fd,
 		return;
 	/* Of an fd that came from elsewhere it says who made it. */
 	*server = (struct peal_peer){
-		.trusted = ch->hello.bells == PEAL_BELLS_EVENTFD,
+		.trusted = ch->hello.bells == PEAL_DOORBELL_EVENTFD,
 		.pid = -1,
 		.uid = (uid_t)-1,
 		.gid = (gid_t)-1,

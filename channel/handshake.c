@@ -136,17 +136,17 @@ int peal_handshake_hello(struct peal_handshake *shake,
 	return ret;
 }
 
-static enum peal_bells choose_bells(const struct peal_handshake *shake,
-				    const struct peal_service *service)
+static enum peal_doorbell_kind choose_bells(const struct peal_handshake *shake,
+					    const struct peal_service *service)
 {
-	enum peal_bells wanted = shake->hello.bells;
+	enum peal_doorbell_kind wanted = shake->hello.bells;
 
-	if (wanted == PEAL_BELLS_SOCKET)
+	if (wanted == PEAL_DOORBELL_SOCKET)
 		return wanted;
-	if (service->accept.bells != PEAL_BELLS_BY_TRUST)
+	if (service->accept.bells != PEAL_DOORBELL_NONE)
 		return service->accept.bells;
-	return shake->parts.peer.trusted ? PEAL_BELLS_EVENTFD
-					 : PEAL_BELLS_SOCKET;
+	return shake->parts.peer.trusted ? PEAL_DOORBELL_EVENTFD
+					 : PEAL_DOORBELL_SOCKET;
 }
 
 /* The own ends are attached before anybody else can write a word. */
@@ -155,7 +155,7 @@ static int make_rings(struct peal_handshake *shake,
 {
 	struct peal_parts *parts = &shake->parts;
 	unsigned mem = mem_flags(shake, service);
-	int socket = parts->bells == PEAL_BELLS_SOCKET ? parts->fd : -1;
+	int socket = parts->bells == PEAL_DOORBELL_SOCKET ? parts->fd : -1;
 	struct peal_geometry g;
 	int ret = 0;
 

@@ -112,10 +112,10 @@ int peal_wire_get_hello(struct peal_hello *hello,
 		return ret;
 	if (wire->role < PEAL_SENDER || wire->role > PEAL_BOTH)
 		return say(text, -EINVAL, "no such role");
-	if (wire->bells > PEAL_BELLS_SOCKET)
+	if (wire->bells > PEAL_DOORBELL_SOCKET)
 		return say(text, -EINVAL, "no such bells");
 	h.role = (enum peal_role)wire->role;
-	h.bells = (enum peal_bells)wire->bells;
+	h.bells = (enum peal_doorbell_kind)wire->bells;
 	h.item_size = wire->item_size;
 	h.capacity = wire->capacity;
 	h.back_item_size = wire->back_item_size;
@@ -133,7 +133,7 @@ int peal_hello_check(const struct peal_hello *hello, char *text)
 {
 	if (hello->role < PEAL_SENDER || hello->role > PEAL_BOTH)
 		return say(text, -EINVAL, "no such role");
-	if ((unsigned)hello->bells > PEAL_BELLS_SOCKET)
+	if ((unsigned)hello->bells > PEAL_DOORBELL_SOCKET)
 		return say(text, -EINVAL, "no such bells");
 	if (hello->item_size == 0)
 		return say(text, -EINVAL, "an item size of 0");

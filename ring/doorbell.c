@@ -350,5 +350,9 @@ int peal_doorbell_listen(const struct peal_doorbell *bell, int lifeline,
 
 int peal_doorbell_wait(const struct peal_doorbell *bell, int timeout_ms)
 {
-	return peal_doorbell_listen(bell, -1, timeout_ms);
+	int ret = peal_doorbell_listen(bell, -1, timeout_ms);
+
+	if (ret < 0)
+		return ret;
+	return ret == PEAL_HEARD_NOTHING ? -ETIMEDOUT : 0;
 }

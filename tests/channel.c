@@ -19,7 +19,7 @@ static struct peal_channel channels[CLIENTS];
 
 struct row {
 	enum peal_role role;
-	enum peal_bells bells;
+	enum peal_doorbell_kind bells;
 	enum link_host host;
 	char name[96];
 };
@@ -132,7 +132,7 @@ static void add_row(struct test *test, struct row *row,
 	snprintf(row->name, sizeof(row->name),
 		 "%s_client_that_is_%s_rings_%s_to_a_server_in_%s", what,
 		 role_name(row->role),
-		 row->bells == PEAL_BELLS_SOCKET ? "the_socket" : "eventfds",
+		 row->bells == PEAL_DOORBELL_SOCKET ? "the_socket" : "eventfds",
 		 link_host_name(row->host));
 	test_register_row(test, row->name, run, row);
 }
@@ -150,8 +150,8 @@ __attribute__((constructor)) static void add_rows(void)
 						&rows[kind][role][bells][h];
 
 					row->role = (enum peal_role)(role + 1);
-					row->bells = (enum peal_bells)(
-						bells + PEAL_BELLS_EVENTFD);
+					row->bells = (enum peal_doorbell_kind)(
+						bells + PEAL_DOORBELL_EVENTFD);
 					row->host = (enum link_host)h;
 					add_row(&tests[kind][role][bells][h],
 						row,

@@ -16,7 +16,7 @@ static void accept_and_answer(void *arg)
 	int fd = *(int *)arg, fds = test_count_fds();
 
 	CHECK_EQ(peal_channel_accept(&ch, fd, &service, true, -1), 0);
-	CHECK_EQ(peal_channel_bells(&ch), PEAL_BELLS_EVENTFD);
+	CHECK_EQ(peal_channel_bells(&ch), PEAL_DOORBELL_EVENTFD);
 	CHECK(!ch.peer.known && ch.peer.trusted);
 	CHECK_EQ(ch.hello.role, PEAL_BOTH);
 	link_get(&ch, 0, 5000);
@@ -34,7 +34,7 @@ TEST(a_pair_talks_over_a_socketpair)
 	int pair[2], fds = test_count_fds();
 	pid_t pid;
 
-	hello.bells = PEAL_BELLS_EVENTFD; /* so we trust it */
+	hello.bells = PEAL_DOORBELL_EVENTFD; /* so we trust it */
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair),
 		 0);
 	pid = test_fork(accept_and_answer, &pair[1]);
@@ -108,7 +108,7 @@ static void inherited_client(void *arg)
 	struct peal_hello hello = link_hello(PEAL_SENDER, 0);
 	struct peal_channel ch;
 
-	hello.bells = PEAL_BELLS_EVENTFD;
+	hello.bells = PEAL_DOORBELL_EVENTFD;
 	close_from(*(int *)arg + 1);
 	CHECK_EQ(peal_connect_fd(&ch, *(int *)arg, &hello, -1), 0);
 	link_put(&ch, 0, 5000);
@@ -139,7 +139,8 @@ TEST(a_server_may_listen_nowhere)
 TEST(a_server_takes_the_end_of_a_socketpair)
 {
 	struct peal_service service = usual();
-	enum peal_bells bells[] = { PEAL_BELLS_SOCKET, PEAL_BELLS_EVENTFD };
+	enum peal_doorbell_kind bells[] = { PEAL_DOORBELL_SOCKET,
+					    PEAL_DOORBELL_EVENTFD };
 
 	for (int trusted = 0; trusted < 2; trusted++) {
 		int pair[2];

@@ -87,7 +87,7 @@ static void close_and_make_anew(void *arg)
 	peal_reactor_close(&loop);
 }
 
-static void try_all_orders(enum link_host host, enum peal_bells bells,
+static void try_all_orders(enum link_host host, enum peal_doorbell_kind bells,
 			   void (*close_all)(void *arg))
 {
 	struct peal_service service = usual();
@@ -125,16 +125,16 @@ TEST(what_a_child_has_closed_is_its_own_to_reuse)
 {
 	test_needs_madvise();
 	for (int host = LINK_OWN; host < LINK_HOSTS; host++)
-		try_all_orders((enum link_host)host, PEAL_BELLS_BY_TRUST,
+		try_all_orders((enum link_host)host, PEAL_DOORBELL_NONE,
 			       close_and_spoil);
-	try_all_orders(LINK_OWN, PEAL_BELLS_SOCKET, close_and_spoil);
+	try_all_orders(LINK_OWN, PEAL_DOORBELL_SOCKET, close_and_spoil);
 }
 
 TEST(a_child_may_make_its_own_reactor_before_it_closes_the_rest)
 {
 	test_needs_madvise();
-	try_all_orders(LINK_OWN, PEAL_BELLS_BY_TRUST, close_and_make_anew);
-	try_all_orders(LINK_OWN, PEAL_BELLS_SOCKET, close_and_make_anew);
+	try_all_orders(LINK_OWN, PEAL_DOORBELL_NONE, close_and_make_anew);
+	try_all_orders(LINK_OWN, PEAL_DOORBELL_SOCKET, close_and_make_anew);
 }
 
 /* -- without one */
@@ -151,7 +151,7 @@ static void connect_and_fork(void *arg)
 	struct peal_channel ch;
 	const uint64_t *item;
 
-	hello.bells = *(enum peal_bells *)arg;
+	hello.bells = *(enum peal_doorbell_kind *)arg;
 	link_connect(&ch, &hello);
 	link_put(&ch, 0, 1);
 	test_join(test_fork(finish_copy, &ch));
@@ -165,9 +165,9 @@ TEST(a_child_that_closes_a_blocking_channel_ends_nothing)
 {
 	struct peal_service service = usual();
 
-	for (int bells = PEAL_BELLS_EVENTFD; bells <= PEAL_BELLS_SOCKET;
+	for (int bells = PEAL_DOORBELL_EVENTFD; bells <= PEAL_DOORBELL_SOCKET;
 	     bells++) {
-		enum peal_bells kind = (enum peal_bells)bells;
+		enum peal_doorbell_kind kind = (enum peal_doorbell_kind)bells;
 		pid_t pid;
 
 		there = (struct party){ .most = 1 };

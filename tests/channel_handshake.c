@@ -233,7 +233,7 @@ TEST(a_hello_that_makes_no_sense_is_not_even_sent)
 		  "no such role" },
 		{ { .role = PEAL_SENDER,
 		    .item_size = 8,
-		    .bells = (enum peal_bells)3 },
+		    .bells = (enum peal_doorbell_kind)3 },
 		  "no such bells" },
 		{ { .role = PEAL_SENDER }, "an item size of 0" },
 		{ { .role = PEAL_SENDER, .item_size = 8, .name = "a\033[2J" },
@@ -414,14 +414,17 @@ TEST(both_rings_have_their_size_tag_and_name)
 TEST(bells_are_those_of_the_trust_unless_asked_for_otherwise)
 {
 	/* The peer is of the same user: trusted. */
-	static const enum peal_bells granted_bells[3][3] = {
+	static const enum peal_doorbell_kind granted_bells[3][3] = {
 		/* the client asks for ... by trust, eventfd, socket; the server
 		 * by trust: */
-		{ PEAL_BELLS_EVENTFD, PEAL_BELLS_EVENTFD, PEAL_BELLS_SOCKET },
+		{ PEAL_DOORBELL_EVENTFD, PEAL_DOORBELL_EVENTFD,
+		  PEAL_DOORBELL_SOCKET },
 		/* eventfds: */
-		{ PEAL_BELLS_EVENTFD, PEAL_BELLS_EVENTFD, PEAL_BELLS_SOCKET },
+		{ PEAL_DOORBELL_EVENTFD, PEAL_DOORBELL_EVENTFD,
+		  PEAL_DOORBELL_SOCKET },
 		/* the socket: */
-		{ PEAL_BELLS_SOCKET, PEAL_BELLS_SOCKET, PEAL_BELLS_SOCKET },
+		{ PEAL_DOORBELL_SOCKET, PEAL_DOORBELL_SOCKET,
+		  PEAL_DOORBELL_SOCKET },
 	};
 	struct peal_service service = usual();
 	struct peal_hello hello = link_hello(PEAL_BOTH, 8);
@@ -429,8 +432,8 @@ TEST(bells_are_those_of_the_trust_unless_asked_for_otherwise)
 	service.callbacks.on_ended = NULL; /* one party for them all */
 	for (int s = 0; s < 3; s++)
 		for (int c = 0; c < 3; c++) {
-			service.accept.bells = (enum peal_bells)s;
-			hello.bells = (enum peal_bells)c;
+			service.accept.bells = (enum peal_doorbell_kind)s;
+			hello.bells = (enum peal_doorbell_kind)c;
 			link_serve(LINK_OWN, &service);
 			attempt(&hello);
 			CHECK_EQ(here.opens, 1);
@@ -460,13 +463,13 @@ TEST(a_channel_costs_the_fds_that_it_says)
 				link_hello((enum peal_role)role, 8);
 			int fds = test_count_fds(), expected, rings;
 
-			hello.bells = (enum peal_bells)bells;
+			hello.bells = (enum peal_doorbell_kind)bells;
 			attempt(&hello);
 			LINK_UNTIL(there.opens);
 			rings = role == PEAL_BOTH ? 2 : 1;
 			/* A socket on each side, and the server's pidfd. */
 			expected = fds + 2 + (there.ch->peer.pidfd >= 0);
-			if (bells == PEAL_BELLS_EVENTFD)
+			if (bells == PEAL_DOORBELL_EVENTFD)
 				expected += 2 * 2 * rings;
 			CHECK_EQ(test_count_fds(), expected);
 			there.opens = 0;
@@ -494,7 +497,7 @@ static void connect_with_few_fds(void *arg)
 	struct peal_channel ch;
 
 	(void)arg;
-	hello.bells = PEAL_BELLS_EVENTFD;
+	hello.bells = PEAL_DOORBELL_EVENTFD;
 	link_connect(&ch, &hello);
 	peal_channel_close(&ch);
 	fds = test_count_fds();

@@ -98,8 +98,8 @@ static void ask_for_eventfds(const struct attack *a)
 {
 	struct grip grip;
 
-	enemy_grip(&grip, a->role, PEAL_BELLS_EVENTFD);
-	CHECK_EQ(grip.answer.bells, PEAL_BELLS_SOCKET);
+	enemy_grip(&grip, a->role, PEAL_DOORBELL_EVENTFD);
+	CHECK_EQ(grip.answer.bells, PEAL_DOORBELL_SOCKET);
 	CHECK_EQ(grip.bells[0], -1);
 	enemy_open(&grip);
 }
@@ -215,7 +215,7 @@ static int make_fd(int kind)
  */
 static void send_fds(const struct attack *a)
 {
-	int heard = a->bells == PEAL_BELLS_EVENTFD ? -EPROTO : ANYTHING;
+	int heard = a->bells == PEAL_DOORBELL_EVENTFD ? -EPROTO : ANYTHING;
 	bool went = false;
 	struct peal_channel ch;
 

@@ -172,7 +172,7 @@ static void say_it(const struct attack *a)
 	enum flaw flaw = (enum flaw)a->n;
 	size_t size = size_of(flaw);
 
-	packet.hello = enemy_hello(PEAL_SENDER, PEAL_BELLS_BY_TRUST);
+	packet.hello = enemy_hello(PEAL_SENDER, PEAL_DOORBELL_NONE);
 	if (size == sizeof(struct peal_wire_hello))
 		spoil(&packet.hello, flaw);
 	enemy_send(enemy_connect(), &packet, size);

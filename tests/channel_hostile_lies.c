@@ -90,7 +90,7 @@ static void know_other_bells(struct lie *lie)
 
 static void say_socket_and_send_bells(struct lie *lie)
 {
-	lie->answer.bells = PEAL_BELLS_SOCKET;
+	lie->answer.bells = PEAL_DOORBELL_SOCKET;
 }
 
 static void send_no_fds(struct lie *lie)
@@ -611,9 +611,9 @@ const struct deceit hostile_lies[] = {
 	BAD("whose open brings fds", open_with_fds),
 	{ "a server that opens twice", open_twice, 0, 0, 0 },
 	{ "a server that opens twice where the socket is the bell", open_twice,
-	  0, 0, PEAL_BELLS_SOCKET },
+	  0, 0, PEAL_DOORBELL_SOCKET },
 	{ "a server that rings before it opens where the socket is the bell",
-	  ring_before_it_opens, -EPROTO, -EPROTO, PEAL_BELLS_SOCKET },
+	  ring_before_it_opens, -EPROTO, -EPROTO, PEAL_DOORBELL_SOCKET },
 	BAD("that opens before it answers", open_before_the_answer),
 	BAD("that opens in the place of an answer",
 	    open_in_the_place_of_an_answer),

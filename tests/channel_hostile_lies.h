@@ -35,7 +35,7 @@ struct deceit {
 	const char *name;
 	void (*lie)(struct lie *lie);
 	int expect, or_else;
-	enum peal_bells bells;
+	enum peal_doorbell_kind bells;
 };
 
 /* It ends with an empty row. */

@@ -69,7 +69,7 @@ static void forge_credentials(const struct attack *a)
 	CHECK_EQ(send_as(grip.socket, &ready, sizeof(ready), pid, uid), 0);
 	AWAIT(count(&field->opened) > before);
 	check_identity(geteuid(), getpid());
-	for (int i = 0; a->bells == PEAL_BELLS_SOCKET && i < 5; i++)
+	for (int i = 0; a->bells == PEAL_DOORBELL_SOCKET && i < 5; i++)
 		CHECK_EQ(send_as(grip.socket, "x", 1, pid, uid), 0);
 }
 

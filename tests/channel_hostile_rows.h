@@ -7,8 +7,8 @@
 #define SENDS .role = PEAL_SENDER
 #define RECEIVES .role = PEAL_RECEIVER
 #define BOTH .role = PEAL_BOTH
-#define EVENTFD .bells = PEAL_BELLS_EVENTFD
-#define SOCKET .bells = PEAL_BELLS_SOCKET
+#define EVENTFD .bells = PEAL_DOORBELL_EVENTFD
+#define SOCKET .bells = PEAL_DOORBELL_SOCKET
 /* clang-format off */
 #define ROW(name_, run_, expect_, ...)                                         \
 	{ .name = name_, .run = run_, .expect = expect_, __VA_ARGS__ }

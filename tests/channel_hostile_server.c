@@ -30,14 +30,15 @@ static void hear_hello(int fd, struct lie *lie)
 
 static void prepare(int fd, struct lie *lie)
 {
-	bool socket = lie->hello.bells == PEAL_BELLS_SOCKET;
+	bool socket = lie->hello.bells == PEAL_DOORBELL_SOCKET;
 	struct peal_geometry g = { .capacity = CAPACITY, .item_size = 8 };
 
 	memcpy(g.tag, lie->hello.tag, sizeof(g.tag));
 	memcpy(g.name, lie->hello.name, sizeof(g.name));
 	CHECK_EQ(peal_leg_make(&lie->leg, &g, 0, socket ? fd : -1), 0);
 	peal_wire_begin(&lie->answer.start, PEAL_WIRE_ANSWER, 0, NULL);
-	lie->answer.bells = socket ? PEAL_BELLS_SOCKET : PEAL_BELLS_EVENTFD;
+	lie->answer.bells = socket ? PEAL_DOORBELL_SOCKET
+				   : PEAL_DOORBELL_EVENTFD;
 	lie->n_fds = (int)peal_leg_tell(&lie->leg, &lie->answer.ring[0],
 					lie->fds);
 	lie->size = sizeof(lie->answer);

@@ -208,7 +208,7 @@ static void overrun(const struct attack *a)
 #define WHO_SENDS .role = PEAL_SENDER
 #define WHO_RECEIVES .role = PEAL_RECEIVER
 #define WHO_DOES_BOTH .role = PEAL_BOTH
-#define ON_SOCKET .bells = PEAL_BELLS_SOCKET
+#define ON_SOCKET .bells = PEAL_DOORBELL_SOCKET
 /* clang-format off */
 #define ROW(name_, expect_, word_, how_, ...)                                  \
 	{ .name = name_, .run = own_words, .expect = expect_, .word = word_,   \

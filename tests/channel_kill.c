@@ -40,7 +40,7 @@ struct scenario {
 	const char *name;
 	int clients;
 	enum peal_role role;
-	enum peal_bells bells;
+	enum peal_doorbell_kind bells;
 	enum kill_role how; /* the clients go about it */
 	bool clients_die, servers_die;
 };
@@ -417,8 +417,8 @@ static void run(const void *row)
 	CHECK_EQ(rmdir(folder), 0);
 }
 
-#define EVENTFD PEAL_BELLS_EVENTFD
-#define SOCKET PEAL_BELLS_SOCKET
+#define EVENTFD PEAL_DOORBELL_EVENTFD
+#define SOCKET PEAL_DOORBELL_SOCKET
 
 static const struct scenario scenarios[] = {
 	{ "sender_is_a_client_that_is_killed", 1, PEAL_SENDER, EVENTFD,

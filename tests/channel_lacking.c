@@ -132,7 +132,7 @@ static void be_served_or_told(void *arg)
 	const uint64_t *item;
 	int ret;
 
-	hello.bells = *(enum peal_bells *)arg;
+	hello.bells = *(enum peal_doorbell_kind *)arg;
 	do
 		ret = peal_connect(&ch, link_path, &hello, FOR_EVER);
 	while (nobody_listens(ret));
@@ -148,7 +148,7 @@ static void be_served_or_told(void *arg)
 }
 
 /* @return did the client have a channel? */
-static bool serve_with(int slots, enum peal_bells bells)
+static bool serve_with(int slots, enum peal_doorbell_kind bells)
 {
 	struct peal_service service = usual();
 	int status, n = LINK_SLOTS - slots;
@@ -184,12 +184,13 @@ static bool serve_with(int slots, enum peal_bells bells)
 TEST(a_server_with_too_few_slots_says_so_and_opens_nothing)
 {
 	test_needs_madvise();
-	for (int bells = PEAL_BELLS_EVENTFD; bells <= PEAL_BELLS_SOCKET;
+	for (int bells = PEAL_DOORBELL_EVENTFD; bells <= PEAL_DOORBELL_SOCKET;
 	     bells++) {
 		int slots = 2, served = 0;
 
 		for (; slots <= 2 + PEAL_CHANNEL_SLOTS; slots++)
-			served += serve_with(slots, (enum peal_bells)bells);
+			served += serve_with(slots,
+					     (enum peal_doorbell_kind)bells);
 		CHECK(served >= 1);
 		CHECK(served < 5);
 	}

@@ -18,7 +18,7 @@ static struct link_gate gate;
 
 struct row {
 	enum link_host host;
-	enum peal_bells bells;
+	enum peal_doorbell_kind bells;
 	int where; /* for those that have a place, too */
 	char name[96];
 };
@@ -531,7 +531,7 @@ static void add_row(struct test *test, struct row *row, const struct kind *kind)
 {
 	snprintf(row->name, sizeof(row->name), "%s%s_%s_%s", kind->name,
 		 kind->places ? kind->places[row->where] : "",
-		 row->bells == PEAL_BELLS_SOCKET ? "socket" : "eventfd",
+		 row->bells == PEAL_DOORBELL_SOCKET ? "socket" : "eventfd",
 		 link_host_name(row->host));
 	test_register_row(test, row->name, kind->run, row);
 }
@@ -550,8 +550,8 @@ __attribute__((constructor)) static void add_rows(void)
 					struct row *row = &rows[k][w][b][h];
 
 					row->host = (enum link_host)h;
-					row->bells = (enum peal_bells)(
-						b + PEAL_BELLS_EVENTFD);
+					row->bells = (enum peal_doorbell_kind)(
+						b + PEAL_DOORBELL_EVENTFD);
 					row->where = w;
 					add_row(&tests[k][w][b][h], row,
 						&kinds[k]);

@@ -137,7 +137,7 @@ static void connect_many(void *arg)
 	struct peal_channel ch[CHANNELS];
 
 	(void)arg;
-	hello.bells = PEAL_BELLS_SOCKET;
+	hello.bells = PEAL_DOORBELL_SOCKET;
 	for (int i = 0; i < CHANNELS; i++) {
 		/* What the server lacks it may have later. */
 		int ret;

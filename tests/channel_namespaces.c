@@ -27,7 +27,7 @@ static struct view {
 	int serving, done, opened, closed;
 	uint64_t items;
 	struct peal_peer peer;
-	enum peal_bells bells;
+	enum peal_doorbell_kind bells;
 	int reason;
 	char why[64];
 } * view;
@@ -211,7 +211,7 @@ TEST(a_server_in_a_user_namespace_trusts_its_own_user_outside)
 	visit_as(0);
 	CHECK_EQ(view->peer.uid, 0);
 	CHECK(view->peer.trusted);
-	CHECK_EQ(view->bells, PEAL_BELLS_EVENTFD);
+	CHECK_EQ(view->bells, PEAL_DOORBELL_EVENTFD);
 	end(pid);
 }
 
@@ -222,7 +222,7 @@ TEST(who_has_no_uid_in_the_servers_namespace_is_the_overflow_user)
 	visit_as(STRANGER);
 	CHECK_EQ(view->peer.uid, OVERFLOW);
 	CHECK(!view->peer.trusted);
-	CHECK_EQ(view->bells, PEAL_BELLS_SOCKET);
+	CHECK_EQ(view->bells, PEAL_DOORBELL_SOCKET);
 	end(pid);
 }
 
@@ -237,7 +237,7 @@ TEST(a_server_without_a_uid_of_its_own_trusts_nobody)
 		visit_as(uids[i]);
 		CHECK_EQ(view->peer.uid, OVERFLOW);
 		CHECK(!view->peer.trusted);
-		CHECK_EQ(view->bells, PEAL_BELLS_SOCKET);
+		CHECK_EQ(view->bells, PEAL_DOORBELL_SOCKET);
 	}
 	end(pid);
 }
@@ -355,7 +355,7 @@ static void come_from_nowhere(void *unused)
 	/* It is the same user, which the client cannot know. */
 	CHECK_EQ(ch.peer.uid, OVERFLOW);
 	CHECK(!ch.peer.trusted);
-	CHECK_EQ(peal_channel_bells(&ch), PEAL_BELLS_SOCKET);
+	CHECK_EQ(peal_channel_bells(&ch), PEAL_DOORBELL_SOCKET);
 	CHECK_EQ(peal_sender_drain(&ch.sender, -1), 0);
 	peal_channel_close(&ch);
 }

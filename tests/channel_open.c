@@ -103,7 +103,7 @@ static void send_then_lose_it(struct peal_channel *ch, const void *bells,
 {
 	struct peal_hello hello = link_hello(PEAL_SENDER, 128);
 
-	hello.bells = *(const enum peal_bells *)bells;
+	hello.bells = *(const enum peal_doorbell_kind *)bells;
 	link_connect(ch, &hello);
 	link_put(ch, 0, CARRIED);
 	if (finishes)
@@ -113,7 +113,8 @@ static void send_then_lose_it(struct peal_channel *ch, const void *bells,
 }
 
 /* That sender, which joins the next server; and that server. */
-static pid_t lose_then_serve(void (*sender)(void *arg), enum peal_bells bells)
+static pid_t lose_then_serve(void (*sender)(void *arg),
+			     enum peal_doorbell_kind bells)
 {
 	struct peal_service service = usual();
 	pid_t pid;
@@ -159,10 +160,10 @@ static void join_and_wait(void *bells)
 
 TEST(a_sender_that_is_killed_as_it_joins_anew_has_brought_everything)
 {
-	for (int bells = PEAL_BELLS_EVENTFD; bells <= PEAL_BELLS_SOCKET;
+	for (int bells = PEAL_DOORBELL_EVENTFD; bells <= PEAL_DOORBELL_SOCKET;
 	     bells++) {
 		pid_t pid = lose_then_serve(join_and_wait,
-					    (enum peal_bells)bells);
+					    (enum peal_doorbell_kind)bells);
 
 		wait_for_ready();
 		kill(pid, SIGKILL);
@@ -187,10 +188,10 @@ static void join_in_vain_first(void *bells)
 /* What it brought at first is not delivered, for it brings it again. */
 TEST(a_sender_that_gives_up_as_it_joins_delivers_nothing_twice)
 {
-	for (int bells = PEAL_BELLS_EVENTFD; bells <= PEAL_BELLS_SOCKET;
+	for (int bells = PEAL_DOORBELL_EVENTFD; bells <= PEAL_DOORBELL_SOCKET;
 	     bells++) {
 		pid_t pid = lose_then_serve(join_in_vain_first,
-					    (enum peal_bells)bells);
+					    (enum peal_doorbell_kind)bells);
 
 		wait_for_ready();
 		link_gate_sleep(&published);
@@ -215,10 +216,10 @@ static void join_with_its_end(void *bells)
 /* The end of a stream rings a bell, and before OPEN there are none. */
 TEST(a_stream_that_has_ended_is_carried_over_with_its_end)
 {
-	for (int bells = PEAL_BELLS_EVENTFD; bells <= PEAL_BELLS_SOCKET;
+	for (int bells = PEAL_DOORBELL_EVENTFD; bells <= PEAL_DOORBELL_SOCKET;
 	     bells++) {
 		pid_t pid = lose_then_serve(join_with_its_end,
-					    (enum peal_bells)bells);
+					    (enum peal_doorbell_kind)bells);
 
 		check_carried(0);
 		test_join(pid);

@@ -205,7 +205,7 @@ TEST(a_blocking_client_reconnects_and_loses_nothing)
 
 struct life {
 	uint64_t death, capacity;
-	enum peal_bells bells;
+	enum peal_doorbell_kind bells;
 };
 
 static void mortal_client(void *arg)
@@ -235,7 +235,7 @@ static void lone_client(void *arg)
 	mortal_client(arg);
 }
 
-static void clients_die(enum peal_bells bells)
+static void clients_die(enum peal_doorbell_kind bells)
 {
 	struct peal_service service = keeping();
 	struct life life = { .death = EACH, .capacity = CAPACITY };
@@ -271,12 +271,12 @@ static void clients_die(enum peal_bells bells)
 
 TEST(a_server_keeps_a_ring_for_a_client_that_comes_back_eventfds)
 {
-	clients_die(PEAL_BELLS_EVENTFD);
+	clients_die(PEAL_DOORBELL_EVENTFD);
 }
 
 TEST(a_server_keeps_a_ring_for_a_client_that_comes_back_socket)
 {
-	clients_die(PEAL_BELLS_SOCKET);
+	clients_die(PEAL_DOORBELL_SOCKET);
 }
 
 /* -- a sender that had finished */

@@ -141,7 +141,7 @@ static void raw_client(void *arg)
 
 	if (arg)
 		become_nobody();
-	hello.bells = PEAL_BELLS_SOCKET;
+	hello.bells = PEAL_DOORBELL_SOCKET;
 	while ((fd = peal_socket_connect(link_path, 0)) < 0)
 		usleep(1000);
 	peal_wire_put_hello(&wire, &hello);
@@ -223,14 +223,14 @@ static int fds_named(const char *name)
 
 struct asks {
 	bool another;
-	enum peal_bells asked, granted;
+	enum peal_doorbell_kind asked, granted;
 };
 
 static void library_client(void *arg)
 {
 	const struct asks *asks = arg;
 	struct peal_hello hello = link_hello(PEAL_BOTH, 512);
-	bool socket = asks->granted == PEAL_BELLS_SOCKET;
+	bool socket = asks->granted == PEAL_DOORBELL_SOCKET;
 	struct peal_channel ch;
 	int eventfds = fds_named("[eventfd]");
 
@@ -247,8 +247,8 @@ static void library_client(void *arg)
 	peal_channel_close(&ch);
 }
 
-static void check_bells(bool another, enum peal_bells asked,
-			enum peal_bells granted)
+static void check_bells(bool another, enum peal_doorbell_kind asked,
+			enum peal_doorbell_kind granted)
 {
 	struct peal_service service = open_to_all();
 	struct asks asks = { another, asked, granted };
@@ -272,16 +272,16 @@ static void check_bells(bool another, enum peal_bells asked,
 TEST(another_user_gets_the_socket_for_a_doorbell_whatever_it_asks_for)
 {
 	need_another_user();
-	check_bells(true, PEAL_BELLS_BY_TRUST, PEAL_BELLS_SOCKET);
-	check_bells(true, PEAL_BELLS_EVENTFD, PEAL_BELLS_SOCKET);
-	check_bells(true, PEAL_BELLS_SOCKET, PEAL_BELLS_SOCKET);
+	check_bells(true, PEAL_DOORBELL_NONE, PEAL_DOORBELL_SOCKET);
+	check_bells(true, PEAL_DOORBELL_EVENTFD, PEAL_DOORBELL_SOCKET);
+	check_bells(true, PEAL_DOORBELL_SOCKET, PEAL_DOORBELL_SOCKET);
 }
 
 TEST(the_same_user_gets_eventfds_unless_it_asks_for_the_socket)
 {
-	check_bells(false, PEAL_BELLS_BY_TRUST, PEAL_BELLS_EVENTFD);
-	check_bells(false, PEAL_BELLS_EVENTFD, PEAL_BELLS_EVENTFD);
-	check_bells(false, PEAL_BELLS_SOCKET, PEAL_BELLS_SOCKET);
+	check_bells(false, PEAL_DOORBELL_NONE, PEAL_DOORBELL_EVENTFD);
+	check_bells(false, PEAL_DOORBELL_EVENTFD, PEAL_DOORBELL_EVENTFD);
+	check_bells(false, PEAL_DOORBELL_SOCKET, PEAL_DOORBELL_SOCKET);
 }
 
 /* A server that likes eventfds: its clients need not. */
@@ -289,14 +289,14 @@ static void wary_client(void *arg)
 {
 	struct peal_hello hello = link_hello(PEAL_SENDER, 512);
 	struct peal_channel ch;
-	enum peal_bells *asked = arg;
+	enum peal_doorbell_kind *asked = arg;
 
 	become_nobody();
 	hello.bells = *asked;
 	link_connect(&ch, &hello);
-	CHECK_EQ(peal_channel_bells(&ch), *asked == PEAL_BELLS_EVENTFD
-						  ? PEAL_BELLS_EVENTFD
-						  : PEAL_BELLS_SOCKET);
+	CHECK_EQ(peal_channel_bells(&ch), *asked == PEAL_DOORBELL_EVENTFD
+						  ? PEAL_DOORBELL_EVENTFD
+						  : PEAL_DOORBELL_SOCKET);
 	peal_channel_close(&ch);
 }
 
@@ -310,7 +310,7 @@ TEST(a_server_of_another_user_cannot_make_a_client_take_eventfds)
 		there = (struct party){ 0 };
 		link_folder();
 		pid = test_fork(wary_client, &asked);
-		service.accept.bells = PEAL_BELLS_EVENTFD;
+		service.accept.bells = PEAL_DOORBELL_EVENTFD;
 		link_serve(LINK_OWN, &service);
 		LINK_UNTIL(there.closes);
 		test_join(pid);
@@ -329,7 +329,7 @@ enum shape {
 
 struct row {
 	bool another;
-	enum peal_bells bells;
+	enum peal_doorbell_kind bells;
 	enum link_host host;
 	enum shape shape;
 	char name[128];
@@ -448,10 +448,10 @@ static void stream_row(const void *arg)
 {
 	const struct row *row = arg;
 	struct peal_service service = open_to_all();
-	enum peal_bells expected = row->bells == PEAL_BELLS_SOCKET ||
-						   row->another
-					   ? PEAL_BELLS_SOCKET
-					   : PEAL_BELLS_EVENTFD;
+	enum peal_doorbell_kind expected = row->bells == PEAL_DOORBELL_SOCKET ||
+							   row->another
+						   ? PEAL_DOORBELL_SOCKET
+						   : PEAL_DOORBELL_EVENTFD;
 	pid_t pid;
 
 	if (row->another)
@@ -481,7 +481,7 @@ static void add_row(struct test *test, struct row *row)
 
 	snprintf(row->name, sizeof(row->name), "%s_%s_a_stream_%s_in_%s",
 		 row->another ? "of_another_user" : "of_the_same_user",
-		 row->bells == PEAL_BELLS_SOCKET ? "by_request" : "by_trust",
+		 row->bells == PEAL_DOORBELL_SOCKET ? "by_request" : "by_trust",
 		 shapes[row->shape], link_host_name(row->host));
 	test_register_row(test, row->name, stream_row, row);
 }
@@ -496,8 +496,8 @@ __attribute__((constructor)) static void add_rows(void)
 			for (int h = 0; h < LINK_HOSTS; h++) {
 				rows[k][s][h] = (struct row){
 					.another = k == 2,
-					.bells = k == 1 ? PEAL_BELLS_SOCKET
-							: PEAL_BELLS_BY_TRUST,
+					.bells = k == 1 ? PEAL_DOORBELL_SOCKET
+							: PEAL_DOORBELL_NONE,
 					.host = (enum link_host)h,
 					.shape = (enum shape)s,
 				};

@@ -241,7 +241,7 @@ TEST(cxx_a_channel_can_be_moved_and_goes_on)
 		},
 		sockets.fds);
 	auto made = peal::channel<int, long>::connect(sockets.fds[1], {}, 10s);
-	CHECK_EQ(peal_channel_bells(made.c()), PEAL_BELLS_SOCKET);
+	CHECK_EQ(peal_channel_bells(made.c()), PEAL_DOORBELL_SOCKET);
 	for (int i = 0; i < 100; i++) {
 		peal::channel<int, long> ch = std::move(made);
 

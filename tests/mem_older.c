@@ -195,7 +195,7 @@ static void serve_one_user(void *release)
 	link_serve(LINK_OWN, &service);
 	client_meets(&client, link_path, &hello);
 	CHECK_EQ(here.opens, 1);
-	CHECK_EQ(peal_channel_bells(&client), PEAL_BELLS_EVENTFD);
+	CHECK_EQ(peal_channel_bells(&client), PEAL_DOORBELL_EVENTFD);
 	here.most = 10;
 	party_send(&here, &client.sender);
 	LINK_UNTIL(there.in == 10 && here.in == 10);
@@ -220,7 +220,7 @@ TEST(those_who_do_not_trust_each_other_are_told_that_it_needs_linux_5_1)
 	struct peal_hello hello = link_hello(PEAL_SENDER, 64);
 
 	become_older(LINUX(5, 0));
-	hello.bells = PEAL_BELLS_SOCKET;
+	hello.bells = PEAL_DOORBELL_SOCKET;
 	link_serve(LINK_OWN, &service);
 	client_meets(&client, link_path, &hello);
 	CHECK_EQ(here.opens, 0);
@@ -238,7 +238,7 @@ TEST(from_linux_5_1_on_they_have_channels)
 	if (!peal_memfd_freezes())
 		test_skip("no F_SEAL_FUTURE_WRITE");
 	become_older(LINUX(5, 1));
-	hello.bells = PEAL_BELLS_SOCKET;
+	hello.bells = PEAL_DOORBELL_SOCKET;
 	link_serve(LINK_OWN, &service);
 	client_meets(&client, link_path, &hello);
 	CHECK_EQ(here.opens, 1);

@@ -19,13 +19,13 @@
 
 static void check_bell(const struct peal_doorbell *bell)
 {
-	CHECK_EQ(peal_doorbell_wait(bell, 0), 0);
+	CHECK_EQ(peal_doorbell_wait(bell, 0), -ETIMEDOUT);
 	CHECK_EQ(peal_doorbell_clear(bell), 0);
 	CHECK_EQ(peal_doorbell_ring(bell), 0);
-	CHECK_EQ(peal_doorbell_wait(bell, 0), 1);
-	CHECK_EQ(peal_doorbell_wait(bell, -1), 1); /* it stays rung */
-	CHECK_EQ(peal_doorbell_clear(bell), 1);
 	CHECK_EQ(peal_doorbell_wait(bell, 0), 0);
+	CHECK_EQ(peal_doorbell_wait(bell, -1), 0); /* it stays rung */
+	CHECK_EQ(peal_doorbell_clear(bell), 1);
+	CHECK_EQ(peal_doorbell_wait(bell, 0), -ETIMEDOUT);
 	CHECK_EQ(peal_doorbell_clear(bell), 0);
 	/* It does not count. */
 	for (int i = 0; i < 5; i++)
@@ -129,7 +129,7 @@ TEST(two_halves_of_a_pipe_are_a_bell_between_two)
 	CHECK_EQ(peal_doorbell_borrow(&rings, PEAL_DOORBELL_PIPE, -1, fds[1]),
 		 0);
 	CHECK_EQ(peal_doorbell_ring(&rings), 0);
-	CHECK_EQ(peal_doorbell_wait(&waits, -1), 1);
+	CHECK_EQ(peal_doorbell_wait(&waits, -1), 0);
 	CHECK_EQ(peal_doorbell_clear(&waits), 1);
 	/* Neither can do what is the other's. */
 	CHECK_EQ(peal_doorbell_ring(&waits), -EBADF);
@@ -159,7 +159,7 @@ TEST(ringing_a_full_eventfd_is_no_error)
 	CHECK_EQ(peal_doorbell_init(&bell, PEAL_DOORBELL_EVENTFD), 0);
 	CHECK_EQ(write(bell.ring_fd, &most, sizeof(most)), sizeof(most));
 	CHECK_EQ(peal_doorbell_ring(&bell), 0);
-	CHECK_EQ(peal_doorbell_wait(&bell, 0), 1);
+	CHECK_EQ(peal_doorbell_wait(&bell, 0), 0);
 	CHECK_EQ(peal_doorbell_clear(&bell), 1);
 	CHECK_EQ(peal_doorbell_clear(&bell), 0);
 	peal_doorbell_close(&bell);
@@ -175,7 +175,7 @@ TEST(full_pipe_is_rung_without_error_and_cleared_at_once)
 	CHECK_EQ(errno, EAGAIN);
 	CHECK_EQ(peal_doorbell_ring(&bell), 0);
 	CHECK_EQ(peal_doorbell_clear(&bell), 1);
-	CHECK_EQ(peal_doorbell_wait(&bell, 0), 0);
+	CHECK_EQ(peal_doorbell_wait(&bell, 0), -ETIMEDOUT);
 	peal_doorbell_close(&bell);
 }
 
@@ -198,7 +198,7 @@ TEST(full_socket_is_rung_without_error_and_cleared)
 		CHECK_EQ(peal_doorbell_clear(&bell), 1);
 		while (peal_doorbell_clear(&bell) > 0)
 			; /* a slow machine takes more than one */
-		CHECK_EQ(peal_doorbell_wait(&bell, 0), 0);
+		CHECK_EQ(peal_doorbell_wait(&bell, 0), -ETIMEDOUT);
 		close(fds[0]);
 		close(fds[1]);
 	}
@@ -211,9 +211,9 @@ TEST(wait_ends_when_the_time_is_over)
 	struct peal_doorbell bell;
 
 	CHECK_EQ(peal_doorbell_init(&bell, PEAL_DOORBELL_EVENTFD), 0);
-	CHECK_EQ(peal_doorbell_wait(&bell, 0), 0);
-	CHECK_EQ(peal_doorbell_wait(&bell, 1), 0);
-	CHECK_EQ(peal_doorbell_wait(&bell, 20), 0);
+	CHECK_EQ(peal_doorbell_wait(&bell, 0), -ETIMEDOUT);
+	CHECK_EQ(peal_doorbell_wait(&bell, 1), -ETIMEDOUT);
+	CHECK_EQ(peal_doorbell_wait(&bell, 20), -ETIMEDOUT);
 	peal_doorbell_close(&bell);
 }
 
@@ -225,17 +225,19 @@ static void *ring(void *bell)
 
 TEST(wait_ends_when_another_thread_rings)
 {
-	for (int kind = PEAL_DOORBELL_EVENTFD; kind <= PEAL_DOORBELL_PIPE;
-	     kind++) {
+	static const enum peal_doorbell_kind kinds[] = {
+		PEAL_DOORBELL_EVENTFD,
+		PEAL_DOORBELL_PIPE,
+	};
+
+	for (int kind = 0; kind < 2; kind++) {
 		struct peal_doorbell bell;
 		pthread_t thread;
 
-		CHECK_EQ(peal_doorbell_init(&bell,
-					    (enum peal_doorbell_kind)kind),
-			 0);
+		CHECK_EQ(peal_doorbell_init(&bell, kinds[kind]), 0);
 		for (int i = 0; i < 50; i++) {
 			CHECK_EQ(pthread_create(&thread, NULL, ring, &bell), 0);
-			CHECK_EQ(peal_doorbell_wait(&bell, -1), 1);
+			CHECK_EQ(peal_doorbell_wait(&bell, -1), 0);
 			CHECK_EQ(peal_doorbell_clear(&bell), 1);
 			pthread_join(thread, NULL);
 		}
@@ -255,7 +257,7 @@ TEST(wait_ends_when_a_child_rings)
 
 	CHECK_EQ(peal_doorbell_init(&bell, PEAL_DOORBELL_EVENTFD), 0);
 	child = test_fork(ring_in_child, &bell);
-	CHECK_EQ(peal_doorbell_wait(&bell, -1), 1);
+	CHECK_EQ(peal_doorbell_wait(&bell, -1), 0);
 	test_join(child);
 	peal_doorbell_close(&bell);
 }
@@ -299,7 +301,7 @@ TEST(signals_do_not_end_a_wait)
 
 	CHECK_EQ(peal_doorbell_init(&bell, PEAL_DOORBELL_EVENTFD), 0);
 	alarm_every_ms(count_signal);
-	CHECK_EQ(peal_doorbell_wait(&bell, 50), 0);
+	CHECK_EQ(peal_doorbell_wait(&bell, 50), -ETIMEDOUT);
 	stop_alarms();
 	CHECK(signals > 0);
 	peal_doorbell_close(&bell);
@@ -309,7 +311,7 @@ TEST(bell_rung_in_a_signal_handler_ends_a_wait)
 {
 	CHECK_EQ(peal_doorbell_init(&handlers_bell, PEAL_DOORBELL_EVENTFD), 0);
 	alarm_every_ms(ring_at_the_third);
-	CHECK_EQ(peal_doorbell_wait(&handlers_bell, -1), 1);
+	CHECK_EQ(peal_doorbell_wait(&handlers_bell, -1), 0);
 	stop_alarms();
 	CHECK(signals >= 3);
 	peal_doorbell_close(&handlers_bell);

@@ -87,26 +87,20 @@ enum peal_role {
 	PEAL_BOTH = 3,	   /**< two rings, one each way */
 };
 
-/** What a channel's doorbells are. */
-enum peal_bells {
-	/** Eventfds if both trust each other, the socket otherwise. Where they
-	 * are eventfds, both ends allow barriers: peal_sender_set_barriers().
-	 */
-	PEAL_BELLS_BY_TRUST,
-	/** The fastest; a hostile peer can make ringing block. */
-	PEAL_BELLS_EVENTFD,
-	/** The channel's own socket: nobody can make it block. */
-	PEAL_BELLS_SOCKET,
-};
-
 /** Bytes of a text that says why, with its NUL. */
 #define PEAL_TEXT 160
 
 /** What a client asks for. */
 struct peal_hello {
 	enum peal_role role;
-	enum peal_bells bells; /**< _SOCKET is always granted */
-	uint64_t item_size;    /**< bytes */
+	/** What the doorbells are to be: PEAL_DOORBELL_EVENTFD, the fastest,
+	 * where a hostile peer can make ringing block; PEAL_DOORBELL_SOCKET,
+	 * the channel's own socket, which nobody can make block and which is
+	 * always granted; or 0: eventfds if both sides trust each other, the
+	 * socket otherwise. Where the bells are eventfds, both ends allow
+	 * barriers: peal_sender_set_barriers(). */
+	enum peal_doorbell_kind bells;
+	uint64_t item_size; /**< bytes */
 	/** Items at least; 0: as the server likes. More than 64 MiB of them,
 	 * and twice as many as were asked for, are refused. */
 	uint64_t capacity;
@@ -179,7 +173,7 @@ struct peal_channel {
 	unsigned connects;	       /* ro: times it was opened */
 	/* private from here on */
 	int state, reason, fd;
-	enum peal_bells bells;
+	enum peal_doorbell_kind bells;
 	struct peal_leg out, in; /* of the sender, of the receiver */
 	struct peal_link link;	 /* among the server's */
 	struct peal_server *server;
@@ -235,8 +229,8 @@ int peal_connect(struct peal_channel *ch, const char *address,
  * end of a socketpair(2) of SOCK_SEQPACKET, at whose other end is a
  * peal_channel_accept() or peal_server_add().
  * @param fd     yours; the channel has a duplicate
- * @param hello  the kernel does not say who is there: with PEAL_BELLS_EVENTFD
- *               you trust it, otherwise the doorbell is the socket
+ * @param hello  the kernel does not say who is there: with
+ * PEAL_DOORBELL_EVENTFD you trust it, otherwise the doorbell is the socket
  * @return       as peal_connect(), -ENOTSOCK, -EPROTOTYPE another kind of
  *               socket
  */
@@ -283,7 +277,7 @@ struct peal_service {
 	 * or "" may be anything. Others are refused in words. The capacity is
 	 * for those who leave it to the server (64 KiB,
 	 * or what max_bytes allows). Bells other than
-	 * _BY_TRUST are what clients get, but those that ask for the socket.
+	 * 0 are what clients get, but those that ask for the socket.
 	 */
 	struct peal_hello accept;
 	/**
@@ -340,7 +334,7 @@ struct peal_server_stats {
 /** What a handshake makes, before it is a channel's. Private. */
 struct peal_parts {
 	int fd;
-	enum peal_bells bells;
+	enum peal_doorbell_kind bells;
 	struct peal_peer peer;
 	struct peal_leg out, in;
 	struct peal_sender sender;
@@ -499,8 +493,8 @@ int peal_channel_check(struct peal_channel *ch);
 /** The socket: it hangs up (EPOLLRDHUP) when the other side is gone. */
 int peal_channel_fd(const struct peal_channel *ch);
 
-/** What its doorbells are: PEAL_BELLS_EVENTFD or _SOCKET. */
-enum peal_bells peal_channel_bells(const struct peal_channel *ch);
+/** What its doorbells are: PEAL_DOORBELL_EVENTFD or _SOCKET. */
+enum peal_doorbell_kind peal_channel_bells(const struct peal_channel *ch);
 
 /** An unused one of n channels, or NULL: for admit. */
 struct peal_channel *peal_channel_unused(struct peal_channel *channels,

@@ -25,7 +25,7 @@ struct hello {
 	std::string_view name = {};
 	std::size_t back_capacity = 0; /**< of the ring to the client */
 	std::string_view back_tag = {};
-	peal_bells bells = PEAL_BELLS_BY_TRUST;
+	peal_doorbell_kind bells = PEAL_DOORBELL_NONE;
 };
 
 /** A channel that is somebody else's: a server's, or one on a reactor. */

@@ -14,7 +14,7 @@
  *
  *	peal_doorbell_init(&bell, PEAL_DOORBELL_EVENTFD);
  *	peal_doorbell_ring(&bell);			// one thread
- *	if (peal_doorbell_wait(&bell, 1000) > 0)	// another, at most 1 s
+ *	if (peal_doorbell_wait(&bell, 1000) == 0)	// another, at most 1 s
  *		peal_doorbell_clear(&bell);
  *	peal_doorbell_close(&bell);
  *
@@ -37,8 +37,8 @@ struct peal_group;
 enum peal_doorbell_kind {
 	PEAL_DOORBELL_NONE,    /**< no bell: the side polls. All zero. */
 	PEAL_DOORBELL_EVENTFD, /**< one fd for both ends; the fastest */
-	PEAL_DOORBELL_PIPE,    /**< two fds */
 	PEAL_DOORBELL_SOCKET,  /**< brought by the caller; never blocks */
+	PEAL_DOORBELL_PIPE,    /**< two fds */
 	PEAL_DOORBELL_GROUP,   /**< one of many, see group.h */
 };
 
@@ -103,8 +103,8 @@ int peal_doorbell_clear(const struct peal_doorbell *bell);
 /**
  * Sleep until it is rung; it stays rung.
  * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0 to look
- * @return            1 it was rung, 0 the time is over, -EINVAL there is
- *                    nothing to wait on, or another error of ppoll(2)
+ * @return            0 it was rung, -ETIMEDOUT the time is over, -EINVAL
+ *                    there is nothing to wait on, or another error of ppoll(2)
  * Signals do not end it.
  */
 int peal_doorbell_wait(const struct peal_doorbell *bell, int timeout_ms);

@@ -179,7 +179,7 @@ class doorbell
 	{
 		return peal_doorbell_clear(&bell_);
 	}
-	/** @return 1 it was rung, 0 the time is over, or -Exxx */
+	/** @return 0 it was rung, -ETIMEDOUT, or -Exxx */
 	int wait(timeout time = forever) const noexcept
 	{
 		return peal_doorbell_wait(&bell_, time.ms());

@@ -493,10 +493,10 @@ int peal_reactor_set_idle(struct peal_reactor *loop, struct peal_source *source,
  * adapts: where polling finds nothing, it polls for a shorter time, and for
  * a longer one where it does. With one processor it does not poll. Fds and
  * timers wait for as long as it lasts.
- * @param most  nanoseconds at the most, 0 (as at first): never
+ * @param spin_ns  nanoseconds at the most, 0 (as at first): never
  * @return      0, -ECHILD
  */
-int peal_reactor_set_spin(struct peal_reactor *loop, uint64_t most);
+int peal_reactor_set_spin(struct peal_reactor *loop, uint64_t spin_ns);
 
 /**
  * Call functions before the loop sleeps, and after. They run in peal_reactor_

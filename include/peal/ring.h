@@ -196,9 +196,9 @@ int peal_sender_set_watermark(struct peal_sender *tx, size_t n);
 /**
  * Let peal_sender_wait() poll for a time before it sleeps: being woken costs a
  * thousand times what a look does. With one processor it does not poll.
- * @param most  nanoseconds, 0 (as it is after attach): never
+ * @param spin_ns  nanoseconds, 0 (as it is after attach): never
  */
-void peal_sender_set_spin(struct peal_sender *tx, uint64_t most);
+void peal_sender_set_spin(struct peal_sender *tx, uint64_t spin_ns);
 
 /**
  * Find n free items or more; where there are fewer, ask to be woken.
@@ -399,7 +399,7 @@ void peal_receiver_finish(struct peal_receiver *rx);
 int peal_receiver_set_watermark(struct peal_receiver *rx, size_t n);
 
 /** As peal_sender_set_spin(), for peal_receiver_wait(). */
-void peal_receiver_set_spin(struct peal_receiver *rx, uint64_t most);
+void peal_receiver_set_spin(struct peal_receiver *rx, uint64_t spin_ns);
 
 /**
  * Find the items that were sent.

@@ -62,7 +62,7 @@ int peal_reactor_add_fd(struct peal_reactor *loop, struct peal_source *source,
 int peal_reactor_set_events(struct peal_reactor *loop,
 			    struct peal_source *source, uint32_t events);
 
-/** peal_reactor_set_timer(): `first` is a time of CLOCK_MONOTONIC. */
+/** peal_reactor_set_timer(): `first_ns` is a time of CLOCK_MONOTONIC. */
 #define PEAL_TIMER_ABSOLUTE 0x1u
 
 /**
@@ -79,17 +79,18 @@ int peal_reactor_add_timer(struct peal_reactor *loop,
 
 /**
  * Start a timer, or start it anew.
- * @param first   nanoseconds from now, or with PEAL_TIMER_ABSOLUTE a time of
- *                CLOCK_MONOTONIC; what has passed already is due at once
- * @param period  nanoseconds, counted from `first` without drift; 0: one shot
- * @param flags   PEAL_TIMER_ABSOLUTE or 0
- * @return        0, -EINVAL no timer or another flag, -ECHILD
+ * @param first_ns   nanoseconds from now, or with PEAL_TIMER_ABSOLUTE a time of
+ *                   CLOCK_MONOTONIC; what has passed already is due at once
+ * @param period_ns  nanoseconds, counted from `first_ns` without drift; 0: one
+ * shot
+ * @param flags      PEAL_TIMER_ABSOLUTE or 0
+ * @return           0, -EINVAL no timer or another flag, -ECHILD
  * Timers of one deadline fire in the order in which they were set. One with a
  * period keeps its place, as often as it fires.
  */
 int peal_reactor_set_timer(struct peal_reactor *loop,
-			   struct peal_source *source, uint64_t first,
-			   uint64_t period, unsigned flags);
+			   struct peal_source *source, uint64_t first_ns,
+			   uint64_t period_ns, unsigned flags);
 
 /** Stop a timer; it stays added. @return as peal_reactor_set_timer() */
 int peal_reactor_cancel_timer(struct peal_reactor *loop,

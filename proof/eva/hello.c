@@ -38,7 +38,7 @@ static void serve(const struct peal_wire_hello *wire)
 	if (peal_wire_get_hello(&hello, wire, text) < 0)
 		return;
 	//@ assert role: PEAL_SENDER <= hello.role <= PEAL_BOTH;
-	//@ assert bells: 0 <= hello.bells <= PEAL_BELLS_SOCKET;
+	//@ assert bells: 0 <= hello.bells <= PEAL_DOORBELL_SOCKET;
 	peal_hello_match(&hello, &accept, text);
 	peal_hello_geometry(&g, &hello, any_bool());
 	(void)strlen(hello.tag);

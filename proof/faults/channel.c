@@ -186,7 +186,7 @@ static void on_again(struct peal_source *source, uint64_t expirations,
 	begin(c);
 }
 
-static void add_clients(enum peal_bells bells)
+static void add_clients(enum peal_doorbell_kind bells)
 {
 	static const enum peal_role roles[CLIENTS] = { PEAL_BOTH, PEAL_SENDER,
 						       PEAL_RECEIVER };
@@ -275,7 +275,7 @@ static void end(void)
 SCENARIO(channel_eventfd)
 {
 	serve(faults->address);
-	add_clients(PEAL_BELLS_EVENTFD);
+	add_clients(PEAL_DOORBELL_EVENTFD);
 	run();
 	end();
 }
@@ -283,7 +283,7 @@ SCENARIO(channel_eventfd)
 SCENARIO(channel_socket)
 {
 	serve(faults->address);
-	add_clients(PEAL_BELLS_SOCKET);
+	add_clients(PEAL_DOORBELL_SOCKET);
 	run();
 	end();
 }
@@ -291,7 +291,7 @@ SCENARIO(channel_socket)
 SCENARIO(channel_path)
 {
 	serve(faults->path);
-	add_clients(PEAL_BELLS_BY_TRUST);
+	add_clients(PEAL_DOORBELL_NONE);
 	run();
 	end();
 }

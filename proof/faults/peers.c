@@ -132,7 +132,8 @@ static void end_server(void)
 
 /* -- a client that blocks */
 
-static struct peal_hello hello_of(enum peal_role role, enum peal_bells bells)
+static struct peal_hello hello_of(enum peal_role role,
+				  enum peal_doorbell_kind bells)
 {
 	return (struct peal_hello){ .role = role,
 				    .bells = bells,
@@ -187,7 +188,7 @@ static void send_all(struct peal_channel *ch, const struct peal_hello *hello)
 			continue;
 		*room = (*sent)++;
 		if (!WELL(peal_sender_commit(&ch->sender, 1)) &&
-		    ch->bells == PEAL_BELLS_EVENTFD)
+		    ch->bells == PEAL_DOORBELL_EVENTFD)
 			peal_doorbell_ring(&ch->out.data);
 	}
 	while (tally()->received < ITEMS) {
@@ -219,12 +220,12 @@ static void receive_all(struct peal_channel *ch, const struct peal_hello *hello)
 		MUST(n > 0);
 		check(*items, &tally()->back);
 		if (!WELL(peal_receiver_release(&ch->receiver, 1)) &&
-		    ch->bells == PEAL_BELLS_EVENTFD)
+		    ch->bells == PEAL_DOORBELL_EVENTFD)
 			peal_doorbell_ring(&ch->in.space);
 	}
 }
 
-static void be_client(enum peal_role role, enum peal_bells bells)
+static void be_client(enum peal_role role, enum peal_doorbell_kind bells)
 {
 	struct peal_hello hello = hello_of(role, bells);
 	struct peal_channel ch;
@@ -243,24 +244,24 @@ static void be_client(enum peal_role role, enum peal_bells bells)
 
 SCENARIO(client_sender)
 {
-	be_client(PEAL_SENDER, PEAL_BELLS_EVENTFD);
+	be_client(PEAL_SENDER, PEAL_DOORBELL_EVENTFD);
 }
 
 SCENARIO(client_receiver_by_socket)
 {
-	be_client(PEAL_RECEIVER, PEAL_BELLS_SOCKET);
+	be_client(PEAL_RECEIVER, PEAL_DOORBELL_SOCKET);
 }
 
 SCENARIO(client_both_by_socket)
 {
-	be_client(PEAL_BOTH, PEAL_BELLS_SOCKET);
+	be_client(PEAL_BOTH, PEAL_DOORBELL_SOCKET);
 }
 
 /* -- the server dies, and another one takes its place */
 
 SCENARIO(client_reconnects)
 {
-	struct peal_hello hello = hello_of(PEAL_SENDER, PEAL_BELLS_BY_TRUST);
+	struct peal_hello hello = hello_of(PEAL_SENDER, PEAL_DOORBELL_NONE);
 	struct peal_channel ch;
 	uint64_t *room = NULL;
 	pid_t pid = faults_helper(server_helper, NULL);
@@ -294,7 +295,7 @@ SCENARIO(client_reconnects)
 
 static void client_that_dies(void *argument)
 {
-	struct peal_hello hello = hello_of(PEAL_RECEIVER, PEAL_BELLS_BY_TRUST);
+	struct peal_hello hello = hello_of(PEAL_RECEIVER, PEAL_DOORBELL_NONE);
 	struct peal_channel ch;
 	const uint64_t *items;
 	int *until = argument;
@@ -349,7 +350,7 @@ SCENARIO(server_keeps)
 
 static void client_that_is_killed(void *argument)
 {
-	struct peal_hello hello = hello_of(PEAL_SENDER, PEAL_BELLS_BY_TRUST);
+	struct peal_hello hello = hello_of(PEAL_SENDER, PEAL_DOORBELL_NONE);
 	struct peal_channel ch;
 	uint64_t first = tally()->received;
 
@@ -398,7 +399,7 @@ SCENARIO(server_drains)
 
 static void client_that_is_silent(void *argument)
 {
-	struct peal_hello hello = hello_of(PEAL_SENDER, PEAL_BELLS_EVENTFD);
+	struct peal_hello hello = hello_of(PEAL_SENDER, PEAL_DOORBELL_EVENTFD);
 	struct peal_wire_hello wire;
 	int fd = peal_socket_connect(faults->address, 0);
 
@@ -411,7 +412,7 @@ static void client_that_is_silent(void *argument)
 
 static void client_that_is_honest(void *argument)
 {
-	struct peal_hello hello = hello_of(PEAL_SENDER, PEAL_BELLS_EVENTFD);
+	struct peal_hello hello = hello_of(PEAL_SENDER, PEAL_DOORBELL_EVENTFD);
 	struct peal_channel ch;
 
 	(void)argument;

@@ -25,7 +25,7 @@
 
 static const struct peal_service service = { .accept = { .item_size = 8 } };
 
-static struct peal_hello hello_of(enum peal_bells bells)
+static struct peal_hello hello_of(enum peal_doorbell_kind bells)
 {
 	return (struct peal_hello){ .role = PEAL_BOTH,
 				    .bells = bells,
@@ -88,7 +88,7 @@ static void send_back(struct peal_channel *ch)
 
 struct pair {
 	int fds[2];
-	enum peal_bells bells;
+	enum peal_doorbell_kind bells;
 };
 
 static void connecting_helper(void *argument)
@@ -140,7 +140,7 @@ static void leave_to_helper(int *fd)
 	*fd = -1;
 }
 
-static void accept_pair(enum peal_bells bells)
+static void accept_pair(enum peal_doorbell_kind bells)
 {
 	struct pair pair = { .bells = bells };
 	struct peal_channel ch;
@@ -165,15 +165,15 @@ static void accept_pair(enum peal_bells bells)
 
 SCENARIO(accept_eventfd)
 {
-	accept_pair(PEAL_BELLS_EVENTFD);
+	accept_pair(PEAL_DOORBELL_EVENTFD);
 }
 
 SCENARIO(accept_socket)
 {
-	accept_pair(PEAL_BELLS_SOCKET);
+	accept_pair(PEAL_DOORBELL_SOCKET);
 }
 
-static void connect_pair(enum peal_bells bells)
+static void connect_pair(enum peal_doorbell_kind bells)
 {
 	struct peal_hello hello = hello_of(bells);
 	struct pair pair = { .bells = bells };
@@ -196,12 +196,12 @@ static void connect_pair(enum peal_bells bells)
 
 SCENARIO(connect_fd_eventfd)
 {
-	connect_pair(PEAL_BELLS_EVENTFD);
+	connect_pair(PEAL_DOORBELL_EVENTFD);
 }
 
 SCENARIO(connect_fd_socket)
 {
-	connect_pair(PEAL_BELLS_SOCKET);
+	connect_pair(PEAL_DOORBELL_SOCKET);
 }
 
 /* -- a server of sockets that were passed */
@@ -255,7 +255,7 @@ static void sending_helper(void *argument)
 /* A client that has come to nothing is followed by another one. */
 static void serve_pair(void)
 {
-	struct pair pair = { .bells = PEAL_BELLS_SOCKET };
+	struct pair pair = { .bells = PEAL_DOORBELL_SOCKET };
 	uint64_t began = faults_now_ms();
 	pid_t pid = 0;
 

@@ -78,7 +78,7 @@ static void say_hello(struct client *c, bool lie)
 	uint8_t a = input_byte(&run.in);
 	struct peal_hello hello = {
 		.role = (enum peal_role)(a % 3 + 1),
-		.bells = (enum peal_bells)(a / 4 % 3),
+		.bells = (enum peal_doorbell_kind)(a / 4 % 3),
 		.item_size = 8,
 		.capacity = capacities[a / 16 % 4],
 		.name = "fuzz",
@@ -134,7 +134,7 @@ static void check_answer(const struct client *c)
 		CHECK(!(ring->capacity & (ring->capacity - 1)));
 	}
 	CHECK(rings > 0);
-	CHECK_EQ(n, answer->bells == PEAL_BELLS_SOCKET ? rings : 3 * rings);
+	CHECK_EQ(n, answer->bells == PEAL_DOORBELL_SOCKET ? rings : 3 * rings);
 }
 
 static void hear(struct client *c)
@@ -161,7 +161,7 @@ static void hear(struct client *c)
 
 static bool is_memfd(const struct client *c, int i)
 {
-	int each = c->answer.bells == PEAL_BELLS_SOCKET ? 1 : 3;
+	int each = c->answer.bells == PEAL_DOORBELL_SOCKET ? 1 : 3;
 
 	return c->fds[i] >= 0 && i % each == 0;
 }

@@ -120,7 +120,7 @@ static struct peal_service service(void)
 		.resume = a & 8,
 		.accept = { .role = (enum peal_role)(a & 16 ? a % 4 : 0),
 			    .item_size = 8,
-			    .bells = (enum peal_bells)(a / 32 % 3) },
+			    .bells = (enum peal_doorbell_kind)(a / 32 % 3) },
 		.callbacks = { .on_open = on_open,
 			       .on_readable = on_readable,
 			       .on_writable = on_writable,

@@ -387,7 +387,7 @@ int peal_doorbell_wait(const struct peal_doorbell *bell, int timeout_ms)
 {
 	(void)bell;
 	(void)timeout_ms;
-	return 0;
+	return -ETIMEDOUT;
 }
 
 int peal_doorbell_listen(const struct peal_doorbell *bell, int lifeline,

@@ -23,7 +23,7 @@ static void any_hello(struct peal_hello *hello)
 
 	*hello = (struct peal_hello){
 		.role = (enum peal_role)(a % 3 + 1),
-		.bells = (enum peal_bells)(a / 4 % 3),
+		.bells = (enum peal_doorbell_kind)(a / 4 % 3),
 		.item_size = sizes[b % 4],
 		.capacity = capacities[b / 4 % 4],
 		.back_item_size = a & 128 ? sizes[b / 16 % 4] : 0,
@@ -121,7 +121,7 @@ static void serve(void)
 	struct peal_service service = {
 		.accept = { .role = (enum peal_role)(how & 1 ? how / 2 % 4 : 0),
 			    .item_size = how & 8 ? 8 : 0,
-			    .bells = (enum peal_bells)(how / 16 % 3) },
+			    .bells = (enum peal_doorbell_kind)(how / 16 % 3) },
 		.max_bytes = BYTES_MAX,
 	};
 	struct peal_wire_hello wire;
@@ -182,12 +182,12 @@ static void add_fds(struct kernel_packet *packet, bool back, bool bells)
 
 static void answer(const struct peal_hello *hello)
 {
-	struct peal_wire_answer wire = { .bells = PEAL_BELLS_SOCKET };
+	struct peal_wire_answer wire = { .bells = PEAL_DOORBELL_SOCKET };
 	struct kernel_packet *packet;
 	uint8_t how = kernel.honest ? 0 : input_byte(&kernel.in);
 
-	if (hello->bells == PEAL_BELLS_EVENTFD)
-		wire.bells = PEAL_BELLS_EVENTFD;
+	if (hello->bells == PEAL_DOORBELL_EVENTFD)
+		wire.bells = PEAL_DOORBELL_EVENTFD;
 	peal_wire_begin(&wire.start, PEAL_WIRE_ANSWER, 0, NULL);
 	for (int back = 0; back < 2; back++)
 		make_ring(&wire, hello, back);
@@ -198,7 +198,8 @@ static void answer(const struct peal_hello *hello)
 	packet = comes(&wire, sizeof(wire));
 	for (int back = 0; back < 2; back++)
 		if (hello->role & (back ? PEAL_RECEIVER : PEAL_SENDER))
-			add_fds(packet, back, wire.bells == PEAL_BELLS_EVENTFD);
+			add_fds(packet, back,
+				wire.bells == PEAL_DOORBELL_EVENTFD);
 	if (how % 16 == 15)
 		packet->n_fds = how / 16 % (PEAL_FDS + 1);
 	for (size_t i = 0; i < packet->n_fds; i++)
@@ -246,11 +247,11 @@ static void check_connected(const struct peal_hello *hello)
 	CHECK_EQ(kernel.comes[1].size, sizeof(*open));
 	CHECK(open->start.magic == PEAL_WIRE_OPEN);
 	CHECK_EQ(open->start.status, 0);
-	CHECK(ch.bells == PEAL_BELLS_SOCKET ||
-	      (ch.bells == PEAL_BELLS_EVENTFD &&
-	       hello->bells == PEAL_BELLS_EVENTFD));
+	CHECK(ch.bells == PEAL_DOORBELL_SOCKET ||
+	      (ch.bells == PEAL_DOORBELL_EVENTFD &&
+	       hello->bells == PEAL_DOORBELL_EVENTFD));
 	CHECK_EQ(kernel.comes[0].n_fds,
-		 ch.bells == PEAL_BELLS_SOCKET ? rings : 3 * rings);
+		 ch.bells == PEAL_DOORBELL_SOCKET ? rings : 3 * rings);
 	if (hello->role & PEAL_SENDER)
 		check_leg(&ch.out, hello, false);
 	if (hello->role & PEAL_RECEIVER)

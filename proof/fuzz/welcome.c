@@ -94,10 +94,10 @@ static void ask(struct run *run)
 {
 	static const uint64_t sizes[] = { 8, 1, 24, 512 };
 	static const uint64_t capacities[] = { 0, 1, 4, 64 };
-	static const enum peal_bells kinds[] = { PEAL_BELLS_EVENTFD,
-						 PEAL_BELLS_SOCKET,
-						 PEAL_BELLS_BY_TRUST,
-						 PEAL_BELLS_EVENTFD };
+	static const enum peal_doorbell_kind kinds[] = {
+		PEAL_DOORBELL_EVENTFD, PEAL_DOORBELL_SOCKET, PEAL_DOORBELL_NONE,
+		PEAL_DOORBELL_EVENTFD
+	};
 	uint8_t a = input_byte(&run->in), b = input_byte(&run->in);
 
 	run->hello = (struct peal_hello){
@@ -141,7 +141,7 @@ static void make_leg(struct run *run, bool back)
 					 .flags = g.flags };
 	memcpy(told->tag, g.tag, sizeof(told->tag));
 	run->fds[run->n_fds++] = leg->fd;
-	if (run->answer.bells == PEAL_BELLS_SOCKET)
+	if (run->answer.bells == PEAL_DOORBELL_SOCKET)
 		return;
 	run->fds[run->n_fds++] = bells[2 * back];
 	run->fds[run->n_fds++] = bells[2 * back + 1];
@@ -149,9 +149,9 @@ static void make_leg(struct run *run, bool back)
 
 static void make_rings(struct run *run)
 {
-	run->answer.bells = run->hello.bells == PEAL_BELLS_EVENTFD
-				    ? PEAL_BELLS_EVENTFD
-				    : PEAL_BELLS_SOCKET;
+	run->answer.bells = run->hello.bells == PEAL_DOORBELL_EVENTFD
+				    ? PEAL_DOORBELL_EVENTFD
+				    : PEAL_DOORBELL_SOCKET;
 	run->answer_size = sizeof(run->answer);
 	peal_wire_begin(&run->answer.start, PEAL_WIRE_ANSWER, 0, NULL);
 	peal_wire_begin(&run->open.start, PEAL_WIRE_OPEN, 0, NULL);
@@ -321,8 +321,8 @@ static void check_channel(const struct run *run)
 	const struct peal_leg *legs[] = { &ch->out, &ch->in };
 	off_t size;
 
-	CHECK(ch->bells == PEAL_BELLS_SOCKET ||
-	      hello->bells == PEAL_BELLS_EVENTFD);
+	CHECK(ch->bells == PEAL_DOORBELL_SOCKET ||
+	      hello->bells == PEAL_DOORBELL_EVENTFD);
 	for (int i = 0; i < 2; i++) {
 		struct peal_geometry g;
 

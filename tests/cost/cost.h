@@ -13,7 +13,7 @@ struct cost_enemy {
 	void (*run)(const struct cost_enemy *enemy);
 	bool same_user; /* as the server's; else it is nobody */
 	enum peal_role role;
-	enum peal_bells bells;
+	enum peal_doorbell_kind bells;
 	int n;
 };
 

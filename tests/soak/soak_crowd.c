@@ -60,14 +60,14 @@ static struct kill_process *process(int who)
 
 /* What a number stands for stays: its ring is taken up again. */
 static const struct kill_habit kinds[] = {
-	{ .role = PEAL_SENDER, .bells = PEAL_BELLS_EVENTFD, .blocks = true },
+	{ .role = PEAL_SENDER, .bells = PEAL_DOORBELL_EVENTFD, .blocks = true },
 	{ .messages = true },
-	{ .role = PEAL_SENDER, .bells = PEAL_BELLS_SOCKET },
-	{ .role = PEAL_BOTH, .bells = PEAL_BELLS_EVENTFD },
-	{ .role = PEAL_BOTH, .bells = PEAL_BELLS_SOCKET, .blocks = true },
-	{ .role = PEAL_SENDER, .bells = PEAL_BELLS_EVENTFD },
+	{ .role = PEAL_SENDER, .bells = PEAL_DOORBELL_SOCKET },
+	{ .role = PEAL_BOTH, .bells = PEAL_DOORBELL_EVENTFD },
+	{ .role = PEAL_BOTH, .bells = PEAL_DOORBELL_SOCKET, .blocks = true },
+	{ .role = PEAL_SENDER, .bells = PEAL_DOORBELL_EVENTFD },
 	{ .messages = true },
-	{ .role = PEAL_SENDER, .bells = PEAL_BELLS_SOCKET, .blocks = true },
+	{ .role = PEAL_SENDER, .bells = PEAL_DOORBELL_SOCKET, .blocks = true },
 };
 
 static struct kill_habit habit_of(int who)
