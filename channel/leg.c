@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../mem/memfd.h"
+#include "../mem/floor.h"
 #include "../ring/endpoint.h"
 #include "leg.h"
 #include "socket.h"
@@ -89,18 +89,7 @@ static bool is_trusted(const struct peal_leg *leg)
 
 int peal_leg_sealed(const struct peal_leg *leg)
 {
-	size_t page = peal_mem_page(leg->mem.flags);
-	off_t size;
-	/* Sealed, nothing can hold up these; before, anything might. */
-	int ret = peal_memfd_verify(leg->mem.fd, PEAL_SEALS_FROZEN, page,
-				    &size);
-
-	if (ret == -EPERM && is_trusted(leg) && !peal_memfd_freezes())
-		ret = peal_memfd_verify(leg->mem.fd, PEAL_SEALS_SIZED, page,
-					&size);
-	if (ret < 0 || (uint64_t)size < peal_leg_bytes(leg))
-		return -EPROTO;
-	return 0;
+	return peal_mem_verify(&leg->mem, is_trusted(leg)) < 0 ? -EPROTO : 0;
 }
 
 int peal_leg_fill(struct peal_leg *leg, size_t most)

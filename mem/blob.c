@@ -8,13 +8,13 @@
 
 #include <peal/mem.h>
 
-#include "memfd.h"
+#include "internal.h"
 
 /* The flags of a blob. */
-#define OWNED 0x1u   /* the fd is to be closed; 0 is a valid fd */
-#define FILLING 0x2u /* not sealed yet */
+#define OWNED 0x1u   /* peal_blob_close() closes the fd; 0 is a valid fd */
+#define FILLING 0x2u /* the blob is not sealed yet */
 
-/* @return where it is, or MAP_FAILED and errno */
+/* @return the first byte, or MAP_FAILED and errno */
 static void *map_writable(int fd, void *at, size_t size)
 {
 	return mmap(at, size, PROT_READ | PROT_WRITE,
@@ -22,9 +22,9 @@ static void *map_writable(int fd, void *at, size_t size)
 }
 
 /*
- * Private, though nobody ever writes: before Linux 6.7 a shared mapping counts
- * as a writable one if its fd is open for writing, and F_SEAL_WRITE and such
- * a mapping exclude each other.
+ * The mapping is private, though nobody ever writes to it. Before Linux 6.7 a
+ * shared mapping of an fd that is open for writing counts as a writable
+ * mapping, and F_SEAL_WRITE fails while there is a writable mapping.
  */
 static void *map_readonly(int fd, void *at, size_t size)
 {
@@ -59,12 +59,14 @@ int peal_blob_seal(struct peal_blob *blob)
 
 	if (!(blob->flags & FILLING))
 		return -EINVAL;
-	/* Sealed further by others it could not be mapped for writing again. */
+	/* If somebody has added seals, the blob could not be mapped for writing
+	 * again below. */
 	error = peal_memfd_verify(blob->fd, PEAL_SEALS_SIZED, peal_mem_page(0),
 				  &size);
 	if (error < 0)
 		return error;
-	/* In place of our own writable mapping, which would be in the way. */
+	/* This replaces our own writable mapping, which F_SEAL_WRITE would
+	 * refuse. */
 	if (map_readonly(blob->fd, blob->base, blob->size) == MAP_FAILED)
 		return -ENOMEM;
 	if (fcntl(blob->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == 0) {

@@ -11,7 +11,7 @@
 
 #include <peal/mem.h>
 
-#include "memfd.h"
+#include "internal.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -29,13 +29,15 @@
 #define MFD_HUGE_1GB (30u << 26)
 #endif
 
-/* What the kernel has no resources for just now is asked for so many times. */
-#define AGAIN 100
+/* madvise(2) says EAGAIN where the kernel lacks resources for the moment. So
+ * many attempts are made then. */
+#define ATTEMPTS 100
 
 #define HUGE (PEAL_MEM_HUGE_2M | PEAL_MEM_HUGE_1G)
 #define CREATE_FLAGS (PEAL_MEM_TWICE | HUGE | PEAL_MEM_LOCK | PEAL_MEM_PREFAULT)
 #define OPEN_FLAGS (CREATE_FLAGS | PEAL_MEM_READONLY | PEAL_MEM_SEALED)
-/* In the flags of a peal_mem: the fd is to be closed. 0 is a valid fd. */
+/* In the flags of a peal_mem: peal_mem_close() closes the fd. (An fd of 0 is
+ * valid, so the number alone does not say.) */
 #define OWNED 0x80000000u
 
 size_t peal_mem_page(unsigned flags)
@@ -48,8 +50,8 @@ size_t peal_mem_page(unsigned flags)
 }
 
 /*
- * Judge what the caller asks for, and find the size of the memfd and that of
- * the mapping.
+ * Check what the caller asks for. Compute the bytes of the memfd, and the bytes
+ * of address space that the mapping takes.
  */
 static int measure(struct peal_mem *mem, unsigned allowed, size_t *size)
 {
@@ -74,13 +76,17 @@ static int measure(struct peal_mem *mem, unsigned allowed, size_t *size)
 	if ((mem->flags & PEAL_MEM_TWICE) &&
 	    __builtin_add_overflow(pages, mem->body, &pages))
 		return -EOVERFLOW;
-	if (pages > PTRDIFF_MAX - page) /* what reserve() adds */
+	if (pages > PTRDIFF_MAX - page) /* reserve() adds up to a page */
 		return -EOVERFLOW;
 	mem->mapped = pages;
 	return 0;
 }
 
-/* Address space that begins at a page, be it a huge one. @return NULL: none */
+/*
+ * Reserve address space that begins at a multiple of the page.
+ * @param page  bytes, a huge page's as well
+ * @return      its first byte, or NULL: the address space is used up
+ */
 static char *reserve(size_t size, size_t page)
 {
 	size_t slack = page - peal_mem_page(0);
@@ -99,13 +105,14 @@ static char *reserve(size_t size, size_t page)
 	return space + before;
 }
 
-/* EAGAIN is RLIMIT_MEMLOCK, or memory that could not be locked. */
+/* mmap(2) and mlock(2) say EAGAIN beyond RLIMIT_MEMLOCK, or where memory could
+ * not be locked. */
 static int error_of_map(void)
 {
 	return errno == EAGAIN ? -ENOMEM : -errno;
 }
 
-/* @return where it is, or MAP_FAILED and errno */
+/* @return the first byte, or MAP_FAILED and errno */
 static char *map(const struct peal_mem *mem, void *at, size_t size,
 		 size_t offset)
 {
@@ -118,10 +125,11 @@ static char *map(const struct peal_mem *mem, void *at, size_t size,
 }
 
 /*
- * The body behind itself. `once` is a mapping of head and body that is there
- * already: a MAP_FIXED that fails may leave a hole, where another thread's
- * mapping lands before we clean up, so whatever can fail has to fail before.
- * It holds the reservation of huge pages until this is done.
+ * Map the body a second time, right behind the first time.
+ * A MAP_FIXED that fails may leave a hole, and another thread's mapping may
+ * land in that hole before this function cleans up. So whatever can fail has
+ * to fail before: `once` is a mapping of head and body that exists already, and
+ * that keeps the reservation of huge pages until both mappings exist.
  */
 static int map_twice(struct peal_mem *mem, char *once)
 {
@@ -142,11 +150,12 @@ static int map_twice(struct peal_mem *mem, char *once)
 }
 
 /*
- * Have the kernel load a word of each page: a page that is not to be had is
- * EFAULT there, and would be SIGBUS here. The load suffices for stores to come,
- * since the mappings are shared. This system call loads a word, compares it,
- * and then moves waiters, of which it is to move none; it needs no fd, and does
- * nothing to the memfd that a hostile process could hold up.
+ * Have the kernel load a word of each page. Where memory is lacking, the load
+ * is EFAULT in the kernel, and would be SIGBUS in the program. The load
+ * suffices for later stores, because the mappings are shared. FUTEX_CMP_REQUEUE
+ * loads a word, compares the word, and moves waiters: none are to be moved
+ * here. The call needs no fd, and does nothing to the memfd that a hostile
+ * process could hold up.
  */
 static int load_each(char *from, size_t size, size_t page)
 {
@@ -167,12 +176,14 @@ static int populate(const struct peal_mem *mem, size_t from, size_t size)
 	int advice = mem->flags & PEAL_MEM_READONLY ? MADV_POPULATE_READ
 						    : MADV_POPULATE_WRITE;
 	char *first = (char *)mem->base + from;
-	int again = 0;
+	int attempts = 0;
 
 	while (madvise(first, size, advice) < 0) {
-		if (errno == EINTR || (errno == EAGAIN && ++again < AGAIN))
+		if (errno == EINTR ||
+		    (errno == EAGAIN && ++attempts < ATTEMPTS))
 			continue;
-		/* Unknown before Linux 5.14, or refused by a sandbox. */
+		/* Linux before 5.14 does not know the advice, and a sandbox
+		 * may refuse it. */
 		if (errno == EINVAL || errno == ENOSYS || errno == EPERM ||
 		    errno == EAGAIN)
 			return load_each(first, size,
@@ -183,7 +194,7 @@ static int populate(const struct peal_mem *mem, size_t from, size_t size)
 	return 0;
 }
 
-/* Map it as its flags say, or leave nothing mapped. */
+/* Map the memfd as the flags say. On failure nothing stays mapped. */
 static int map_all(struct peal_mem *mem)
 {
 	bool twice = mem->flags & PEAL_MEM_TWICE;
@@ -266,6 +277,19 @@ int peal_mem_open(struct peal_mem *mem, int fd, size_t head, size_t body,
 		return ret;
 	*mem = m;
 	return 0;
+}
+
+int peal_mem_verify(const struct peal_mem *mem, bool trusted)
+{
+	size_t page = peal_mem_page(mem->flags);
+	off_t size;
+	int ret = peal_memfd_verify(mem->fd, PEAL_SEALS_FROZEN, page, &size);
+
+	if (ret == -EPERM && trusted && !peal_memfd_freezes())
+		ret = peal_memfd_verify(mem->fd, PEAL_SEALS_SIZED, page, &size);
+	if (ret < 0)
+		return ret;
+	return (size_t)size < mem->head + mem->body ? -ERANGE : 0;
 }
 
 int peal_mem_fill(struct peal_mem *mem, size_t *filled, size_t most)

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "memfd.h"
+#include "internal.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008u
@@ -42,8 +42,9 @@ static int make(const char *name, unsigned huge)
 }
 
 /*
- * Beyond RLIMIT_FSIZE ftruncate(2) raises SIGXFSZ besides its error, and that
- * kills. A look at the limit before would not do: it can change in between.
+ * Beyond RLIMIT_FSIZE ftruncate(2) fails and raises SIGXFSZ, which kills the
+ * process. So the signal is blocked, and taken back. To compare the size with
+ * the limit first would not do: the limit can change in between.
  */
 static int set_size(int fd, size_t size)
 {
@@ -58,7 +59,7 @@ static int set_size(int fd, size_t size)
 	do
 		error = ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
 	while (error == -EINTR);
-	/* One that was pending already is the caller's. */
+	/* A signal that was pending before is the caller's. */
 	if (error == -EFBIG && !sigismember(&pending, SIGXFSZ))
 		while (sigtimedwait(&too_large, NULL, &now) < 0 &&
 		       errno == EINTR)
@@ -90,7 +91,7 @@ bool peal_memfd_freezes(void)
 	bool freezes;
 
 	if (fd < 0)
-		return true; /* no word against it */
+		return true; /* nothing says that it cannot */
 	freezes = fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == 0 ||
 		  errno != EINVAL;
 	close(fd);
@@ -106,8 +107,8 @@ int peal_memfd_verify(int fd, enum peal_seals seals, size_t page, off_t *size)
 	if (found < 0)
 		return errno == EINVAL ? -EBADMSG : -errno;
 	found &= ~F_SEAL_EXEC;
-	/* Any file on a tmpfs says this; no seal but SHRINK, GROW and so on
-	 * can be on nothing but a memfd. */
+	/* Any file on a tmpfs has F_SEAL_SEAL. The other seals prove that the
+	 * file is a memfd. */
 	if (found == F_SEAL_SEAL)
 		return -EBADMSG;
 	if (found != (int)seals)
@@ -117,7 +118,7 @@ int peal_memfd_verify(int fd, enum peal_seals seals, size_t page, off_t *size)
 			return -errno;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	/* Not st_blksize, which may be that of a transparent huge page. */
+	/* st_blksize may be the size of a transparent huge page. */
 	if ((size_t)fs.f_bsize != page)
 		return -EBADMSG;
 	*size = st.st_size;

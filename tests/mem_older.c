@@ -11,7 +11,7 @@
 
 #include <peal/local.h>
 
-#include "../mem/memfd.h"
+#include "../mem/internal.h"
 #include "fixtures/service.h"
 
 #include "fixtures/older.h"

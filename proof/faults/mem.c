@@ -9,7 +9,7 @@
 
 #include <peal/mem.h>
 
-#include "../../mem/memfd.h"
+#include "../../mem/internal.h"
 #include "faults.h"
 
 #define BODY 65536u

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../mem/memfd.h"
+#include "../../mem/internal.h"
 #include "../../ring/layout.h"
 #include "hello.h"
 
