@@ -3,41 +3,16 @@
 # Whose fault it is: what the subcommands of peal say of it is so.
 
 . "${top_srcdir:-$(dirname "$0")/..}/tests/fixtures/tap.sh"
+. "$top_srcdir/tests/fixtures/tool.sh"
 
-# The program itself, since libtool's script would not get this far.
-peal=$top_builddir/peal
-if [ -x "$top_builddir/.libs/peal" ]; then
-	peal=$top_builddir/.libs/peal
-	LD_LIBRARY_PATH=$top_builddir/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-	export LD_LIBRARY_PATH
-fi
 born=$top_builddir/tests/fixtures/born
-XDG_RUNTIME_DIR=$scratch/run
-export XDG_RUNTIME_DIR
-mkdir -m 700 "$XDG_RUNTIME_DIR"
-folder=$XDG_RUNTIME_DIR/peal
-out=$scratch/out
-err=$scratch/err
 mkfifo "$scratch/a"
-
-# await COMMAND...: until it succeeds, within a minute.
-await() {
-	tries=0
-	until "$@" >"$scratch/awaited" 2>&1; do
-		tries=$((tries + 1))
-		[ $tries -lt 3000 ] || {
-			echo "in vain: $*"
-			return 1
-		}
-		sleep 0.02
-	done
-}
 
 # recv ARGUMENT...: behind, until stop
 recv() {
 	"$@" 4>&- >"$out" 2>"$err.recv" &
 	receiver=$!
-	await test -S "$folder/x"
+	within test -S "$folder/x"
 }
 
 stop() {
@@ -149,7 +124,7 @@ too_many() {
 	sender=$!
 	exec 4>"$scratch/a"
 	echo first >&4
-	await grep -q first "$out"
+	within grep -q first "$out"
 	send 4 "$peal" send
 	status=$?
 	exec 4>&-
@@ -163,7 +138,7 @@ stamps_are_no_refusal() {
 	recv "$peal" recv --oldest --tag log/1 x
 	send 0 "$peal" send --tag log/1
 	status=$?
-	await grep -q hello "$out"
+	within grep -q hello "$out"
 	stop
 	[ $status -eq 0 ] && [ ! -s "$err.recv" ]
 }
@@ -222,7 +197,7 @@ dead_socket_of_another() {
 	chmod 755 "$scratch"
 	"$peal" recv "$scratch/open/s" >"$out" &
 	receiver=$!
-	await test -S "$scratch/open/s"
+	within test -S "$scratch/open/s"
 	kill -9 $receiver
 	wait $receiver
 	as_nobody "$peal" recv --timeout 0.05 "$scratch/open/s" 2>"$err"
@@ -236,7 +211,7 @@ may_not_connect() {
 	mkdir -p -m 1777 "$scratch/open"
 	"$peal" recv "$scratch/open/t" >"$out" &
 	receiver=$!
-	await test -S "$scratch/open/t"
+	within test -S "$scratch/open/t"
 	echo x | as_nobody "$peal" send --timeout 5 "$scratch/open/t" 2>"$err"
 	status=$?
 	kill $receiver

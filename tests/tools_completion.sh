@@ -82,11 +82,7 @@ check 'processes' becomes $$ peal top -p $$
 
 "$peal" recv --timeout 60 cello 4>&- 5>&- &
 receiver=$!
-tries=0
-until [ -S "$scratch/peal/cello" ] || [ $tries -eq 3000 ]; do
-	tries=$((tries + 1))
-	sleep 0.02
-done
+within test -S "$scratch/peal/cello"
 check 'receivers that are there' becomes cello peal send c
 check 'all of them' becomes cello peal send ''
 

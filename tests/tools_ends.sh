@@ -4,39 +4,14 @@
 # without standard files.
 
 . "${top_srcdir:-$(dirname "$0")/..}/tests/fixtures/tap.sh"
+. "$top_srcdir/tests/fixtures/tool.sh"
 
-# The program itself, since libtool's script would not get this far.
-peal=$top_builddir/peal
-if [ -x "$top_builddir/.libs/peal" ]; then
-	peal=$top_builddir/.libs/peal
-	LD_LIBRARY_PATH=$top_builddir/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-	export LD_LIBRARY_PATH
-fi
 born=$top_builddir/tests/fixtures/born
-XDG_RUNTIME_DIR=$scratch/run
-export XDG_RUNTIME_DIR
-mkdir -m 700 "$XDG_RUNTIME_DIR"
-folder=$XDG_RUNTIME_DIR/peal
-out=$scratch/out
-err=$scratch/err
 receiver=
 sender=
 helper=
 trap 'kill -9 $receiver $sender $helper 2>/dev/null; rm -rf "$scratch"' EXIT
 mkfifo "$scratch/a" "$scratch/b"
-
-# await COMMAND...: until it succeeds, within a minute.
-await() {
-	tries=0
-	until "$@" >"$scratch/awaited" 2>&1; do
-		tries=$((tries + 1))
-		[ $tries -lt 3000 ] || {
-			echo "in vain: $*"
-			return 1
-		}
-		sleep 0.02
-	done
-}
 
 # recv ARGUMENT...: behind, with its pid in $receiver
 recv() {
@@ -55,7 +30,7 @@ circumstances=
 
 # ends PID STATUS: at last; a program that does not end is killed.
 ends() {
-	await is_over "$1" || {
+	within is_over "$1" || {
 		kill -9 "$1"
 		wait "$1"
 		return 1
@@ -104,7 +79,7 @@ say() {
 	# In one write, so that send reads it all before its ring is full.
 	cat >"$scratch/said"
 	cat "$scratch/said" >&4
-	await has_read $wanted
+	within has_read $wanted
 }
 
 has_read() {
@@ -180,7 +155,7 @@ low_fds_are_no_sockets() {
 	# shellcheck disable=SC2016
 	sh -c 'exec "$0" recv x <&- 2>&-' "$peal" >"$out" 4>&- &
 	receiver=$!
-	await test -S "$folder/x"
+	within test -S "$folder/x"
 	ls -l "/proc/$receiver/fd"
 	[ "$(readlink "/proc/$receiver/fd/0")" = / ] &&
 		[ "$(readlink "/proc/$receiver/fd/2")" = / ]
@@ -189,7 +164,7 @@ low_fds_are_no_sockets() {
 # What it complains of would break the channel, if it got there.
 complaints_go_nowhere() {
 	recv --until-gone x >"$out" 2>"$err.recv"
-	await test -S "$folder/x"
+	within test -S "$folder/x"
 	{
 		echo short
 		head -c 70000 /dev/zero | tr '\0' x
@@ -203,10 +178,10 @@ complaints_go_nowhere() {
 
 complaints_of_recv_go_nowhere() {
 	recv --count 2 x >"$out" 2>&-
-	await test -S "$folder/x"
+	within test -S "$folder/x"
 	send x
 	echo one >&4
-	await came one || return 1
+	within came one || return 1
 	kill -9 "$sender"
 	wait "$sender"
 	echo two | "$peal" send --timeout 60 x && ends "$receiver" 5 && came two
@@ -258,7 +233,7 @@ status_of() {
 
 ends_recv() {
 	recv x >"$out"
-	await test -S "$folder/x"
+	within test -S "$folder/x"
 	kill -"$1" "$receiver"
 	ends "$receiver" "$(status_of "$1")" && [ ! -e "$folder/x" ]
 }
@@ -267,7 +242,7 @@ ends_send() {
 	recv x >"$out"
 	send x
 	echo one >&4
-	await came one || return 1
+	within came one || return 1
 	kill -"$1" "$sender"
 	ends "$sender" "$(status_of "$1")"
 }
@@ -277,11 +252,11 @@ ends_send_alone() {
 	recv x >"$out"
 	send x
 	echo one >&4
-	await came one || return 1
+	within came one || return 1
 	kill -9 "$receiver"
 	wait "$receiver"
 	echo two >&4
-	await says 'nobody receives' || return 1
+	within says 'nobody receives' || return 1
 	kill -"$1" "$sender"
 	ends "$sender" "$(status_of "$1")" && says 'not taken all of it'
 }
@@ -290,7 +265,7 @@ ends_send_at_its_end() {
 	recv x >"$out"
 	send x
 	echo one >&4
-	await came one || return 1
+	within came one || return 1
 	kill -STOP "$receiver"
 	echo two | say 4 || return 1
 	exec 4>&-
@@ -303,12 +278,12 @@ what_was_read_is_sent() {
 	recv x >"$out"
 	send --bytes 4k --linger 60 x
 	echo one >&4
-	await came one || return 1
+	within came one || return 1
 	kill -STOP "$receiver"
 	seq 3000 | say 13893 || return 1
 	kill -TERM "$sender"
 	kill -CONT "$receiver"
-	ends "$sender" 143 && await came 3000 && [ ! -s "$err" ]
+	ends "$sender" 143 && within came 3000 && [ ! -s "$err" ]
 }
 
 # What could not be sent is told.
@@ -316,7 +291,7 @@ what_was_not_sent_is_told() {
 	recv x >"$out"
 	send --bytes 4k x
 	echo one >&4
-	await came one || return 1
+	within came one || return 1
 	kill -STOP "$receiver"
 	seq 3000 | say 13893 || return 1
 	kill -TERM "$sender"
@@ -327,11 +302,11 @@ ends_a_stream() {
 	recv --raw x >"$out"
 	send --raw x
 	echo one >&4
-	await came one || return 1
+	within came one || return 1
 	kill -STOP "$receiver"
 	head -c 3000000 /dev/zero >&4 &
 	helper="$helper $!"
-	await has_read 500000 || return 1
+	within has_read 500000 || return 1
 	kill -TERM "$sender"
 	ends "$sender" 143
 }
@@ -340,11 +315,11 @@ another_signal_kills() {
 	recv x >"$out"
 	send --linger 1000000 x
 	echo one >&4
-	await came one || return 1
+	within came one || return 1
 	kill -STOP "$receiver"
 	echo two | say 4 || return 1
 	kill -TERM "$sender"
-	await was_told || return 1
+	within was_told || return 1
 	kill -HUP "$sender"
 	ends "$sender" 129
 }
@@ -362,7 +337,7 @@ ends_recv_that_writes() {
 	send x
 	yes "$(printf '%01000d' 7)" | head -n 1000 >&4 &
 	helper="$helper $!"
-	await is_writing || return 1
+	within is_writing || return 1
 	kill -"$1" "$receiver"
 	ends "$receiver" "$(status_of "$1")" || return 1
 	cat "$err.recv"
@@ -378,7 +353,7 @@ ends_recv_that_is_stuck() {
 	send x
 	yes "$(printf '%01000d' 7)" | head -n 1000 >&4 &
 	helper="$helper $!"
-	await is_writing || return 1
+	within is_writing || return 1
 	kill -TERM "$receiver"
 	ends "$receiver" 143
 }
@@ -399,7 +374,7 @@ ignored_ones_do_not() {
 	circumstances='ignored HUP'
 	recv x >"$out"
 	circumstances=
-	await test -S "$folder/x"
+	within test -S "$folder/x"
 	kill -HUP "$receiver"
 	echo one | "$peal" send --timeout 60 x && came one &&
 		kill -TERM "$receiver" && ends "$receiver" 143
@@ -409,11 +384,11 @@ demo() {
 	"$born" $circumstances -- "$peal" demo --senders 3 --seconds 1000000 \
 		"$0" >"$out" 2>"$err" &
 	receiver=$!
-	await says 'to one thread' && await has_senders
+	within says 'to one thread' && within has_senders
 }
 
 has_senders() {
-	[ "$(pgrep -P "$receiver" | wc -l)" -eq 3 ] && await says 'rings open'
+	[ "$(pgrep -P "$receiver" | wc -l)" -eq 3 ] && within says 'rings open'
 }
 
 # It stops, and sums up: of the files that were begun nothing is lost.
@@ -462,7 +437,7 @@ demo_is_stuck() {
 	fi
 	receiver=$!
 	exec 5>&-
-	await is_writing || return 1
+	within is_writing || return 1
 	kill -TERM "$receiver"
 	ends "$receiver" 143
 }
@@ -486,11 +461,11 @@ demo_with_a_sender_that_sleeps() {
 # served: the place in its queue is kept.
 tells_of_silence() {
 	recv --one x >"$out"
-	await test -S "$folder/x" || return 1
+	within test -S "$folder/x" || return 1
 	kill -STOP "$receiver"
 	echo late | "$peal" send --timeout 60 x 2>"$err" &
 	sender=$!
-	await says 'no answer from the receiver; waiting' || return 1
+	within says 'no answer from the receiver; waiting' || return 1
 	kill -CONT "$receiver"
 	ends "$receiver" 0 && came late && ends "$sender" 0
 }
@@ -500,7 +475,7 @@ time_runs_while_idle() {
 	recv x >"$out"
 	send --timeout 2 x
 	echo one >&4
-	await came one || return 1
+	within came one || return 1
 	kill -STOP "$receiver"
 	echo two >&4
 	kill -9 "$receiver"
@@ -529,7 +504,7 @@ fails_to() {
 waiting_fails() {
 	denied "$1" ENOMEM || return 0
 	recv x >"$out"
-	await test -S "$folder/x"
+	within test -S "$folder/x"
 	circumstances="denied $1 ENOMEM"
 	send --timeout 60 x
 	circumstances=
@@ -539,7 +514,7 @@ waiting_fails() {
 stdin_fails() {
 	denied read_stdin EIO || return 0
 	recv "$@" x >"$out"
-	await test -S "$folder/x"
+	within test -S "$folder/x"
 	echo x | exits 1 "$born" denied read_stdin EIO -- "$peal" send \
 		--timeout 60 "$@" x && says 'cannot read stdin'
 }

@@ -3,28 +3,9 @@
 # Names and messages of strangers steer no terminal, and forge no line.
 
 . "${top_srcdir:-$(dirname "$0")/..}/tests/fixtures/tap.sh"
+. "$top_srcdir/tests/fixtures/tool.sh"
 
-peal=$top_builddir/peal
-XDG_RUNTIME_DIR=$scratch/run
-export XDG_RUNTIME_DIR
-mkdir -m 700 "$XDG_RUNTIME_DIR"
-folder=$XDG_RUNTIME_DIR/peal
-out=$scratch/out
-err=$scratch/err
 mkfifo "$scratch/a"
-
-# await COMMAND...: until it succeeds, within a minute.
-await() {
-	tries=0
-	until "$@" >"$scratch/awaited" 2>&1; do
-		tries=$((tries + 1))
-		[ $tries -lt 3000 ] || {
-			echo "in vain: $*"
-			return 1
-		}
-		sleep 0.02
-	done
-}
 
 # bytes TEXT: with the escapes of printf(1)
 bytes() {
@@ -79,7 +60,7 @@ complaint_is() {
 	sender=$!
 	exec 4>"$scratch/a"
 	echo 1 >&4
-	await grep -q 1 "$out"
+	within grep -q 1 "$out"
 	kill -9 $sender
 	exec 4>&-
 	wait $receiver
@@ -117,7 +98,7 @@ of_a_file() {
 of_a_server() {
 	"$peal" recv --tag "$(bytes 'a\302\233b')" x >"$out" 2>"$err.recv" &
 	receiver=$!
-	await test -S "$folder/x"
+	within test -S "$folder/x"
 	echo 1 | "$peal" send --tag "$(bytes 'c\302\233d')" x 2>"$err"
 	status=$?
 	kill $receiver

@@ -3,27 +3,7 @@
 # `peal send` and `peal recv`: lines of many, streams of one, and how they end.
 
 . "${top_srcdir:-$(dirname "$0")/..}/tests/fixtures/tap.sh"
-
-peal=$top_builddir/peal
-XDG_RUNTIME_DIR=$scratch/run
-export XDG_RUNTIME_DIR
-mkdir -m 700 "$XDG_RUNTIME_DIR"
-folder=$XDG_RUNTIME_DIR/peal
-out=$scratch/out
-err=$scratch/err
-
-# await COMMAND...: until it succeeds, within a minute.
-await() {
-	tries=0
-	until "$@" >"$scratch/awaited" 2>&1; do
-		tries=$((tries + 1))
-		[ $tries -lt 3000 ] || {
-			echo "in vain: $*"
-			return 1
-		}
-		sleep 0.02
-	done
-}
+. "$top_srcdir/tests/fixtures/tool.sh"
 
 # In the background; its pid is in $receiver. A later --timeout counts.
 recv() {
@@ -128,7 +108,7 @@ without_a_name_it_is_the_pid() {
 
 a_name_cannot_steer_a_terminal() {
 	recv --one x >"$out.recv"
-	await test -S "$folder/x" || return 1
+	within test -S "$folder/x" || return 1
 	exits 2 "$peal" send --name "$(printf 'a\033[2Jb')" x
 	status=$?
 	echo hello | send x && ends "$receiver" 0 && [ $status -eq 0 ]
@@ -151,7 +131,7 @@ receivers_killed_lose_nothing() {
 	feed a --bytes 4k x
 	exec 4>"$scratch/a"
 	seq 2000 >&4
-	await grep -qx 2000 "$out.1" || return 1
+	within grep -qx 2000 "$out.1" || return 1
 	kill -9 "$receiver"
 	wait "$receiver"
 	recv --until-gone x >"$out.2"
@@ -168,7 +148,7 @@ an_idle_sender_finds_the_next_receiver() {
 	feed a x
 	exec 4>"$scratch/a"
 	echo 1 >&4
-	await grep -qx 1 "$out" || return 1
+	within grep -qx 1 "$out" || return 1
 	kill -STOP "$receiver"
 	echo 2 >&4
 	kill -9 "$receiver"
@@ -187,12 +167,12 @@ the_oldest_comes_first() {
 	a=$sender
 	exec 4>"$scratch/a"
 	echo ready >&4
-	await grep -q ready "$out" || return 1
+	within grep -q ready "$out" || return 1
 	feed b --linger 0 x 2>"$err"
 	b=$sender
 	exec 5>"$scratch/b"
 	echo steady >&5
-	await grep -q steady "$out" || return 1
+	within grep -q steady "$out" || return 1
 	kill -STOP "$receiver"
 	printf 'a1\na2\n' >&4
 	exec 4>&-
@@ -271,7 +251,7 @@ feed_half() {
 	feed a --raw x 2>"$err.sender"
 	exec 4>"$scratch/a"
 	head -c 5000 "$peal" >&4
-	await bytes_are "$out" 5000
+	within bytes_are "$out" 5000
 }
 
 a_killed_stream_is_no_end() {
@@ -319,7 +299,7 @@ a_killed_sender_of_lines() {
 	feed a --name cello x
 	exec 4>"$scratch/a"
 	seq 3 >&4
-	await grep -q 3 "$out" || return 1
+	within grep -q 3 "$out" || return 1
 	kill -9 "$sender"
 	exec 4>&-
 	ends "$sender" 137 && ends "$receiver" 5 &&
@@ -333,7 +313,7 @@ a_signal_ends_recv() {
 	feed a x
 	exec 4>"$scratch/a"
 	seq 3 >&4
-	await grep -q 3 "$out" || return 1
+	within grep -q 3 "$out" || return 1
 	kill -TERM "$pid"
 	ends "$pid" 143 && is 1 2 3 && [ ! -e "$folder/x" ]
 	status=$?
@@ -346,7 +326,7 @@ a_signal_ends_send() {
 	feed a x
 	exec 4>"$scratch/a"
 	seq 3 >&4
-	await grep -q 3 "$out" || return 1
+	within grep -q 3 "$out" || return 1
 	kill -TERM "$sender"
 	ends "$sender" 143 && ends "$receiver" 0 && is 1 2 3
 	status=$?
@@ -359,11 +339,11 @@ a_signal_and_no_receiver() {
 	feed a --linger 0.05 x 2>"$err"
 	exec 4>"$scratch/a"
 	echo 1 >&4
-	await grep -q 1 "$out" || return 1
+	within grep -q 1 "$out" || return 1
 	kill -STOP "$receiver"
 	echo 2 >&4
 	kill -TERM "$sender"
-	await fails kill -0 "$sender"
+	within fails kill -0 "$sender"
 	status=$?
 	exec 4>&-
 	[ $status -eq 0 ] || kill -9 "$sender"
@@ -410,11 +390,11 @@ nobody_receives() {
 
 nobody_makes_room() {
 	recv x >"$out"
-	await [ -S "$folder/x" ] || return 1
+	within [ -S "$folder/x" ] || return 1
 	feed a --bytes 4k --timeout 3 x 2>"$err"
 	exec 4>"$scratch/a"
 	echo 1 >&4
-	await grep -q 1 "$out" || return 1
+	within grep -q 1 "$out" || return 1
 	kill -STOP "$receiver"
 	seq 10000 >&4 2>"$scratch/broken"
 	ends "$sender" 3
@@ -432,7 +412,7 @@ not_taken_in_time() {
 	feed a --linger 0.05 x 2>"$err"
 	exec 4>"$scratch/a"
 	echo 1 >&4
-	await grep -q 1 "$out" || return 1
+	within grep -q 1 "$out" || return 1
 	kill -STOP "$receiver"
 	echo 2 >&4
 	exec 4>&-
@@ -445,7 +425,7 @@ not_taken_in_time() {
 
 a_stream_among_lines() {
 	recv x >"$out"
-	await test -S "$folder/x" &&
+	within test -S "$folder/x" &&
 		exits 4 "$peal" send --raw --timeout 60 x && says 'tag'
 	status=$?
 	kill -TERM "$receiver"
@@ -455,7 +435,7 @@ a_stream_among_lines() {
 
 another_tag() {
 	recv --tag log/1 x >"$out.recv"
-	await test -S "$folder/x" || return 1
+	within test -S "$folder/x" || return 1
 	exits 4 "$peal" send --tag log/2 --timeout 60 x && says 'log/1' &&
 		exits 4 "$peal" send --timeout 60 x
 	status=$?
@@ -467,7 +447,7 @@ another_tag() {
 
 a_ring_too_large() {
 	recv --bytes 64k x >"$out.recv"
-	await test -S "$folder/x" || return 1
+	within test -S "$folder/x" || return 1
 	exits 4 "$peal" send --bytes 1M --timeout 60 x && says 'allows'
 	status=$?
 	echo yes | send --bytes 64k x
@@ -481,7 +461,7 @@ too_many_senders() {
 	feed a x
 	exec 4>"$scratch/a"
 	echo 1 >&4
-	await grep -q 1 "$out.recv" || return 1
+	within grep -q 1 "$out.recv" || return 1
 	exits 4 "$peal" send --timeout 60 x
 	status=$?
 	exec 4>&-
@@ -493,7 +473,7 @@ too_many_senders() {
 
 two_receivers() {
 	recv x >"$out.recv"
-	await test -S "$folder/x" && exits 1 "$peal" recv x &&
+	within test -S "$folder/x" && exits 1 "$peal" recv x &&
 		says 'somebody receives at'
 	status=$?
 	kill -TERM "$receiver"
@@ -589,7 +569,7 @@ stats_on_a_terminal() {
 		</dev/null >"$out" 4>&- &
 	receiver=$!
 	seq 3 >&4
-	await grep -q "$(printf '\r')peal: 3 messages" "$out"
+	within grep -q "$(printf '\r')peal: 3 messages" "$out"
 	status=$?
 	exec 4>&-
 	ends "$sender" 0 && ends "$receiver" 0 && [ $status -eq 0 ]

@@ -3,17 +3,11 @@
 # The subcommands of peal in terminals of all kinds, and in none.
 
 . "${top_srcdir:-$(dirname "$0")/..}/tests/fixtures/tap.sh"
+. "$top_srcdir/tests/fixtures/tool.sh"
 
 ulimit -c 0 # of SIGQUIT
 have python3 && [ -c /dev/ptmx ] || skip_all 'no python3, or no terminals'
 
-# The program itself, since libtool's script would not get this far.
-peal=$top_builddir/peal
-if [ -x "$top_builddir/.libs/peal" ]; then
-	peal=$top_builddir/.libs/peal
-	LD_LIBRARY_PATH=$top_builddir/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-	export LD_LIBRARY_PATH
-fi
 born=$top_builddir/tests/fixtures/born
 unset NO_COLOR COLUMNS LINES TERM
 LC_ALL=C
@@ -190,11 +184,7 @@ exec 9<>"$scratch/hold"
 	s:256=1100 r:256=1000 <"$scratch/hold" >"$scratch/ready" 9>&- &
 pid=$!
 trap 'kill $pid 2>/dev/null; rm -rf "$scratch"' EXIT
-tries=0
-until grep -q ready "$scratch/ready" || [ $tries -gt 3000 ]; do
-	tries=$((tries + 1))
-	sleep 0.02
-done
+within grep -q ready "$scratch/ready"
 
 if in_terminal 0 xterm 24x80 quit "$peal" top --interval 0.1 \
 	>"$scratch/first" 2>&1; then

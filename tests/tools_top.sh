@@ -25,12 +25,7 @@ have_rings() {
 		9>&- 4>&- 5>&- &
 	pid=$!
 	pids="$pids $pid"
-	tries=0
-	until grep -q ready "$scratch/ready.$started"; do
-		tries=$((tries + 1))
-		[ $tries -lt 3000 ] || return 1
-		sleep 0.02
-	done
+	within grep -q ready "$scratch/ready.$started"
 }
 as_user=
 pids=
@@ -147,15 +142,8 @@ receiver=$!
 sender=$!
 pids="$pids $receiver $sender"
 echo a line >&8
-until_it_came() {
-	tries=0
-	until grep 'a line' "$scratch/received"; do
-		tries=$((tries + 1))
-		[ $tries -lt 3000 ] || return 1
-		sleep 0.02
-	done
-}
-check 'a line comes through a channel' until_it_came
+check 'a line comes through a channel' \
+	within grep 'a line' "$scratch/received"
 pid=$receiver
 check 'its ring is shown' look
 check 'the sender comes first' shows "^peal $sender>$receiver "
