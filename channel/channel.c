@@ -11,8 +11,7 @@
 #include <unistd.h>
 
 #include "../reactor/internal.h"
-#include "../ring/endpoint.h"
-#include "../ring/layout.h"
+#include "../ring/floor.h"
 #include "internal.h"
 
 /* Bells that nobody is owed, while no ring is served: then it is enough. */
@@ -53,8 +52,11 @@ static void put_down(struct peal_channel *ch)
 
 int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
 {
+	bool shared;
+
 	if (ch->out.mem.base && parts->out.mem.base) {
-		int ret = peal_leg_carry_over(&parts->sender, &ch->sender);
+		int ret = peal_end_carry_over(&parts->sender.end,
+					      &ch->sender.end);
 
 		if (ret < 0)
 			return ret;
@@ -67,11 +69,11 @@ int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
 	ch->bells = parts->bells;
 	ch->peer = parts->peer;
 	ch->fd = parts->fd;
-	ch->sender.end.lifeline = ch->receiver.end.lifeline = ch->fd;
-	if (ch->bells == PEAL_DOORBELL_SOCKET && ch->hello.role == PEAL_BOTH) {
-		ch->sender.end.sibling = &ch->receiver.end;
-		ch->receiver.end.sibling = &ch->sender.end;
-	}
+	shared = ch->bells == PEAL_DOORBELL_SOCKET && ch->hello.role == PEAL_BOTH;
+	peal_end_bind(&ch->sender.end, ch->fd,
+		      shared ? &ch->receiver.end : NULL);
+	peal_end_bind(&ch->receiver.end, ch->fd,
+		      shared ? &ch->sender.end : NULL);
 	if (ch->bells == PEAL_DOORBELL_EVENTFD) {
 		peal_sender_set_barriers(&ch->sender, true);
 		peal_receiver_set_barriers(&ch->receiver, true);
@@ -88,30 +90,18 @@ void peal_channel_opened(struct peal_channel *ch)
 	ch->connects++;
 }
 
-static void set_state(const struct peal_end *end, bool withdrawn)
-{
-	enum peal_state state = end->error == -EPIPE ? PEAL_STATE_FINISHED
-						     : PEAL_STATE_OPEN;
-
-	if (end->state)
-		__atomic_store_n(end->state,
-				 withdrawn ? PEAL_STATE_BROKEN : state,
-				 __ATOMIC_RELEASE);
-}
-
 void peal_channel_withdraw(struct peal_channel *ch, bool withdrawn)
 {
-	set_state(&ch->sender.end, withdrawn);
-	set_state(&ch->receiver.end, withdrawn);
+	peal_end_withdraw(&ch->sender.end, withdrawn);
+	peal_end_withdraw(&ch->receiver.end, withdrawn);
 	/* Pairs with the fence in peal_channel_is_withdrawn(). */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 static bool is_broken(const struct peal_end *end)
 {
-	return end->peer_state &&
-	       __atomic_load_n(end->peer_state, __ATOMIC_ACQUIRE) ==
-		       PEAL_STATE_BROKEN;
+	return peal_end_is_attached(end) &&
+	       peal_end_peer_state(end) == PEAL_STATE_BROKEN;
 }
 
 bool peal_channel_is_withdrawn(const struct peal_channel *ch)
@@ -128,11 +118,9 @@ static bool undelivered(const struct peal_channel *ch)
 {
 	const struct peal_end *end = &ch->sender.end;
 
-	return ch->out.mem.base && end->error == -EPIPE &&
-	       __atomic_load_n(end->peer_state, __ATOMIC_ACQUIRE) ==
-		       PEAL_STATE_OPEN &&
-	       __atomic_load_n(end->peer_position, __ATOMIC_ACQUIRE) !=
-		       end->here;
+	return ch->out.mem.base && peal_end_error(end) == -EPIPE &&
+	       peal_end_peer_state(end) == PEAL_STATE_OPEN &&
+	       !peal_end_all_taken(end);
 }
 
 void peal_channel_unwatch(struct peal_channel *ch)
@@ -167,8 +155,6 @@ static void hang_up(struct peal_channel *ch)
 /* It goes on without a receiver, in its ring, until that is full. */
 void peal_channel_maroon(struct peal_channel *ch)
 {
-	struct peal_end *end = &ch->sender.end;
-
 	peal_end_unwatch(&ch->sender.end);
 	peal_end_unwatch(&ch->receiver.end);
 	peal_leg_close(&ch->in);
@@ -177,16 +163,7 @@ void peal_channel_maroon(struct peal_channel *ch)
 		return;
 	peal_doorbell_close(&ch->out.data);
 	peal_doorbell_close(&ch->out.space);
-	memset(&end->rings, 0, sizeof(end->rings));
-	memset(&end->waits_on, 0, sizeof(end->waits_on));
-	end->sibling = NULL;
-	end->marooned = true;
-	end->lifeline = -1;
-	end->waiting = false;
-	if (end->error)
-		return;
-	end->ended = false;
-	end->limit = end->here; /* looked at anew, and checked, when needed */
+	peal_end_detach(&ch->sender.end);
 }
 
 static bool resumes(const struct peal_channel *ch, int reason)
@@ -196,7 +173,7 @@ static bool resumes(const struct peal_channel *ch, int reason)
 	/* It was kept before, and the client that came back is no good. */
 	if (ch->state == PEAL_CHANNEL_PENDING)
 		return true;
-	return reason == -EPIPE && ch->sender.end.error != -EPROTO;
+	return reason == -EPIPE && peal_end_error(&ch->sender.end) != -EPROTO;
 }
 
 void peal_channel_closed(struct peal_channel *ch, int reason)
@@ -272,7 +249,7 @@ static void ring_closed(struct peal_channel *ch, int reason, bool received)
 	if (ch->line.reactor)
 		peal_reactor_set_events(ch->loop, &ch->line,
 					ch->line.events | EPOLLIN);
-	if (received && ch->receiver.end.error == 0 &&
+	if (received && peal_end_error(&ch->receiver.end) == 0 &&
 	    ch->state == PEAL_CHANNEL_OPEN && ch->callbacks.on_ended)
 		ch->callbacks.on_ended(ch, ch->user);
 }
@@ -477,10 +454,10 @@ int peal_channel_check(struct peal_channel *ch)
 	if (!peal_socket_hung_up(ch->fd))
 		return 0;
 	for (int i = 0; i < 2; i++) {
-		if (!ends[i]->position)
+		if (!peal_end_is_attached(ends[i]))
 			continue;
 		peal_end_hangup(ends[i], -EPIPE);
-		died |= ends[i]->end_reason != 0;
+		died |= peal_end_reason(ends[i]) != 0;
 	}
 	return died || undelivered(ch) ? -EPIPE : 1;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../reactor/internal.h"
+#include "../ring/floor.h"
 #include "internal.h"
 
 #define MS UINT64_C(1000000)
@@ -275,8 +276,9 @@ static struct peal_hello what_to_ask(const struct peal_channel *ch,
 
 	if (hello.bells == PEAL_DOORBELL_NONE && !server->trusted)
 		hello.bells = PEAL_DOORBELL_SOCKET;
-	if (ch->out.mem.base && hello.capacity < ch->sender.end.capacity)
-		hello.capacity = ch->sender.end.capacity;
+	if (ch->out.mem.base &&
+	    hello.capacity < peal_end_capacity(&ch->sender.end))
+		hello.capacity = peal_end_capacity(&ch->sender.end);
 	return hello;
 }
 
@@ -480,7 +482,7 @@ int peal_reconnect(struct peal_channel *ch, int timeout_ms)
 	    (ch->state != PEAL_CHANNEL_OPEN &&
 	     ch->state != PEAL_CHANNEL_ABSENT))
 		return -EINVAL;
-	if (ch->out.mem.base && ch->sender.end.error == -EPROTO)
+	if (ch->out.mem.base && peal_end_error(&ch->sender.end) == -EPROTO)
 		return -EPROTO;
 	if (ch->state == PEAL_CHANNEL_OPEN)
 		forsake(ch);
@@ -530,7 +532,7 @@ bool peal_client_retry(struct peal_channel *ch, int reason)
 {
 	uint64_t delay;
 
-	if (is_final(reason) || ch->sender.end.error == -EPROTO)
+	if (is_final(reason) || peal_end_error(&ch->sender.end) == -EPROTO)
 		return false;
 	peal_channel_unwatch(ch);
 	if (ch->fd >= 0)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../reactor/internal.h"
+#include "../ring/floor.h"
 #include "internal.h"
 
 /* For clients that leave the capacity to us. */
@@ -70,7 +71,8 @@ static void plan_for(struct peal_geometry *g,
 
 	plan(g, &shake->hello, service, back);
 	if (back && ch && ch->out.mem.base)
-		g->capacity = at_least(g->capacity, ch->sender.end.capacity);
+		g->capacity = at_least(g->capacity,
+				       peal_end_capacity(&ch->sender.end));
 }
 
 static unsigned mem_flags(const struct peal_handshake *shake,

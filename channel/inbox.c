@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "../reactor/internal.h"
-#include "../ring/endpoint.h"
+#include "../ring/floor.h"
 #include "inbox_wire.h"
 #include "internal.h"
 
@@ -43,8 +43,7 @@ static void line_up(struct peal_inbox *inbox, struct peal_inbox_sender *s)
  */
 static void mark_lap(struct peal_inbox_sender *s)
 {
-	const struct peal_end *end = &s->channel.receiver.end;
-	uint64_t lap = end->here & ~end->mask;
+	uint64_t lap = peal_end_lap(&s->channel.receiver.end);
 
 	if (s->began[1] && lap == s->lap)
 		return;
@@ -204,7 +203,7 @@ static long on_readable(struct peal_channel *ch, void *user)
 	/* On a loop that is not ours we ask for turns, as long as messages are
 	 * left. On our own they are in line here; but what is left at the end
 	 * of a stream would be dropped. */
-	if (inbox->options.on_messages || ch->receiver.end.ended)
+	if (inbox->options.on_messages || peal_end_ended(&ch->receiver.end))
 		return look(inbox, s) ? PEAL_MORE : PEAL_DONE;
 	return PEAL_DONE;
 }

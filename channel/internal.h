@@ -61,7 +61,7 @@ bool peal_channel_here(const struct peal_channel *ch);
 /*
  * Take the parts over, with what an older ring still holds. No bell is rung.
  * On failure the parts are as they were.
- * @return 0, or the errors of peal_leg_carry_over()
+ * @return 0, or the errors of peal_end_carry_over()
  */
 int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts);
 /* The server has said OPEN. */

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "../mem/floor.h"
-#include "../ring/endpoint.h"
+#include "../ring/floor.h"
 #include "leg.h"
 #include "socket.h"
 
@@ -15,7 +15,7 @@
 
 static int make_bells(struct peal_leg *leg, int socket)
 {
-	unsigned lazy;
+	unsigned drain_every;
 	int ret;
 
 	if (socket < 0) {
@@ -29,8 +29,8 @@ static int make_bells(struct peal_leg *leg, int socket)
 				   socket);
 	if (ret < 0)
 		return ret;
-	lazy = peal_socket_lazy(socket, 2);
-	leg->data.lazy = lazy;
+	drain_every = peal_socket_drain_every(socket, 2);
+	leg->data.drain_every = drain_every;
 	leg->space = leg->data;
 	return 0;
 }
@@ -130,8 +130,8 @@ static int check_ring(const struct peal_wire_ring *ring,
 	*g = *wanted;
 	g->capacity = ring->capacity;
 	if (peal_geometry_fit(g, peal_mem_page(ring->mem)) < 0 ||
-	    g->capacity != ring->capacity || g->head != ring->head ||
-	    g->flags != ring->flags)
+	    g->capacity != ring->capacity ||
+	    g->head != ring->head || g->flags != ring->flags)
 		return refuse(text, "a ring of an impossible shape");
 	if (!ring->mem && much_larger(g, wanted))
 		return refuse(text, "a much larger ring than was asked for");
@@ -157,7 +157,8 @@ static int open_memory(struct peal_leg *leg, const struct peal_wire_ring *ring,
 		       const struct peal_geometry *g, int fd, bool trusted,
 		       char *text)
 {
-	int ret = peal_mem_open(&leg->mem, fd, g->head, peal_geometry_body(g),
+	int ret = peal_mem_open(&leg->mem, fd, g->head,
+				peal_geometry_body(g),
 				PEAL_MEM_TWICE | ring->mem);
 
 	if (ret == -EBADMSG || ret == -EPERM || ret == -ERANGE || ret == -EBADF)
@@ -227,32 +228,4 @@ void peal_leg_close(struct peal_leg *leg)
 	peal_doorbell_close(&leg->space);
 	peal_mem_close(&leg->mem);
 	memset(leg, 0, sizeof(*leg));
-}
-
-int peal_leg_carry_over(struct peal_sender *to, const struct peal_sender *from)
-{
-	const struct peal_doorbell rings = to->end.rings;
-	struct peal_end old = from->end;
-	uint64_t released = __atomic_load_n(old.peer_position,
-					    __ATOMIC_ACQUIRE);
-	uint64_t left = old.here - released;
-	void *room = NULL;
-
-	if (from->end.error == -EPROTO || left > old.capacity ||
-	    released + old.capacity - old.limit > old.capacity)
-		return -EPROTO;
-	if (left > 0 && old.item_size != to->end.item_size)
-		return -ERANGE;
-	if ((peal_sender_reserve)(to, 1, &room) < (ssize_t)left || !room)
-		return -ERANGE;
-	memcpy(room, old.items + (released & old.mask) * old.item_size,
-	       left * old.item_size);
-	/* Nobody waits yet, and a bell may not come before the handshake's
-	 * last packet. */
-	memset(&to->end.rings, 0, sizeof(to->end.rings));
-	peal_sender_commit(to, left);
-	if (old.error == -EPIPE)
-		peal_sender_finish(to); /* as the old one was */
-	to->end.rings = rings;
-	return 0;
 }

@@ -51,12 +51,4 @@ static inline uint64_t peal_leg_bytes(const struct peal_leg *leg)
 	return leg->mem.head + leg->mem.body;
 }
 
-/*
- * Publish in a new ring what the old one's receiver has not released: copied
- * first, then published at once. Until then the old ring is the truth.
- * @return 0, -EPROTO the old receiver's position is impossible, -ERANGE it
- *         does not fit
- */
-int peal_leg_carry_over(struct peal_sender *to, const struct peal_sender *from);
-
 #endif

@@ -4,7 +4,7 @@
 
 #include <peal/local.h>
 
-#include "../ring/endpoint.h"
+#include "../ring/floor.h"
 
 static int make(struct peal_local *l, const struct peal_geometry *geometry)
 {

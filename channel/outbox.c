@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "../reactor/internal.h"
+#include "../ring/floor.h"
 #include "inbox_wire.h"
 #include "internal.h"
 
@@ -43,7 +44,7 @@ static void wait_for_many(struct peal_outbox *out)
 {
 	struct peal_sender *tx = &out->channel.sender;
 
-	peal_sender_set_watermark(tx, (size_t)tx->end.capacity / 4);
+	peal_sender_set_watermark(tx, peal_sender_capacity(tx) / 4);
 }
 
 int peal_outbox_open(struct peal_outbox *out, const char *address,
@@ -188,11 +189,9 @@ int(peal_outbox_reserve)(struct peal_outbox *out, size_t size, int timeout_ms,
 /* The stamp stands at the front of what is reserved. */
 static void put_stamp(struct peal_outbox *out)
 {
-	struct peal_end *end = &out->channel.sender.end;
-	uint64_t index = (end->here + end->start) & end->mask;
 	uint64_t now = peal_now();
 
-	memcpy(end->items + 8 * index + 8, &now, sizeof(now));
+	memcpy(peal_end_reserved(&out->channel.sender.end), &now, sizeof(now));
 }
 
 int peal_outbox_commit(struct peal_outbox *out, uint32_t kind, size_t size)
@@ -235,7 +234,7 @@ static int all_taken(struct peal_outbox *out, size_t size, int ms, void *room)
 	(void)size;
 	if (out->channel.state != PEAL_CHANNEL_OPEN)
 		return -EPIPE;
-	ret = (peal_sender_wait)(tx, tx->end.capacity, ms, room);
+	ret = (peal_sender_wait)(tx, peal_sender_capacity(tx), ms, room);
 	return ret < 0 ? (int)ret : 1;
 }
 
@@ -244,9 +243,8 @@ static bool nothing_left(const struct peal_outbox *out)
 {
 	const struct peal_end *end = &out->channel.sender.end;
 
-	return out->channel.address[0] && !end->error &&
-	       __atomic_load_n(end->peer_position, __ATOMIC_ACQUIRE) ==
-		       end->here;
+	return out->channel.address[0] && !peal_end_error(end) &&
+	       peal_end_all_taken(end);
 }
 
 static int flushed(struct peal_outbox *out, size_t size, int ms, void *room)

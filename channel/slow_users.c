@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "../reactor/internal.h"
-#include "../ring/endpoint.h"
+#include "../ring/floor.h"
 #include "internal.h"
 
 #define S UINT64_C(1000000000)
@@ -78,22 +78,23 @@ void peal_slow_users_opened(struct peal_channel *ch)
 {
 	if (!is_measured(&ch->peer) || !find(ch->server, ch->peer.uid))
 		return;
-	ch->sender.end.suspect = PEAL_DEAR_LOOKS;
-	ch->receiver.end.suspect = PEAL_DEAR_LOOKS;
+	peal_end_time_rings(&ch->sender.end);
+	peal_end_time_rings(&ch->receiver.end);
 }
 
 void peal_slow_users_closed(struct peal_channel *ch)
 {
 	const struct peal_end *tx = &ch->sender.end, *rx = &ch->receiver.end;
+	int slow = peal_end_slow_rings(tx) + peal_end_slow_rings(rx);
 	struct peal_slow_user *user;
 
 	if (!is_measured(&ch->peer) ||
-	    !(tx->suspect || rx->suspect || tx->dear || rx->dear))
+	    !(peal_end_times_rings(tx) || peal_end_times_rings(rx) || slow > 0))
 		return;
 	user = record_of(ch->server, ch->peer.uid);
 	user->seen = peal_now();
-	user->slow_rings += (unsigned)(tx->dear + rx->dear);
-	if (user->slow_rings < PEAL_DEAR_LOOKS / 2)
+	user->slow_rings += (unsigned)slow;
+	if (user->slow_rings < PEAL_TIMED_RINGS / 2)
 		return;
 	user->slow_rings = 0;
 	user->until = user->seen + (S << user->strikes);

@@ -25,7 +25,7 @@
 #define BUFFER (256 << 10)
 /* What such a packet takes of it, with room to spare. */
 #define PACKET 1280
-#define LAZY_MOST 32u
+#define DRAIN_EVERY_MOST 32u
 /* In a user namespace: everybody who has no uid there. */
 #define OVERFLOW_UID 65534u
 
@@ -66,18 +66,18 @@ void peal_socket_enlarge(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
-unsigned peal_socket_lazy(int fd, unsigned ends)
+unsigned peal_socket_drain_every(int fd, unsigned ends)
 {
 	int size = 0;
 	socklen_t length = sizeof(size);
-	unsigned holds, lazy;
+	unsigned holds, every;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0)
-		return 0;
-	/* An arm brings two bells at most; and there are two late ones. */
+		return 1;
+	/* An arm brings two bells at most; and two more may come. */
 	holds = (unsigned)size / PACKET;
-	lazy = holds > 4 * ends ? (holds - 4 * ends) / (2 * ends) : 1;
-	return (lazy < LAZY_MOST ? lazy : LAZY_MOST) - 1;
+	every = holds > 4 * ends ? (holds - 4 * ends) / (2 * ends) : 1;
+	return every < DRAIN_EVERY_MOST ? every : DRAIN_EVERY_MOST;
 }
 
 int peal_socket_make(void)

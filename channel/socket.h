@@ -42,7 +42,7 @@ void peal_socket_peer(int fd, struct peal_peer *peer);
 uid_t peal_socket_uid(int fd);
 int peal_socket_pidfd(int fd);
 /* Arms of an end for which the socket holds the bells, for `ends` of them. */
-unsigned peal_socket_lazy(int fd, unsigned ends);
+unsigned peal_socket_drain_every(int fd, unsigned ends);
 
 /* @return 0, -EAGAIN, -EPIPE, ... */
 int peal_socket_send(int fd, const void *packet, size_t size, const int *fds,

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../ring/layout.h"
+#include "../ring/floor.h"
 #include "wire.h"
 
 static bool printable(const char *text, size_t size)

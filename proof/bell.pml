@@ -31,7 +31,7 @@ local byte mutant;
 local byte cap;	  /* items in each ring */
 local byte total; /* items from each process; none from the second: 1 way */
 local byte other;
-local byte lazy;  /* arms before it is drained */
+local byte drain_every;  /* arms before it is drained */
 local byte holds; /* packets, and then a ring finds it full */
 local byte most;  /* items sent in one turn */
 
@@ -64,11 +64,11 @@ inline ring()
 
 inline drain(e)
 {
-	undrained[e]++;
+	arms_since_clear[e]++;
 	if
-	:: undrained[e] > lazy && !IS(drain_in_time) ->
+	:: arms_since_clear[e] >= drain_every && !IS(drain_in_time) ->
 		atomic {
-			undrained[e] = 0;
+			arms_since_clear[e] = 0;
 			queue[me] = 0
 		};
 		link[1 - e] = (IS(wake_sibling) -> link[1 - e] : READY)
@@ -207,7 +207,7 @@ inline hear()
 proctype Process(byte me)
 {
 	byte goal, others, n;
-	byte link[2], undrained[2];
+	byte link[2], arms_since_clear[2];
 	bool enough;
 
 	goal = (me == 0 -> total : other);
@@ -238,7 +238,7 @@ init {
 			now.cap = setting("CAP", 1);
 			now.total = setting("TOTAL", 3);
 			now.other = setting("OTHER", 3);
-			now.lazy = setting("LAZY", 0);
+			now.drain_every = setting("DRAIN_EVERY", 1);
 			now.holds = setting("HOLDS", 12);
 			now.most = setting("MOST", 255);
 		};

@@ -22,7 +22,7 @@
 #define WORDS 3
 
 #define POSITION 0 /* a sender's */
-#define LIGHT 1
+#define ELIDED 1
 #define STATE 2
 #define WAKE(ring) (ring) /* the reactor's */
 
@@ -30,7 +30,7 @@
 
 local byte total;     /* items from each sender */
 local byte watermark; /* of the second ring */
-local bool lights;    /* fences may be left out */
+local bool elides;    /* fences may be left out */
 local bool fails;     /* barriers may fail */
 local bool crosses;   /* the first ring's callback takes from the second */
 
@@ -49,29 +49,29 @@ bool edge[2]; /* eventfds, watched edge-triggered, never read */
 proctype Sender(byte me)
 {
 	byte here, wake;
-	bool light;
+	bool elided;
 
 	do
 	:: here < total ->
 		if
-		:: lights && !light ->
-			light = true;
-			store(LIGHT, 1, 0);
+		:: elides && !elided ->
+			elided = true;
+			store(ELIDED, 1, 0);
 			held[me] == 0
 		:: true
 		fi;
 		here++;
 		store(POSITION, here, 1);
 		if
-		:: light
-		:: !light -> held[me] == 0
+		:: elided
+		:: !elided -> held[me] == 0
 		fi;
 		wake = AT(REACTOR, WAKE(me));
 		if
 		:: here == wake ->
 			atomic {
 				if
-				:: light -> light = false; store(LIGHT, 0, 1)
+				:: elided -> elided = false; store(ELIDED, 0, 1)
 				:: else
 				fi;
 				edge[me] = true
@@ -87,7 +87,7 @@ proctype Sender(byte me)
 	edge[me] = true
 }
 
-/* peal_end_check(), which leaves what it found in `enough`. */
+/* peal_end_recheck(), which leaves what it found in `enough`. */
 inline check(r)
 {
 	limit[r] = AT(r, POSITION);
@@ -155,12 +155,12 @@ inline turn(r)
 
 inline barrier()
 {
-	asked = link[0] == BATCH && AT(0, LIGHT);
+	asked = link[0] == BATCH && AT(0, ELIDED);
 	if
 	:: IS(rings_barrier) && how == 1 /* what the last one says */
-		-> asked = link[1] == BATCH && AT(1, LIGHT)
+		-> asked = link[1] == BATCH && AT(1, ELIDED)
 	:: IS(rings_barrier) && how == 2 /* what the first one says */
-	:: else -> asked = asked || (link[1] == BATCH && AT(1, LIGHT))
+	:: else -> asked = asked || (link[1] == BATCH && AT(1, ELIDED))
 	fi;
 	may_sleep = true;
 	if
@@ -277,7 +277,7 @@ init {
 		c_code {
 			now.total = setting("TOTAL", 2);
 			now.watermark = setting("WATERMARK", 1);
-			now.lights = setting("LIGHTS", 0);
+			now.elides = setting("ELIDES", 0);
 			now.fails = setting("FAILS", 0);
 			now.crosses = setting("CROSSES", 0);
 		};

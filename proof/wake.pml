@@ -21,8 +21,8 @@
 #define leave_release 12
 #define leave_fence 13
 #define leave_ring 14
-#define rouse 15
-#define rouse_once 16
+#define kick 15
+#define kick_once 16
 #define offer 17
 #define offer_anew 18
 #define attach_ring 19
@@ -30,22 +30,22 @@
 #define reserve_arm 21
 #define reserve_nearer 22
 #define reserve_told 23
-#define light_registered 24
-#define light_able 25
-#define light_on 26
-#define light_on_fence 27
-#define light_off 28
-#define light_off_release 29
-#define light_acquire 30
-#define light_every_arm 31
-#define light_after_fence 32
+#define elide_registered 24
+#define elide_able 25
+#define elide_on 26
+#define elide_on_fence 27
+#define elide_off 28
+#define elide_off_release 29
+#define elide_acquire 30
+#define elide_every_arm 31
+#define elide_after_fence 32
 #define barrier 33
 #define barrier_first 34
 #define barrier_failed 35
 #define unarmed_goes_on 36
 #define allow_restores 37
 #define hangup_looks 38
-#define rouse_armed 39
+#define kick_armed 39
 /* end of labels */
 
 #define SENDER 0
@@ -56,7 +56,7 @@
 #define POSITION 0
 #define WAKE 1
 #define STATE 2
-#define LIGHT 3
+#define ELIDED 3
 #define BARRIER 4
 #define ITEM 5
 #define WORDS 9 /* up to 4 items */
@@ -77,7 +77,7 @@ local byte dies;    /* the end that may die, at any step, */
 local bool again;   /* and another one goes on in its place */
 local bool reserves;/* the sender does not block, but reserves and arms */
 local bool drains;  /* it waits until all was taken before it leaves */
-local bool lights;  /* fences may be left out */
+local bool elides;  /* fences may be left out */
 local bool refuses; /* the receiver, once, less than it waits for */
 local bool holds;   /* it takes one, and the next once a third was sent */
 local bool fails;   /* barriers may fail */
@@ -113,16 +113,16 @@ bool allowed;
 
 /* -- publishing */
 
-inline lights_off()
+inline elision_off()
 {
 	if
-	:: light && !IS(light_off) ->
-		light = false;
-		order = !IS(light_off_release);
-		store(LIGHT, 0, order)
-	:: light && IS(light_off) -> /* told before it is so */
-		store(LIGHT, 0, 1);
-		late_off = true
+	:: elided && !IS(elide_off) ->
+		elided = false;
+		order = !IS(elide_off_release);
+		store(ELIDED, 0, order)
+	:: elided && IS(elide_off) -> /* told before it is so */
+		store(ELIDED, 0, 1);
+		elided_off_late = true
 	:: else
 	fi
 }
@@ -132,17 +132,17 @@ inline adapt()
 {
 	if
 	:: true
-	:: lights && (me != unable || IS(light_registered)) && !forbidden &&
-	   light != (AT(PEER, BARRIER) || IS(light_able)) ->
+	:: elides && (me != unable || IS(elide_registered)) && !forbidden &&
+	   elided != (AT(PEER, BARRIER) || IS(elide_able)) ->
 		if
-		:: light -> lights_off()
+		:: elided -> elision_off()
 		:: else ->
-			light = true;
+			elided = true;
 			if
-			:: !IS(light_on) -> store(LIGHT, 1, 0)
+			:: !IS(elide_on) -> store(ELIDED, 1, 0)
 			:: else
 			fi;
-			fence(light_on_fence)
+			fence(elide_on_fence)
 		fi
 	fi
 }
@@ -151,7 +151,7 @@ inline adapt()
 inline ring()
 {
 	atomic {
-		lights_off();
+		elision_off();
 		bell[PEER] = true
 	}
 }
@@ -159,13 +159,13 @@ inline ring()
 inline ring_if_crossed(step)
 {
 	if
-	:: light && !(IS(publish_fence) && how != GONE)
+	:: elided && !(IS(publish_fence) && how != GONE)
 	:: else -> fence(publish_fence)
 	fi;
 	atomic {
 		if
-		:: late_off -> light = false; last = false; second = false; arming = false;
-	first = false; refused = false; sleeps = false; heard_hangup = false; light_late = false; late_off = false
+		:: elided_off_late -> elided = false; last = false; second = false; arming = false;
+	first = false; refused = false; sleeps = false; heard_hangup = false; elided_late = false; elided_off_late = false
 		:: else
 		fi;
 		wake = AT(PEER, WAKE);
@@ -276,19 +276,19 @@ inline store_wake()
 	fi
 }
 
-#define NEWS (offered_here != here || offered_limit != limit)
+#define NEWS (offered_position != here || offered_limit != limit)
 
-inline rouse_receiver()
+inline kick_receiver()
 {
 	atomic {
 		/* Only if the receiver will see that somebody waits. */
-		hit = WANTED && !IS(rouse) && (NEWS || IS(rouse_once)) &&
-		      (IS(rouse_armed) || (armed == target && !REACHED));
+		hit = WANTED && !IS(kick) && (NEWS || IS(kick_once)) &&
+		      (IS(kick_armed) || (armed == target && !REACHED));
 		/* Once in each state of the two positions. */
 		assert(!hit || NEWS);
 		if
 		:: hit ->
-			offered_here = here;
+			offered_position = here;
 			offered_limit = limit
 		:: else
 		fi
@@ -328,17 +328,17 @@ inline check()
 	};
 	if
 	:: found == SHORT && !ended && me == SENDER && waiting ->
-		rouse_receiver()
+		kick_receiver()
 	:: else
 	fi
 }
 
-inline settle()
+inline wait_done()
 {
 	waiting = false;
 	if
 	:: found == OFFER ->
-		offered_here = here;
+		offered_position = here;
 		offered_limit = limit
 	:: else
 	fi
@@ -364,9 +364,9 @@ inline fence_and_barrier()
 {
 	may_sleep = true;
 	if
-	:: IS(light_after_fence) || IS(barrier_first) ||
-	   (IS(light_every_arm) && !looked) ->
-		asked = AT(PEER, LIGHT);
+	:: IS(elide_after_fence) || IS(barrier_first) ||
+	   (IS(elide_every_arm) && !looked) ->
+		asked = AT(PEER, ELIDED);
 		looked = true
 	:: else
 	fi;
@@ -376,15 +376,15 @@ inline fence_and_barrier()
 	fi;
 	fence(arm_fence);
 	if
-	:: IS(light_after_fence) || IS(light_every_arm) || IS(barrier_first) ||
-	   IS(light_acquire)
-	:: else -> asked = AT(PEER, LIGHT)
+	:: IS(elide_after_fence) || IS(elide_every_arm) || IS(barrier_first) ||
+	   IS(elide_acquire)
+	:: else -> asked = AT(PEER, ELIDED)
 	fi;
 	if
 	:: IS(barrier_first)
 	:: else -> have_barrier()
 	fi;
-	asked = (IS(light_every_arm) -> asked : false)
+	asked = (IS(elide_every_arm) -> asked : false)
 }
 
 inline sleep()
@@ -413,14 +413,14 @@ inline arm()
 		store_wake();
 		if
 		:: me == RECEIVER && !IS(offer_anew) ->
-			offered_here = MOD(here - 1)
+			offered_position = MOD(here - 1)
 		:: else
 		fi
 	};
 	fence_and_barrier()
 }
 
-#define CAME (ended || KNOWN >= n || pruned)
+#define AVAILABLE (ended || KNOWN >= n || pruned)
 
 /*
  * The blocking call, for n items; a sender is never given less than it asks
@@ -448,8 +448,8 @@ inline wait()
 		:: else -> check()
 		fi;
 		if
-		:: IS(light_acquire) && arming ->
-			light_late = AT(PEER, LIGHT)
+		:: IS(elide_acquire) && arming ->
+			elided_late = AT(PEER, ELIDED)
 		:: else
 		fi;
 		if
@@ -462,11 +462,11 @@ inline wait()
 			first = false;
 			arming = true;
 			if
-			:: CAME -> break
+			:: AVAILABLE -> break
 			:: else
 			fi
 		:: !first && found != SHORT ->
-			settle();
+			wait_done();
 			break
 		:: !first && found == SHORT && arming && !may_sleep ->
 			if
@@ -475,11 +475,11 @@ inline wait()
 			fi
 		:: !first && found == SHORT && arming && may_sleep ->
 			if
-			:: light_late -> /* loaded again after a barrier */
-				light_late = false;
+			:: elided_late -> /* loaded again after a barrier */
+				elided_late = false;
 				held[PEER] == 0
-			:: !light_late && RESERVING && REACHED
-			:: !light_late && !(RESERVING && REACHED) ->
+			:: !elided_late && RESERVING && REACHED
+			:: !elided_late && !(RESERVING && REACHED) ->
 				sleep()
 			fi;
 			arming = RESERVING && REACHED
@@ -488,7 +488,7 @@ inline wait()
 		fi
 	od;
 	arming = false;
-	light_late = false
+	elided_late = false
 }
 
 /* The call that does not block, but arms, for n items. */
@@ -501,20 +501,20 @@ inline reserve()
 	:: true ->
 		refresh(wanted);
 		if
-		:: CAME && second ->
+		:: AVAILABLE && second ->
 			waiting = was_waiting;
 			if
 			:: waiting && !IS(reserve_told) -> bell[me] = true
 			:: else
 			fi;
 			break
-		:: CAME && !second -> break
-		:: !CAME && (second ||
+		:: AVAILABLE && !second -> break
+		:: !AVAILABLE && (second ||
 			     (was_waiting && !REACHED && armed == target &&
 			      (MOD(target - (here - BIAS)) <= MAX(n, sw) ||
 			       IS(reserve_nearer)))) ->
 			want = MIN(want, MAX(n, sw));
-			rouse_receiver();
+			kick_receiver();
 			break
 		:: else ->
 			atomic {
@@ -547,7 +547,7 @@ inline attach()
 		limit = MOD(AT(PEER, POSITION) + BIAS);
 		armed = MOD(limit - BIAS);
 		target = armed;
-		offered_here = MOD(here - 1);
+		offered_position = MOD(here - 1);
 		left = AT(me, STATE) != OPEN
 	};
 	if
@@ -555,8 +555,8 @@ inline attach()
 	:: else
 	fi;
 	if
-	:: !left && lights ->
-		store(LIGHT, 0, 1);
+	:: !left && elides ->
+		store(ELIDED, 0, 1);
 		order = me != unable;
 		store(BARRIER, order, 1)
 	:: else
@@ -578,8 +578,8 @@ inline allow()
 	:: allows == me && !allowed ->
 		allowed = true;
 		if
-		:: !IS(allow_restores) -> lights_off()
-		:: else -> store(LIGHT, 0, 1)
+		:: !IS(allow_restores) -> elision_off()
+		:: else -> store(ELIDED, 0, 1)
 		fi;
 		if
 		:: forbidden = true; store(BARRIER, 0, 1)
@@ -733,24 +733,24 @@ inline live()
 inline forget()
 {
 	here = 0; limit = 0; want = 0; target = 0; armed = 0; n = 0;
-	offered_here = 0; offered_limit = 0; wake = 0; value = 0; count = 0;
+	offered_position = 0; offered_limit = 0; wake = 0; value = 0; count = 0;
 	waiting = false; was_waiting = false; ended = false; left = false;
 	early = 0; is_early = false; found = 0; slot = 0; next = 0;
 	wanted = 0; order = false; hit = false;
-	light = false; last = false; second = false; arming = false;
-	first = false; refused = false; sleeps = false; heard_hangup = false; light_late = false; late_off = false; asked = false; looked = false;
+	elided = false; last = false; second = false; arming = false;
+	first = false; refused = false; sleeps = false; heard_hangup = false; elided_late = false; elided_off_late = false; asked = false; looked = false;
 	may_sleep = false; forbidden = false
 }
 
 proctype End(byte me)
 {
 	byte here, limit, want, target, armed, n, count, found;
-	byte offered_here, offered_limit, wake, value, early;
+	byte offered_position, offered_limit, wake, value, early;
 	byte slot, next, wanted;
 	bool waiting, was_waiting, ended, left, is_early, order, hit;
 	bool last, second, first, refused, sleeps;
-	bool arming, heard_hangup, light_late;
-	bool light, late_off, asked, looked, may_sleep, forbidden;
+	bool arming, heard_hangup, elided_late;
+	bool elided, elided_off_late, asked, looked, may_sleep, forbidden;
 
 again_from_here:
 	{ live() } unless { crash[me] };
@@ -795,7 +795,7 @@ init {
 			now.again = setting("AGAIN", 0);
 			now.reserves = setting("RESERVES", 0);
 			now.drains = setting("DRAINS", 0);
-			now.lights = setting("LIGHTS", 0);
+			now.elides = setting("ELIDES", 0);
 			now.worse = setting("WORSE", 0);
 			now.refuses = setting("REFUSES", 0);
 			now.holds = setting("HOLDS", 0);

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
-#include "../ring/tsan.h"
+#include "../ring/floor.h"
 #include "internal.h"
 
 void peal_reactor_kick(struct peal_reactor *loop)

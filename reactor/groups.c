@@ -4,8 +4,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "../ring/endpoint.h"
-#include "../ring/group_marks.h"
+#include "../ring/floor.h"
 #include "internal.h"
 
 static struct peal_group *group_of(const struct peal_source *source)

@@ -6,8 +6,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "../ring/endpoint.h"
-#include "../ring/tsan.h"
+#include "../ring/floor.h"
 #include "internal.h"
 
 #define BATCH 256

@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 
-#include "../ring/tsan.h"
+#include "../ring/floor.h"
 #include "internal.h"
 
 int peal_reactor_add_queue(struct peal_reactor *loop,

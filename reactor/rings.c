@@ -11,7 +11,7 @@
 
 #include <peal/group.h>
 
-#include "../ring/endpoint.h"
+#include "../ring/floor.h"
 #include "internal.h"
 
 void peal_ring_closed(struct peal_source *source, int reason)
@@ -67,9 +67,9 @@ static void follow(struct peal_source *source, long verdict)
 		peal_source_ready(source);
 	} else if (verdict != PEAL_DONE) {
 		drained(source, (uint64_t)verdict, false);
-	} else if (!end->sender) {
-		drained(source, end->watermark, true);
-	} else if (end->waiting) {
+	} else if (!peal_end_is_sender(end)) {
+		drained(source, peal_end_watermark(end), true);
+	} else if (peal_end_waits(end)) {
 		/* A reserve fell short and has armed; the bell may have come
 		 * while it stood in line. */
 		look_again(source);
@@ -81,14 +81,17 @@ static void judge(struct peal_source *source, long verdict)
 {
 	struct peal_end *end = source->end;
 
-	if (end->error)
-		peal_ring_closed(source, end->error == -EPIPE ? 0 : end->error);
+	if (peal_end_error(end))
+		peal_ring_closed(source, peal_end_error(end) == -EPIPE
+						 ? 0
+						 : peal_end_error(end));
 	else if (verdict < PEAL_MORE ||
-		 (verdict > 0 && (uint64_t)verdict > end->capacity))
+		 (verdict > 0 && (uint64_t)verdict > peal_end_capacity(end)))
 		peal_ring_closed(source, -EINVAL);
-	else if (end->ended && (end->sender || verdict != PEAL_MORE ||
-				peal_end_known(end) == 0))
-		peal_ring_closed(source, end->end_reason);
+	else if (peal_end_ended(end) &&
+		 (peal_end_is_sender(end) || verdict != PEAL_MORE ||
+		  peal_end_known(end) == 0))
+		peal_ring_closed(source, peal_end_reason(end));
 	else
 		follow(source, verdict);
 }
@@ -133,8 +136,8 @@ static void found_nothing(struct peal_source *source)
 	}
 	peal_count(&source->reactor->stats.spurious);
 	peal_count(&source->stats.spurious);
-	end->fresh = true; /* a bell by itself brings no order */
-	if (end->waiting)
+	peal_end_expect_recheck(end);
+	if (peal_end_waits(end))
 		look_again(source); /* reactor.pml: look_again */
 }
 
@@ -152,16 +155,16 @@ void peal_ring_turn(struct peal_source *source)
 		serve(source, true);
 		return;
 	}
-	found = peal_end_check(end);
+	found = peal_end_recheck(end);
 	if (found == PEAL_FOUND_SHORT) {
 		found_nothing(source);
 	} else if (found == PEAL_FOUND_BROKEN) {
 		judge(source, PEAL_DONE);
 	} else if (found == PEAL_FOUND_END &&
-		   (end->sender || peal_end_known(end) == 0)) {
-		peal_ring_closed(source, end->end_reason);
+		   (peal_end_is_sender(end) || peal_end_known(end) == 0)) {
+		peal_ring_closed(source, peal_end_reason(end));
 	} else {
-		peal_end_settle(end, found);
+		peal_end_wait_done(end, found);
 		serve(source, false);
 	}
 }
@@ -174,8 +177,8 @@ void peal_ring_turn(struct peal_source *source)
  */
 static void aim_again(struct peal_end *end)
 {
-	if (end->waiting && peal_end_reached(end))
-		peal_end_aim(end, end->want, false);
+	if (peal_end_must_aim_again(end))
+		peal_end_aim_again(end);
 }
 
 static void store(struct peal_source *source)
@@ -183,7 +186,7 @@ static void store(struct peal_source *source)
 	struct peal_end *end = source->end;
 
 	aim_again(end);
-	if (end->waiting)
+	if (peal_end_waits(end))
 		peal_end_store(end);
 }
 
@@ -213,7 +216,7 @@ static void fence(struct peal_reactor *loop, struct peal_link *batch)
 			continue;
 		if (at == 0) {
 			peal_fence_barrier();
-			at = peal_now() + PEAL_LATE_NS;
+			at = peal_now() + PEAL_RECHECK_NS;
 		}
 		peal_link_remove(&source->of.ring.late);
 		peal_link_append(&loop->late, &source->of.ring.late);
@@ -237,12 +240,12 @@ void peal_rings_look_late(struct peal_reactor *loop, uint64_t now)
 		struct peal_end *end = source->end;
 
 		peal_link_remove(&source->of.ring.late);
-		peal_end_settled(end);
+		peal_end_wake_seen(end);
 		if (!peal_link_empty(&source->link))
 			continue;
-		if (peal_end_check(end) != PEAL_FOUND_SHORT)
+		if (peal_end_recheck(end) != PEAL_FOUND_SHORT)
 			peal_source_ready(source);
-		else if (end->waiting && peal_end_reached(end))
+		else if (peal_end_must_aim_again(end))
 			look_again(source);
 	}
 }
@@ -268,9 +271,9 @@ void peal_rings_arm(struct peal_reactor *loop)
 			struct peal_end *end = source->end;
 
 			/* reactor.pml: rings_recheck */
-			if (peal_end_check(end) != PEAL_FOUND_SHORT)
+			if (peal_end_recheck(end) != PEAL_FOUND_SHORT)
 				peal_source_ready(source);
-			else if (end->waiting && peal_end_reached(end))
+			else if (peal_end_must_aim_again(end))
 				look_again(source);
 		}
 	} while (!peal_link_empty(&loop->drained));
@@ -287,8 +290,8 @@ static bool found_some(struct peal_reactor *loop)
 		struct peal_source *source = peal_link_source(link);
 
 		next = link->next;
-		if (!peal_end_stirred(source->end) ||
-		    peal_end_check(source->end) == PEAL_FOUND_SHORT)
+		if (!peal_end_peer_moved(source->end) ||
+		    peal_end_recheck(source->end) == PEAL_FOUND_SHORT)
 			continue;
 		peal_link_remove(link);
 		peal_source_ready(source);
@@ -354,12 +357,12 @@ int peal_reactor_set_spin(struct peal_reactor *loop, uint64_t most)
 
 /*
  * What is to be told though the peer will not ring. One that stands in line, or
- * is to be armed, is looked at anyway, and keeps its place: whoever stirs it in
- * each round would keep it from its turn.
+ * is to be armed, is looked at anyway, and keeps its place: whoever notifies it
+ * in each round would keep it from its turn.
  */
-static void stir(void *waiter)
+static void notify(void *notify_arg)
 {
-	struct peal_source *source = waiter;
+	struct peal_source *source = notify_arg;
 
 	if (!source->reactor || !peal_reactor_here(source->reactor))
 		return;
@@ -369,7 +372,7 @@ static void stir(void *waiter)
 
 static int watch(struct peal_source *source, struct peal_source *bell)
 {
-	const struct peal_doorbell *own = &source->end->waits_on;
+	const struct peal_doorbell *own = peal_end_own_bell(source->end);
 
 	/* It has all looked at that stand behind it.
 	 * bell.pml: bell_turns_both */
@@ -387,36 +390,27 @@ static int watch(struct peal_source *source, struct peal_source *bell)
 		own->group->waiters[own->index] = source;
 		return 0;
 	}
-	return peal_source_watch(source, source->end->waits_on.wait_fd,
-				 EPOLLIN | EPOLLET);
+	return peal_source_watch(source, own->wait_fd, EPOLLIN | EPOLLET);
 }
 
 /* An end has one source. Another thread may want it at the same time. */
 static int claim_end(struct peal_source *source)
 {
-	void *nobody = NULL;
-
-	return __atomic_compare_exchange_n(&source->end->waiter, &nobody,
-					   source, false, __ATOMIC_ACQUIRE,
-					   __ATOMIC_RELAXED)
-		       ? 0
-		       : -EEXIST;
+	return peal_end_claim(source->end, source) ? 0 : -EEXIST;
 }
 
 void peal_ring_drop(struct peal_source *source)
 {
 	struct peal_end *end = source->end;
-	const struct peal_doorbell *own = &end->waits_on;
+	const struct peal_doorbell *own = peal_end_own_bell(end);
 
 	peal_link_remove(&source->of.ring.late);
-	if (end->waiter != source)
+	if (!peal_end_is_claimed_by(end, source))
 		return; /* it was attached anew, or was another's all along */
 	if (own->kind == PEAL_DOORBELL_GROUP && own->index < own->group->n &&
 	    own->group->waiters[own->index] == source)
 		own->group->waiters[own->index] = NULL;
-	end->stir = NULL;
-	/* Pairs with the acquire in claim_end(). */
-	__atomic_store_n(&end->waiter, NULL, __ATOMIC_RELEASE);
+	peal_end_unclaim(end);
 }
 
 static int add(struct peal_source *source, struct peal_end *end, void *user,
@@ -436,15 +430,15 @@ static int add(struct peal_source *source, struct peal_end *end, void *user,
 		return ret;
 	}
 	peal_ring_trust(source);
-	end->stir = stir;
+	peal_end_set_notify(end, notify);
 	/* What is there already is a transition, too.
 	 * reactor.pml: add_recheck */
-	peal_end_aim(end, end->watermark, false);
+	peal_end_aim(end, peal_end_watermark(end), false);
 	peal_end_store(end);
 	peal_end_fence();
 	/* One that needs a barrier has it after its turn. */
 	if (peal_end_needs_barrier(end) ||
-	    peal_end_check(end) != PEAL_FOUND_SHORT) {
+	    peal_end_recheck(end) != PEAL_FOUND_SHORT) {
 		peal_source_ready(source);
 		peal_reactor_nudge(loop);
 	}
@@ -453,9 +447,10 @@ static int add(struct peal_source *source, struct peal_end *end, void *user,
 
 static bool can_wait(const struct peal_end *end)
 {
-	return end->waits_on.kind == PEAL_DOORBELL_GROUP ||
-	       (end->waits_on.kind != PEAL_DOORBELL_NONE &&
-		end->waits_on.wait_fd >= 0);
+	const struct peal_doorbell *own = peal_end_own_bell(end);
+
+	return own->kind == PEAL_DOORBELL_GROUP ||
+	       (own->kind != PEAL_DOORBELL_NONE && own->wait_fd >= 0);
 }
 
 int peal_receiver_add(struct peal_reactor *loop, struct peal_source *source,

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-#include "../ring/endpoint.h"
+#include "../ring/floor.h"
 #include "internal.h"
 
 #define QUARANTINE_NS UINT64_C(10000000) /* the first */
@@ -82,7 +82,7 @@ static void quarantine(struct peal_source *source)
 void peal_ring_trust(struct peal_source *source)
 {
 	source->of.ring.credit = CREDIT;
-	source->of.ring.arms = source->end->stats.stalls;
+	source->of.ring.arms = peal_end_arms(source->end);
 	source->of.ring.excess = 0;
 }
 
@@ -95,20 +95,20 @@ static void hear_again(struct peal_source *source)
 }
 
 /*
- * A sender that waits for more room than there is rouses us once for each state
+ * A sender that waits for more room than there is kicks us once for each state
  * of the two positions. Both may have moved on since it rang, and so a few of
  * its bells may be seen in one state.
  */
-static bool may_rouse(struct peal_source *source)
+static bool may_kick(struct peal_source *source)
 {
 	struct peal_end *end = source->end;
-	uint64_t there = __atomic_load_n(end->peer_position, __ATOMIC_RELAXED);
+	uint64_t there = peal_end_peer_position(end);
 
-	if (end->sender)
+	if (peal_end_is_sender(end))
 		return false;
-	if (source->of.ring.passed_here != end->here ||
+	if (source->of.ring.passed_here != peal_end_position(end) ||
 	    source->of.ring.passed_there != there) {
-		source->of.ring.passed_here = end->here;
+		source->of.ring.passed_here = peal_end_position(end);
 		source->of.ring.passed_there = there;
 		source->of.ring.passes = 0;
 	}
@@ -118,7 +118,7 @@ static bool may_rouse(struct peal_source *source)
 /* Each position that was armed since may bring one. */
 static void earn(struct peal_source *source)
 {
-	uint64_t arms = source->end->stats.stalls;
+	uint64_t arms = peal_end_arms(source->end);
 	uint64_t earned = arms - source->of.ring.arms;
 
 	source->of.ring.arms = arms;
@@ -130,7 +130,7 @@ static void earn(struct peal_source *source)
 static bool honest(struct peal_source *source)
 {
 	earn(source);
-	if (may_rouse(source))
+	if (may_kick(source))
 		return true; /* and keep the credit for what was armed */
 	if (source->of.ring.credit <= 0)
 		return false;

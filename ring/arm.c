@@ -16,79 +16,83 @@
  */
 #include <errno.h>
 
-#include "endpoint.h"
+#include "internal.h"
 
 /*
- * The peer waits for a position that this end has not reached. Its wake word
- * may be stale or a lie, which costs a bell or an early delivery at most.
+ * Does the peer wait for a position that this end has not reached? The peer's
+ * wake word may be stale or a lie, which costs a ring or an early delivery at
+ * most.
  */
 bool peal_end_wanted(const struct peal_end *end)
 {
-	return peal_load_relaxed(end->peer_wake) - end->here - 1 <
+	return peal_load_relaxed(&end->peer->wake) - end->position - 1 <
 	       end->capacity;
 }
 
 void peal_end_aim(struct peal_end *end, uint64_t want, bool beyond)
 {
-	uint64_t target = end->here + want;
+	uint64_t target = end->position + want;
 
 	if (beyond) {
 		if (want <= peal_end_known(end))
 			target = end->limit + 1;
-		end->offered_here = end->here;
-		end->offered_limit = end->limit;
+		end->wait.offered_position = end->position;
+		end->wait.offered_limit = end->limit;
 	}
-	end->want = want;
-	end->target = target - end->bias;
-	end->waiting = true;
+	end->wait.want = want;
+	end->wait.target = target - end->bias;
+	end->wait.active = true;
 }
 
 void peal_end_store(struct peal_end *end)
 {
 	peal_end_drain(end); /* bell.pml: drain_first */
-	/* What was reached already nobody rings for; and a sender that waits
-	 * for more must not be taken for one that waits for less. */
-	if (end->armed == end->target || peal_end_reached(end))
+	/* Nobody rings for a target that is reached already. And the peer must
+	 * not take a sender that waits for more for one that waits for less. */
+	if (end->wait.armed == end->wait.target || peal_end_reached(end))
 		return;
 	PEAL_COUNT(end, stalls);
-	end->armed = end->target;
-	end->fresh = true;
-	peal_store_relaxed(end->wake, end->armed); /* wake.pml: arm_store */
+	end->wait.armed = end->wait.target;
+	peal_end_expect_recheck(end);
+	/* wake.pml: arm_store */
+	peal_store_relaxed(&end->own->wake, end->wait.armed);
 }
 
 /*
- * A sender that is short has armed, and a receiver that sleeps below its
- * watermark has to take what there is: there will be no more without room.
- * Told once, it knows; later it sees the wake word when it arms. So it is not
- * told before that word says what we wait for: it would find nothing there.
- * wake.pml: rouse, rouse_once, rouse_armed
+ * Two watermarks can deadlock: the sender waits for room, and the receiver
+ * waits for more items than fit. So the sender rings the receiver once, even
+ * though its watermark is not reached. The sender stores its own wake word
+ * first: the receiver reads that word when it wakes, and would go back to sleep
+ * without it.
+ * wake.pml: kick, kick_once, kick_armed
  */
-static void rouse_receiver(struct peal_end *end)
+static void kick_receiver(struct peal_end *end)
 {
-	if (end->armed != end->target || peal_end_reached(end))
+	if (end->wait.armed != end->wait.target || peal_end_reached(end))
 		return;
-	if (!peal_end_wanted(end) || (end->offered_here == end->here &&
-				      end->offered_limit == end->limit))
+	if (!peal_end_wanted(end) ||
+	    (end->wait.offered_position == end->position &&
+	     end->wait.offered_limit == end->limit))
 		return;
-	end->offered_here = end->here;
-	end->offered_limit = end->limit;
+	end->wait.offered_position = end->position;
+	end->wait.offered_limit = end->limit;
 	peal_end_ring(end);
 }
 
-/* Where the two watermarks would have both ends asleep. */
+/* Both ends would sleep because of their watermarks. */
 static enum peal_found check_deadlock(struct peal_end *end)
 {
 	if (end->sender)
-		rouse_receiver(end);
+		kick_receiver(end);
 	else if (peal_end_known(end) > 0 &&
 		 peal_end_wanted(end) && /* wake.pml: offer */
-		 (end->offered_here != end->here ||
-		  end->offered_limit != end->limit))
+		 (end->wait.offered_position != end->position ||
+		  end->wait.offered_limit != end->limit))
 		return PEAL_FOUND_OFFER;
 	return PEAL_FOUND_SHORT;
 }
 
-enum peal_found peal_end_check(struct peal_end *end)
+enum peal_found peal_end_recheck(struct peal_end *end)
 {
 	/* wake.pml: end_recheck */
 	ssize_t ret = peal_end_refresh(end, end->capacity + 1);
@@ -97,40 +101,49 @@ enum peal_found peal_end_check(struct peal_end *end)
 		return PEAL_FOUND_BROKEN;
 	if (end->ended) /* wake.pml: end_below_watermark */
 		return PEAL_FOUND_END;
-	if (!end->waiting)
+	if (!end->wait.active)
 		return PEAL_FOUND_SHORT;
 	/* Reached, and nobody has taken any of it in the meantime. */
-	if (peal_end_reached(end) && (uint64_t)ret >= end->want)
+	if (peal_end_reached(end) && (uint64_t)ret >= end->wait.want)
 		return PEAL_FOUND_ENOUGH;
 	return check_deadlock(end);
 }
 
-bool peal_end_stirred(const struct peal_end *end)
+bool peal_end_peer_moved(const struct peal_end *end)
 {
-	return peal_load_acquire(end->peer_position) + end->bias !=
+	return peal_load_acquire(&end->peer->position) + end->bias !=
 		       end->limit ||
-	       peal_load_relaxed(end->peer_state) != PEAL_STATE_OPEN;
+	       peal_load_relaxed(&end->peer->state) != PEAL_STATE_OPEN;
 }
 
-void peal_end_settle(struct peal_end *end, enum peal_found found)
+void peal_end_wait_done(struct peal_end *end, enum peal_found found)
 {
-	if (end->waiting && peal_end_known(end) > 0)
+	if (end->wait.active && peal_end_known(end) > 0)
 		PEAL_COUNT(end, transitions);
-	end->waiting = false;
+	end->wait.active = false;
 	if (found == PEAL_FOUND_OFFER) { /* not the same again */
-		end->offered_here = end->here;
-		end->offered_limit = end->limit;
+		end->wait.offered_position = end->position;
+		end->wait.offered_limit = end->limit;
 	}
 }
 
-/* @return false: the peer could be missed, so that a late look is due */
-static bool fence(const struct peal_end *end)
+/* @return false: the peer may miss the wake word, so a deferred recheck is due
+ */
+static bool fence_wake(const struct peal_end *end)
 {
 	peal_end_fence(); /* wake.pml: arm_fence */
 	if (!peal_end_needs_barrier(end))
 		return true;
 	peal_fence_barrier(); /* wake.pml: barrier, barrier_first */
 	return false;
+}
+
+static void set_recheck_due(struct peal_end *end, bool due)
+{
+	if (due)
+		end->wait.recheck = PEAL_RECHECK_DUE;
+	else if (peal_end_recheck_due(end))
+		end->wait.recheck = PEAL_RECHECK_POSSIBLE;
 }
 
 bool peal_end_arm(struct peal_end *end, uint64_t want)
@@ -140,64 +153,65 @@ bool peal_end_arm(struct peal_end *end, uint64_t want)
 	if (end->error)
 		return false;
 	peal_end_aim(end, want, false);
-	end->swallowed = false;
+	end->bell.cleared_siblings = false;
 	peal_end_store(end);
 	/* What was refused may be offered again. wake.pml: offer_anew */
 	if (!end->sender)
-		end->offered_here = end->here - 1;
+		end->wait.offered_position = end->position - 1;
 	/* Pairs with the fences in peal_end_publish() and leave().
 	 * wake.pml: arm_recheck, barrier_failed */
-	end->unsure = !fence(end);
-	found = peal_end_check(end);
+	set_recheck_due(end, !fence_wake(end));
+	found = peal_end_recheck(end);
 	if (found == PEAL_FOUND_SHORT)
-		return !end->unsure;
-	end->unsure = false;
-	peal_end_settle(end, found);
+		return !peal_end_recheck_due(end);
+	set_recheck_due(end, false);
+	peal_end_wait_done(end, found);
 	return false;
 }
 
 /*
- * A reactor gives the end another turn, and looks again later where the peer
- * may have been missed.
- * @return false: the end is on no reactor, nobody will look
+ * A reactor gives the end another turn, and rechecks later where the peer may
+ * have missed the wake word.
+ * @return false: the end is on no reactor, so nobody will look
  */
-static bool tell_reactor(const struct peal_end *end)
+static bool notify_reactor(const struct peal_end *end)
 {
-	if (!end->stir)
+	if (!end->notify)
 		return false;
-	end->stir(end->waiter);
+	end->notify(end->notify_arg);
 	return true;
 }
 
-/* The peer may have been missed. The caller may sleep. */
-static void look_later(struct peal_end *end)
+/* The peer may have missed the wake word. The caller may sleep. */
+static void defer_recheck(struct peal_end *end)
 {
-	if (!tell_reactor(end))
+	if (!notify_reactor(end))
 		peal_fence_by_hand(end);
 }
 
 struct peal_owed peal_end_owes(const struct peal_end *end)
 {
 	return (struct peal_owed){
-		.callback = end->stir && end->waiting,
-		.want = end->want,
-		.target = end->target,
-		.offered_here = end->offered_here,
-		.offered_limit = end->offered_limit,
+		.callback = end->notify && end->wait.active,
+		.want = end->wait.want,
+		.target = end->wait.target,
+		.offered_position = end->wait.offered_position,
+		.offered_limit = end->wait.offered_limit,
 	};
 }
 
 void peal_end_pay(struct peal_end *end, const struct peal_owed *owed)
 {
 	if (owed->callback && !end->error) {
-		end->want = owed->want;
-		end->target = owed->target;
-		end->offered_here = owed->offered_here;
-		end->offered_limit = owed->offered_limit;
-		end->waiting = true;
+		end->wait.want = owed->want;
+		end->wait.target = owed->target;
+		end->wait.offered_position = owed->offered_position;
+		end->wait.offered_limit = owed->offered_limit;
+		end->wait.active = true;
 	}
-	if (owed->callback || end->ended || (end->unsure && end->waiting))
-		tell_reactor(end);
+	if (owed->callback || end->ended ||
+	    (peal_end_recheck_due(end) && end->wait.active))
+		notify_reactor(end);
 }
 
 bool peal_end_arm_by_hand(struct peal_end *end)
@@ -205,18 +219,18 @@ bool peal_end_arm_by_hand(struct peal_end *end)
 	struct peal_owed owed = peal_end_owes(end);
 	bool armed;
 
-	end->fresh = true;
-	armed = peal_end_arm(end, end->watermark);
-	if (!armed && end->unsure) {
-		if (tell_reactor(end))
+	peal_end_expect_recheck(end);
+	armed = peal_end_arm(end, end->wait.watermark);
+	if (!armed && peal_end_recheck_due(end)) {
+		if (notify_reactor(end))
 			return true;
 		peal_fence_by_hand(end);
-		armed = peal_end_arm(end, end->watermark);
+		armed = peal_end_arm(end, end->wait.watermark);
 	}
 	if (!armed)
 		peal_end_pay(end, &owed);
 	/* What was read away may have been the other end's: look again. */
-	return armed && !end->swallowed;
+	return armed && !end->bell.cleared_siblings;
 }
 
 static uint64_t larger(uint64_t a, uint64_t b)
@@ -236,11 +250,11 @@ static uint64_t smaller(uint64_t a, uint64_t b)
  */
 static void fence_reserve(struct peal_end *end, bool may_sleep)
 {
-	end->fresh = true;
-	if (!may_sleep && !end->stir)
+	peal_end_expect_recheck(end);
+	if (!may_sleep && !end->notify)
 		peal_end_fence(); /* wake.pml: arm_fence */
-	else if (!fence(end))
-		look_later(end);
+	else if (!fence_wake(end))
+		defer_recheck(end);
 }
 
 /* Where nobody can ring for it, the old position is stored once more; unless
@@ -249,25 +263,26 @@ static ssize_t arm_again(struct peal_end *end, uint64_t target, bool may_sleep)
 {
 	ssize_t ret;
 
-	end->target = target;
+	end->wait.target = target;
 	peal_end_store(end);
 	fence_reserve(end, may_sleep);
 	ret = peal_end_refresh(end, end->capacity + 1);
 	if (ret >= 0)
-		rouse_receiver(end);
+		kick_receiver(end);
 	return ret;
 }
 
 /* For this position or a nearer one. wake.pml: reserve_nearer */
 static bool is_armed_for(const struct peal_end *end, uint64_t want)
 {
-	return end->waiting && !peal_end_reached(end) &&
-	       end->armed == end->target &&
-	       end->target - (end->here - end->bias) <= want;
+	return end->wait.active && !peal_end_reached(end) &&
+	       end->wait.armed == end->wait.target &&
+	       end->wait.target - (end->position - end->bias) <= want;
 }
 
 /* Pairs with the fence in peal_end_publish(). @return as peal_end_reserve() */
-static ssize_t look_again(struct peal_end *end, uint64_t n, bool may_sleep)
+static ssize_t refresh_after_fence(struct peal_end *end, uint64_t n,
+				   bool may_sleep)
 {
 	ssize_t ret;
 
@@ -275,14 +290,15 @@ static ssize_t look_again(struct peal_end *end, uint64_t n, bool may_sleep)
 	ret = peal_end_refresh(end, end->capacity + 1);
 	if (ret < 0 || (uint64_t)ret >= n)
 		return ret;
-	rouse_receiver(end);
+	kick_receiver(end);
 	return 0;
 }
 
 static ssize_t reserve_or_arm(struct peal_end *end, uint64_t n, bool may_sleep)
 {
-	uint64_t want = larger(n, end->watermark), before = end->target;
-	bool waiting = end->waiting;
+	uint64_t want = larger(n, end->wait.watermark),
+		 before = end->wait.target;
+	bool waiting = end->wait.active;
 	ssize_t ret = peal_end_refresh(end, n);
 
 	if (ret < 0)
@@ -292,19 +308,19 @@ static ssize_t reserve_or_arm(struct peal_end *end, uint64_t n, bool may_sleep)
 	if ((uint64_t)ret >= n)
 		return ret;
 	if (is_armed_for(end, want)) {
-		end->want = smaller(end->want, want);
+		end->wait.want = smaller(end->wait.want, want);
 		/* The bell for it may have been taken back already, and by
 		 * itself it brings no order: look as after any other. */
-		ret = look_again(end, n, may_sleep);
+		ret = refresh_after_fence(end, n, may_sleep);
 		if (ret != 0 || !peal_end_reached(end))
 			return ret;
 	}
 	peal_end_aim(end, want, false);
 	peal_end_store(end); /* wake.pml: reserve_arm */
-	ret = look_again(end, n, may_sleep);
+	ret = refresh_after_fence(end, n, may_sleep);
 	if (ret <= 0)
 		return ret;
-	end->waiting = waiting;
+	end->wait.active = waiting;
 	/* The bell may have been owed for the old position, which is no longer
 	 * stored. wake.pml: reserve_told */
 	if (waiting && !peal_end_ring_self(end))
@@ -326,6 +342,45 @@ int peal_end_set_watermark(struct peal_end *end, size_t n)
 {
 	if (n == 0 || n > end->capacity)
 		return -EINVAL;
-	end->watermark = n;
+	end->wait.watermark = n;
 	return 0;
+}
+
+/*
+ * A sender walks, and has less room than it needs: use the room that is there,
+ * and arm for more, as a reserve does. The receiver may release items in
+ * between, for which no ring is owed. So the sender uses this room, too.
+ */
+static ssize_t walk_and_arm(struct peal_end *end, size_t room, size_t n,
+			    peal_step *step, void *user)
+{
+	size_t done = 0;
+
+	for (;;) {
+		size_t used = peal_walk_over(end, room, step, user);
+		ssize_t ret;
+
+		done += used;
+		if (used < room || done == n)
+			break;
+		ret = peal_end_reserve_awake(end); /* wake.pml: reserve_arm */
+		if (ret < 0 && done == 0)
+			return ret;
+		if (ret < 0) /* nobody else will ring for that */
+			peal_end_ring_self(end);
+		if (ret <= 0)
+			break;
+		room = (size_t)ret < n - done ? (size_t)ret : n - done;
+	}
+	return (ssize_t)done;
+}
+
+ssize_t peal_end_walk_short(struct peal_end *end, ssize_t available, size_t n,
+			    peal_step *step, void *user)
+{
+	if (available < 0)
+		return available;
+	if (end->sender)
+		return walk_and_arm(end, (size_t)available, n, step, user);
+	return (ssize_t)peal_walk_over(end, (size_t)available, step, user);
 }

@@ -1,59 +1,59 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The bells of one end: the one that it rings, and the one that it waits on. */
+/* The two bells of one end: it rings the peer's bell, and waits on its own. */
 #include <errno.h>
 
-#include "endpoint.h"
+#include "internal.h"
 
-/* Of so many rings one is timed, and all that come after a dear one. */
-#define JUDGED 16
+/* One of so many rings is timed, and after a slow one the next rings are. */
+#define TIMED 16
 
 /*
- * A peer can hang thousands of epoll sets on its copy of our bell, and each of
- * our rings then walks all of them. One that took long may have been preempted;
- * so the next ones are measured by the time that this thread has run, and a
- * peer whose rings stay dear is left.
+ * A peer can hang thousands of epoll sets on its copy of a bell, and each ring
+ * of this end then walks all of them. But a slow ring may also mean that this
+ * thread was preempted. So the next rings are timed by the processor time of
+ * this thread. If half of them are slow, this end breaks with the peer.
  */
-static void judge_price(struct peal_end *end, uint64_t price)
+static void count_slow_ring(struct peal_end *end, uint64_t price)
 {
-	if (end->suspect == 0) {
-		if (price >= PEAL_DEAR_NS)
-			end->suspect = PEAL_DEAR_LOOKS;
-		end->dear = 0;
+	if (end->bell.rings_to_time == 0) {
+		if (price >= PEAL_SLOW_RING_NS)
+			end->bell.rings_to_time = PEAL_TIMED_RINGS;
+		end->bell.slow_rings = 0;
 		return;
 	}
-	end->suspect--;
-	end->dear += price >= PEAL_DEAR_NS;
-	if (end->dear >= PEAL_DEAR_LOOKS / 2 && !end->error)
+	end->bell.rings_to_time--;
+	end->bell.slow_rings += price >= PEAL_SLOW_RING_NS;
+	if (end->bell.slow_rings >= PEAL_TIMED_RINGS / 2 && !end->error)
 		peal_end_break(end);
 }
 
-static int ring_and_judge(struct peal_end *end)
+static int ring_timed(struct peal_end *end)
 {
-	clockid_t clock = end->suspect ? CLOCK_THREAD_CPUTIME_ID
-				       : CLOCK_MONOTONIC;
+	clockid_t clock = end->bell.rings_to_time ? CLOCK_THREAD_CPUTIME_ID
+						  : CLOCK_MONOTONIC;
 	uint64_t began = peal_clock_ns(clock);
-	int ret = peal_doorbell_ring(&end->rings);
+	int ret = peal_doorbell_ring(&end->bell.peer);
 
-	judge_price(end, peal_clock_ns(clock) - began);
+	count_slow_ring(end, peal_clock_ns(clock) - began);
 	return ret;
 }
 
-/* A group is among friends, and cheaper than a look at the clock. */
-static bool to_be_judged(const struct peal_end *end)
+/* The bells of a group are trusted, and cheaper than a look at the clock. */
+static bool is_timed(const struct peal_end *end)
 {
-	return end->rings.kind != PEAL_DOORBELL_GROUP &&
-	       (end->suspect || end->stats.doorbells % JUDGED == 0);
+	return end->bell.peer.kind != PEAL_DOORBELL_GROUP &&
+	       (end->bell.rings_to_time || end->stats.doorbells % TIMED == 0);
 }
 
 int peal_end_ring(struct peal_end *end)
 {
 	int ret;
 
-	if (end->rings.kind == PEAL_DOORBELL_NONE)
+	if (end->bell.peer.kind == PEAL_DOORBELL_NONE)
 		return 0;
 	peal_fence_restore(end);
-	ret = to_be_judged(end) ? ring_and_judge(end)
-				: peal_doorbell_ring(&end->rings);
+	ret = is_timed(end) ? ring_timed(end)
+			    : peal_doorbell_ring(&end->bell.peer);
 	PEAL_COUNT(end, doorbells);
 	if (ret < 0)
 		PEAL_COUNT(end, bell_errors);
@@ -62,70 +62,76 @@ int peal_end_ring(struct peal_end *end)
 
 bool peal_end_ring_self(struct peal_end *end)
 {
-	if (end->stir)
-		end->stir(end->waiter);
-	else if (end->waits_on.ring_fd >= 0 &&
-		 end->waits_on.kind != PEAL_DOORBELL_SOCKET &&
-		 end->waits_on.kind != PEAL_DOORBELL_NONE)
-		peal_doorbell_ring(&end->waits_on);
+	if (end->notify)
+		end->notify(end->notify_arg);
+	else if (end->bell.own.ring_fd >= 0 &&
+		 end->bell.own.kind != PEAL_DOORBELL_SOCKET &&
+		 end->bell.own.kind != PEAL_DOORBELL_NONE)
+		peal_doorbell_ring(&end->bell.own);
 	else
 		return false;
 	return true;
 }
 
-/* What wakes the peer's epoll sets costs, be it a ring or a read. */
+/* A read wakes the epoll sets of the peer as a ring does, so it is timed. */
 int peal_end_clear(struct peal_end *end)
 {
 	clockid_t clock;
 	uint64_t began;
 	int ret;
 
-	if (end->waits_on.kind != PEAL_DOORBELL_SOCKET)
-		return peal_doorbell_clear(&end->waits_on);
-	clock = end->suspect ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
+	if (end->bell.own.kind != PEAL_DOORBELL_SOCKET)
+		return peal_doorbell_clear(&end->bell.own);
+	clock = end->bell.rings_to_time ? CLOCK_THREAD_CPUTIME_ID
+					: CLOCK_MONOTONIC;
 	began = peal_clock_ns(clock);
-	ret = peal_doorbell_clear(&end->waits_on);
+	ret = peal_doorbell_clear(&end->bell.own);
 	if (ret == -EPROTO && !end->error)
 		peal_end_break(end);
-	judge_price(end, peal_clock_ns(clock) - began);
+	count_slow_ring(end, peal_clock_ns(clock) - began);
 	return ret;
 }
 
 /*
- * The bells that were read may have been for the end that shares them.
+ * The sibling shares the bell. The rings that this end has cleared may have
+ * been for the sibling.
  * bell.pml: wake_sibling
  */
 static void wake_sibling(struct peal_end *end)
 {
-	if (!end->sibling)
+	struct peal_end *sibling = end->bell.sibling;
+
+	if (!sibling)
 		return;
-	if (end->sibling->stir)
-		end->sibling->stir(end->sibling->waiter);
+	if (sibling->notify)
+		sibling->notify(sibling->notify_arg);
 	else
-		end->swallowed = end->sibling->waiting;
+		end->bell.cleared_siblings = sibling->wait.active;
 }
 
 /*
- * An eventfd that is watched edge-triggered needs no clearing, one that is
- * waited on is cleared after the wait. The others fill up, and a ring that
- * finds them full counts as heard; so what we have heard must not fill them.
- * An arm brings a bell for its position, and one of a sender that falls short;
- * if it is for more than the next item, one for each item before that.
+ * An eventfd that is watched edge-triggered needs no clearing, and an eventfd
+ * in a blocking call is cleared after the wait. Pipes and sockets fill up. A
+ * ring that finds a bell full counts as heard, so old rings must not fill the
+ * bell: this end clears it before they do. An arm brings one ring for its
+ * position, and one ring of a sender that falls short. An arm for more than the
+ * next item brings one ring for each item before, too.
  * bell.pml: drain_in_time
  */
 void peal_end_drain(struct peal_end *end)
 {
-	const struct peal_doorbell *bell = &end->waits_on;
+	const struct peal_doorbell *bell = &end->bell.own;
 
 	if (bell->kind <= PEAL_DOORBELL_EVENTFD ||
 	    bell->kind == PEAL_DOORBELL_GROUP)
 		return;
-	if (end->flooded || ++end->undrained > bell->lazy) {
+	if (end->bell.overflow ||
+	    ++end->bell.arms_since_clear >= bell->drain_every) {
 		if (peal_end_clear(end) > 0)
-			end->fresh = true; /* it was for what may come later */
-		end->undrained = 0;
+			peal_end_expect_recheck(end);
+		end->bell.arms_since_clear = 0;
 		wake_sibling(end);
 	}
-	end->flooded = !end->sender && !peal_end_reached(end) &&
-		       end->target - end->limit > 1;
+	end->bell.overflow = !end->sender && !peal_end_reached(end) &&
+			     end->wait.target - end->limit > 1;
 }

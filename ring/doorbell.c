@@ -16,8 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "endpoint.h"
-#include "group_marks.h"
+#include "internal.h"
 
 #define READS_MAX 1024
 #define READS_NS 1000000
@@ -67,7 +66,7 @@ static bool is_eventfd(int fd)
 }
 
 /* Is fd what the caller says, and will it never block us? */
-static int check(int fd, enum peal_doorbell_kind kind)
+static int check_fd(int fd, enum peal_doorbell_kind kind)
 {
 	struct stat st;
 	int flags;
@@ -98,9 +97,9 @@ int peal_doorbell_borrow(struct peal_doorbell *bell,
 		return -EINVAL;
 	if (wait_fd < 0 && ring_fd < 0)
 		return -EINVAL;
-	ret = check(wait_fd, kind);
+	ret = check_fd(wait_fd, kind);
 	if (ret == 0)
-		ret = check(ring_fd, kind);
+		ret = check_fd(ring_fd, kind);
 	if (ret < 0)
 		return ret;
 	*bell = (struct peal_doorbell){
@@ -308,7 +307,7 @@ int peal_doorbell_clear(const struct peal_doorbell *bell)
 }
 
 /* @return enum peal_heard, or an error */
-static int judge(const struct pollfd *pfds)
+static int heard_by(const struct pollfd *pfds)
 {
 	if ((pfds[0].revents | pfds[1].revents) & POLLNVAL)
 		return -EBADF;
@@ -338,7 +337,7 @@ int peal_doorbell_listen(const struct peal_doorbell *bell, int lifeline,
 				timeout_ms < 0 ? NULL : &ts, NULL);
 
 		if (ret > 0)
-			return judge(pfds);
+			return heard_by(pfds);
 		if (ret == 0)
 			return PEAL_HEARD_NOTHING;
 		if (errno != EINTR)

@@ -1,34 +1,35 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Fences that are left out while nobody sleeps.
+ * Fences that are elided while nobody sleeps.
  *
- * A publisher stores its position and then loads the wake word, and between
- * the two it needs a full fence, which costs more than all the rest. As long as
- * the other end is awake that is for nothing. So after some thousand publishes
- * without a ring it says `light` in its page and leaves the fence out; and an
- * end that sees that when it arms has the kernel put a fence into every thread
- * of every process that has asked for it, in the place of ours: membarrier(2),
- * GLOBAL_EXPEDITED. The first ring ends it.
+ * A publisher stores its position and then loads the wake word. Between the two
+ * the publisher needs a full fence, which costs more than all the rest. While
+ * the peer is awake the fence serves nobody. So after some thousand publishes
+ * without a ring the publisher says `elided` in its page, and elides the fence.
+ * An end that sees this when it arms has the kernel put a fence into every
+ * thread of every process that has asked for it, in the place of the elided
+ * one: membarrier(2), GLOBAL_EXPEDITED. The first ring ends the elision.
  *
- *	publisher				sleeper
- *	light: store light = 1, full fence	store the wake position
+ *	publisher				waiter
+ *	store elided = 1, full fence		store the wake position
  *	...					full fence
- *	store position				load light (acquire)
+ *	store position				load elided (acquire)
  *	(compiler fence)			if 1: barrier
  *	load the wake position			load the position
  *
- * The kernel cannot be relied on for that. Where a thread of ours ran on
- *another processor before the process registered, which has slept since, Linux
- *(6.18, and all before it, by their sources) takes that processor for one that
- *runs nobody who has registered, until it has run another process:
- *membarrier(2) leaves it out and says 0. So a barrier makes it prompt in nearly
- *all cases, and another look makes it certain: PEAL_LATE_NS after the wake
- *position was stored, when the store of a position that was made before has
- *left every processor's buffer, and one that is made later comes with a load
- *that sees the wake position.
+ * The kernel cannot be relied on for that. Assume that a thread of this process
+ * ran on another processor before the process registered, and has slept since.
+ * Then Linux (6.18, and all before it, by their sources) believes that this
+ * processor runs nobody who has registered, until the processor has run another
+ * process: membarrier(2) leaves it out and says 0. So a barrier makes the wake
+ * prompt in nearly all cases, and a deferred recheck makes it certain. The
+ * recheck comes PEAL_RECHECK_NS after the wake position was stored. A position
+ * that was stored before has left every processor's buffer by then, and a
+ * position that is stored later comes with a load that sees the wake position.
  *
- * Turned off, `light` is stored with release and full fences follow: a sleeper
- * that loads 0 has all that was published without. It is loaded at every arm.
+ * When the elision ends, the publisher stores `elided` with release, and full
+ * fences follow: a waiter that loads 0 sees all that was published without
+ * fences. A waiter loads `elided` at every arm.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,12 +38,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "endpoint.h"
+#include "internal.h"
 
-/* Publishes without a ring, after which the fence is left out; proof/schedule
+/* After so many publishes without a ring the fence is elided; proof/schedule
  * says fewer. */
-#ifndef LIGHT_AFTER
-#define LIGHT_AFTER 1024u
+#ifndef ELIDE_AFTER
+#define ELIDE_AFTER 1024u
 #endif
 
 static long membarrier(int command)
@@ -56,33 +57,33 @@ void peal_fence_barrier(void)
 }
 
 /*
- * The peer may lean on our barriers, and we on the peer's.
- * wake.pml: light_registered
+ * The peer may rely on barriers of this end, and this end on those of the peer.
+ * wake.pml: elide_registered
  */
-static void set(struct peal_end *end, bool able)
+static void offer_barriers(struct peal_end *end, bool able)
 {
-	end->may_light = able;
-	end->barriers |= able;
-	end->fenced = 0;
-	end->lighten_at = able ? LIGHT_AFTER : UINT64_MAX;
-	__atomic_store_n(end->own_barrier,
-			 able		 ? PEAL_BARRIER_OFFERED
-			 : end->barriers ? PEAL_BARRIER_WITHDRAWN
-					 : PEAL_BARRIER_NEVER,
+	end->fence.offered |= able;
+	end->fence.publishes = 0;
+	end->fence.elide_after = able ? ELIDE_AFTER : UINT64_MAX;
+	__atomic_store_n(&end->own->barrier,
+			 able		      ? PEAL_BARRIER_OFFERED
+			 : end->fence.offered ? PEAL_BARRIER_WITHDRAWN
+					      : PEAL_BARRIER_NEVER,
 			 __ATOMIC_RELEASE);
 }
 
 void peal_fence_init(struct peal_end *end)
 {
-	__atomic_store_n(end->own_light, 0, __ATOMIC_RELEASE);
-	/* By whoever was at this end before: the peer may still be light, also
-	 * when the offer was withdrawn since. */
-	end->barriers = __atomic_load_n(end->own_barrier, __ATOMIC_RELAXED) !=
-			PEAL_BARRIER_NEVER;
-	set(end, false);
+	__atomic_store_n(&end->own->elided, 0, __ATOMIC_RELEASE);
+	/* The end before this one may have offered barriers. The peer may
+	 * still elide its fences, also if the offer was withdrawn since. */
+	end->fence.offered = __atomic_load_n(&end->own->barrier,
+					     __ATOMIC_RELAXED) !=
+			     PEAL_BARRIER_NEVER;
+	offer_barriers(end, false);
 }
 
-static bool can(void)
+static bool register_barriers(void)
 {
 	return membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) == 0 &&
 	       membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) == 0;
@@ -90,52 +91,52 @@ static bool can(void)
 
 void peal_fence_allow(struct peal_end *end, bool allow)
 {
-	if (!end->position)
+	if (!end->own)
 		return;
 	peal_fence_restore(end); /* wake.pml: allow_restores */
-	set(end, allow && can());
+	offer_barriers(end, allow && register_barriers());
 }
 
 void peal_fence_by_hand(struct peal_end *end)
 {
-	struct timespec late = { .tv_nsec = PEAL_LATE_NS };
-	uint64_t until = peal_clock_ns(CLOCK_MONOTONIC) + PEAL_LATE_NS;
+	struct timespec remaining = { .tv_nsec = PEAL_RECHECK_NS };
+	uint64_t until = peal_clock_ns(CLOCK_MONOTONIC) + PEAL_RECHECK_NS;
 
 	/* The peer sees it when it looks at our position the next time. */
-	__atomic_store_n(end->own_barrier, PEAL_BARRIER_WITHDRAWN,
+	__atomic_store_n(&end->own->barrier, PEAL_BARRIER_WITHDRAWN,
 			 __ATOMIC_RELEASE);
 	do
-		ppoll(NULL, 0, &late, NULL);
+		ppoll(NULL, 0, &remaining, NULL);
 	while (peal_clock_ns(CLOCK_MONOTONIC) < until);
-	peal_end_settled(end);
+	peal_end_wake_seen(end);
 }
 
 void peal_end_adapt(struct peal_end *end)
 {
-	bool able = __atomic_load_n(end->peer_barrier, __ATOMIC_ACQUIRE) ==
+	bool able = __atomic_load_n(&end->peer->barrier, __ATOMIC_ACQUIRE) ==
 		    PEAL_BARRIER_OFFERED;
 
-	end->fenced = 0;
-	if (able == end->light)
+	end->fence.publishes = 0;
+	if (able == end->fence.elided)
 		return;
-	if (!able) { /* wake.pml: light_able */
+	if (!able) { /* wake.pml: elide_able */
 		peal_fence_restore(end);
 		return;
 	}
-	end->light = true;
-	/* wake.pml: light_on */
-	__atomic_store_n(end->own_light, 1, __ATOMIC_RELAXED);
+	end->fence.elided = true;
+	/* wake.pml: elide_on */
+	__atomic_store_n(&end->own->elided, 1, __ATOMIC_RELAXED);
 	/* Whoever arms after this sees it; whoever armed before is seen.
-	 * wake.pml: light_on_fence */
+	 * wake.pml: elide_on_fence */
 	peal_end_fence();
 }
 
 void peal_fence_restore(struct peal_end *end)
 {
-	end->fenced = 0;
-	if (!end->light)
+	end->fence.publishes = 0;
+	if (!end->fence.elided)
 		return;
-	end->light = false;
-	/* wake.pml: light_off, light_off_release */
-	__atomic_store_n(end->own_light, 0, __ATOMIC_RELEASE);
+	end->fence.elided = false;
+	/* wake.pml: elide_off, elide_off_release */
+	__atomic_store_n(&end->own->elided, 0, __ATOMIC_RELEASE);
 }

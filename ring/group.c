@@ -15,7 +15,7 @@
 
 #include <peal/group.h>
 
-#include "group_marks.h"
+#include "internal.h"
 
 int peal_group_init(struct peal_group *group, struct peal_group_marks *marks,
 		    void **waiters, size_t n)

@@ -15,7 +15,7 @@
 
 #include <peal/message.h>
 
-#include "endpoint.h"
+#include "internal.h"
 
 #define UNIT sizeof(uint64_t)
 #define TAG "message/1"
@@ -45,14 +45,14 @@ int peal_message_geometry(struct peal_geometry *geometry, size_t bytes,
  * units, does not fit in before. */
 static uint64_t gap_before(const struct peal_end *end, uint64_t units)
 {
-	uint64_t index = (end->here + end->staged) & end->mask;
+	uint64_t index = (end->position + end->message.staged) & end->mask;
 
 	return units <= end->wrap - index ? 0 : end->capacity - index;
 }
 
 static void fill_gap(struct peal_end *end, uint64_t units)
 {
-	uint64_t index = (end->here + end->staged) & end->mask;
+	uint64_t index = (end->position + end->message.staged) & end->mask;
 	uint64_t *header = (uint64_t *)(void *)(end->items + UNIT * index);
 
 	__atomic_store_n(header, units << 32 | PEAL_MESSAGE_WRAP,
@@ -69,11 +69,11 @@ static int reserve(struct peal_end *end, uint64_t units, uint64_t *need,
 {
 	for (;;) {
 		uint64_t gap = gap_before(end, units);
-		uint64_t all = end->staged + gap + units;
+		uint64_t all = end->message.staged + gap + units;
 		bool alone = all > end->capacity;
 		ssize_t ret;
 
-		if (alone && end->staged > 0)
+		if (alone && end->message.staged > 0)
 			return -ENOBUFS;
 		*need = alone ? gap : all;
 		ret = look(end, *need);
@@ -82,8 +82,8 @@ static int reserve(struct peal_end *end, uint64_t units, uint64_t *need,
 		if (gap > 0)
 			fill_gap(end, gap);
 		if (!alone) {
-			end->start = end->staged + gap;
-			end->reserved = units;
+			end->message.start = end->message.staged + gap;
+			end->message.reserved = units;
 			return 1;
 		}
 		peal_end_publish(end, gap);
@@ -107,7 +107,7 @@ int peal_end_room(struct peal_end *end, size_t size)
 	int64_t units = units_of(end, size);
 	uint64_t need;
 
-	end->reserved = 0;
+	end->message.reserved = 0;
 	if (units < 0)
 		return (int)units;
 	return reserve(end, (uint64_t)units, &need, peal_end_refresh);
@@ -142,7 +142,7 @@ int(peal_message_wait)(struct peal_sender *tx, size_t size, int timeout_ms,
 	void *data;
 	int ret;
 
-	end->reserved = 0;
+	end->message.reserved = 0;
 	if (units < 0)
 		return (int)units;
 	if (timeout_ms == 0)
@@ -151,8 +151,8 @@ int(peal_message_wait)(struct peal_sender *tx, size_t size, int timeout_ms,
 		ret = reserve_or_sleep(end, (uint64_t)units, timeout_ms);
 	if (ret <= 0)
 		return ret < 0 ? ret : -ETIMEDOUT;
-	data = end->items + UNIT * ((end->here + end->start) & end->mask) +
-	       UNIT;
+	data = end->items +
+	       UNIT * ((end->position + end->message.start) & end->mask) + UNIT;
 	memcpy(room, &data, sizeof(data));
 	return 1;
 }

@@ -2,8 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "endpoint.h"
-#include "walk.h"
+#include "internal.h"
 
 int peal_receiver_attach(struct peal_receiver *rx, const struct peal_ring *ring,
 			 const struct peal_doorbell *data,
@@ -88,14 +87,14 @@ bool peal_receiver_arm(struct peal_receiver *rx)
 
 int peal_receiver_clear(struct peal_receiver *rx)
 {
-	return peal_doorbell_clear(&rx->end.waits_on);
+	return peal_doorbell_clear(&rx->end.bell.own);
 }
 
 int peal_receiver_fd(const struct peal_receiver *rx)
 {
-	return rx->end.waits_on.kind == PEAL_DOORBELL_NONE
+	return rx->end.bell.own.kind == PEAL_DOORBELL_NONE
 		       ? -1
-		       : rx->end.waits_on.wait_fd;
+		       : rx->end.bell.own.wait_fd;
 }
 
 void peal_receiver_hangup(struct peal_receiver *rx)

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "layout.h"
+#include "internal.h"
 
 /* Half of the address space: two mappings in a row must fit. */
 #define BODY_MAX (SIZE_MAX / 4)
@@ -36,7 +36,8 @@ static bool valid(const struct peal_geometry *g)
 		return false;
 	if (body > BODY_MAX || g->head > BODY_MAX)
 		return false;
-	if (g->head < PEAL_RING_HEAD || g->head % PEAL_RING_HEAD != 0)
+	if (g->head < PEAL_RING_HEAD ||
+	    g->head % PEAL_RING_HEAD != 0)
 		return false;
 	if ((g->flags & PEAL_RING_TWICE) && body % PEAL_PAGE_SIZE != 0)
 		return false;
@@ -139,7 +140,8 @@ static int locate(struct peal_ring *ring, const struct peal_geometry *g,
 
 	if (!aligned(memory) || !valid(g))
 		return -EINVAL;
-	if (size < g->head || size - g->head < peal_geometry_body(g))
+	if (size < g->head ||
+	    size - g->head < peal_geometry_body(g))
 		return -ENOSPC;
 	ring->sender_page = bytes;
 	ring->receiver_page = bytes + g->head / 2;

@@ -2,8 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "endpoint.h"
-#include "walk.h"
+#include "internal.h"
 
 int peal_sender_attach(struct peal_sender *tx, const struct peal_ring *ring,
 		       const struct peal_doorbell *data,
@@ -81,8 +80,8 @@ int peal_sender_drain(struct peal_sender *tx, int timeout_ms)
 	ssize_t ret = peal_end_wait(&tx->end, end->capacity, timeout_ms);
 
 	/* It may have taken the last one, and be gone. */
-	if (ret == -EPIPE && !end->error && end->position &&
-	    peal_load_acquire(end->peer_position) == end->here)
+	if (ret == -EPIPE && !end->error && end->own &&
+	    peal_load_acquire(&end->peer->position) == end->position)
 		return 0;
 	return ret < 0 ? (int)ret : 0;
 }
@@ -94,14 +93,14 @@ bool peal_sender_arm(struct peal_sender *tx)
 
 int peal_sender_clear(struct peal_sender *tx)
 {
-	return peal_doorbell_clear(&tx->end.waits_on);
+	return peal_doorbell_clear(&tx->end.bell.own);
 }
 
 int peal_sender_fd(const struct peal_sender *tx)
 {
-	return tx->end.waits_on.kind == PEAL_DOORBELL_NONE
+	return tx->end.bell.own.kind == PEAL_DOORBELL_NONE
 		       ? -1
-		       : tx->end.waits_on.wait_fd;
+		       : tx->end.bell.own.wait_fd;
 }
 
 void peal_sender_hangup(struct peal_sender *tx)
@@ -123,4 +122,35 @@ void peal_sender_set_barriers(struct peal_sender *tx, bool allow)
 void peal_sender_set_spin(struct peal_sender *tx, uint64_t most)
 {
 	peal_end_set_spin(&tx->end, most);
+}
+
+int peal_end_carry_over(struct peal_end *to, const struct peal_end *from)
+{
+	const struct peal_doorbell bell = to->bell.peer;
+	struct peal_end old = *from;
+	uint64_t released = peal_load_acquire(&old.peer->position);
+	uint64_t left = old.position - released;
+	void *room = NULL;
+	ssize_t ret;
+
+	if (old.error == -EPROTO || left > old.capacity ||
+	    released + old.capacity - old.limit > old.capacity)
+		return -EPROTO;
+	if (left > 0 && old.item_size != to->item_size)
+		return -ERANGE;
+	ret = peal_end_reserve(to, 1);
+	if (ret > 0)
+		ret = peal_end_span(to, (uint64_t)ret, &room);
+	if (ret < (ssize_t)left || !room)
+		return -ERANGE;
+	memcpy(room, old.items + (released & old.mask) * old.item_size,
+	       left * old.item_size);
+	/* Nobody waits yet, and a bell may not come before the last packet of
+	 * the handshake. */
+	memset(&to->bell.peer, 0, sizeof(to->bell.peer));
+	peal_end_publish(to, left);
+	if (old.error == -EPIPE)
+		peal_end_finish(to); /* as the old one was */
+	to->bell.peer = bell;
+	return 0;
 }

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Blocking waits: poll for a while where asked, arm, sleep, look again. */
+/* Blocking waits: spin for a while if the user asks, arm, sleep, recheck. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "endpoint.h"
+#include "internal.h"
 
-#define GLANCES 64 /* before it sleeps, some 100 ns */
-#define LOOKS 64   /* between two looks at the clock, while polling */
+#define BRIEF_LOOKS 64 /* before a wait sleeps: some 100 ns */
+#define LOOKS 64       /* of a spin, between two looks at the clock */
 
 uint64_t peal_end_deadline(int timeout_ms)
 {
 	return peal_clock_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000000;
 }
 
-/* Rounded up: a wait does not end before it is over. */
+/* Rounded up, so that a wait does not end before its time. */
 int peal_end_left_ms(uint64_t deadline)
 {
 	uint64_t now = peal_clock_ns(CLOCK_MONOTONIC);
@@ -24,8 +24,9 @@ int peal_end_left_ms(uint64_t deadline)
 	return now < deadline ? (int)((deadline - now + 999999) / 1000000) : 0;
 }
 
-/* A death is not an end of the stream; but first comes what was published. */
-static ssize_t what_came(struct peal_end *end)
+/* The peer died without an end of the stream. But what the peer published
+ * comes first. */
+static ssize_t wait_result(struct peal_end *end)
 {
 	ssize_t ret = peal_end_refresh(end, 0);
 
@@ -33,17 +34,17 @@ static ssize_t what_came(struct peal_end *end)
 							 : ret;
 }
 
-/* Nothing has come in time; or it has, at the last moment. */
+/* The time is over. But the items may have come at the last moment. */
 static ssize_t timed_out(struct peal_end *end, uint64_t n)
 {
 	ssize_t ret = peal_end_refresh(end, n);
 
 	if (ret < 0 || (uint64_t)ret >= n || end->ended)
-		return what_came(end);
+		return wait_result(end);
 	return -ETIMEDOUT;
 }
 
-/* Alone on a processor, nobody could do what it polls for. */
+/* With one processor the peer cannot run while this thread spins. */
 static bool is_alone(void)
 {
 	cpu_set_t cpus;
@@ -53,53 +54,45 @@ static bool is_alone(void)
 }
 
 /*
- * Watched edge-triggered an eventfd tells of each ring and needs no clearing,
- * so that a wake-up is one system call. It costs an fd, so only who waits here
- * has it.
- * @return false: there is none, poll(2) will do
+ * An epoll set that watches an eventfd edge-triggered tells of each ring, and
+ * the eventfd needs no clearing. So a wake-up is one system call. The set costs
+ * an fd, so an end opens the set only when it first sleeps here.
+ * @return  false: there is no set, poll(2) will do
  */
-static bool watch(struct peal_end *end)
+static bool open_epoll(struct peal_end *end)
 {
 	struct epoll_event rung = { .events = EPOLLIN | EPOLLET,
 				    .data.u32 = PEAL_HEARD_BELL };
 	struct epoll_event gone = { .events = EPOLLRDHUP | EPOLLET,
 				    .data.u32 = PEAL_HEARD_HANGUP };
-	int fd = end->watch_fd;
+	int fd = end->wait.epoll_fd;
 
 	if (fd >= 0)
 		return true;
-	if (end->waits_on.kind != PEAL_DOORBELL_EVENTFD)
+	if (end->bell.own.kind != PEAL_DOORBELL_EVENTFD)
 		return false;
 	fd = epoll_create1(EPOLL_CLOEXEC);
 	if (fd < 0)
 		return false;
-	if (epoll_ctl(fd, EPOLL_CTL_ADD, end->waits_on.wait_fd, &rung) < 0 ||
-	    (end->lifeline >= 0 &&
-	     epoll_ctl(fd, EPOLL_CTL_ADD, end->lifeline, &gone) < 0)) {
+	if (epoll_ctl(fd, EPOLL_CTL_ADD, end->bell.own.wait_fd, &rung) < 0 ||
+	    (end->wait.lifeline >= 0 &&
+	     epoll_ctl(fd, EPOLL_CTL_ADD, end->wait.lifeline, &gone) < 0)) {
 		close(fd);
 		return false;
 	}
-	end->watch_fd = fd;
-	end->glances = is_alone() ? 0 : GLANCES;
+	end->wait.epoll_fd = fd;
+	end->wait.brief_looks = is_alone() ? 0 : BRIEF_LOOKS;
 	return true;
 }
 
-void peal_end_unwatch(struct peal_end *end)
-{
-	if (!end->position || end->watch_fd < 0)
-		return;
-	close(end->watch_fd);
-	end->watch_fd = -1;
-}
-
 /* @return enum peal_heard, or an error */
-static int listen_to(const struct peal_end *end, int timeout_ms)
+static int wait_events(const struct peal_end *end, int timeout_ms)
 {
 	uint64_t deadline = timeout_ms > 0 ? peal_end_deadline(timeout_ms) : 0;
 	struct epoll_event events[2];
-	int n;
+	int set = end->wait.epoll_fd, n;
 
-	while ((n = epoll_wait(end->watch_fd, events, 2, timeout_ms)) < 0) {
+	while ((n = epoll_wait(set, events, 2, timeout_ms)) < 0) {
 		if (errno != EINTR)
 			return -errno;
 		if (timeout_ms > 0)
@@ -110,42 +103,42 @@ static int listen_to(const struct peal_end *end, int timeout_ms)
 	return n == 2 ? PEAL_HEARD_HANGUP : (int)events[0].data.u32;
 }
 
-/* The bell may not come: look once more, see fence.c. */
-static int nap(const struct peal_end *end, int timeout_ms)
+/* The peer may miss the wake word: sleep briefly, then recheck (fence.c). */
+static int sleep_ms(const struct peal_end *end, int timeout_ms)
 {
-	return end->unsure && timeout_ms != 0 ? 1 : timeout_ms;
+	return peal_end_recheck_due(end) && timeout_ms != 0 ? 1 : timeout_ms;
 }
 
-/* Are there n, or is it over? */
-static bool came(struct peal_end *end, uint64_t n)
+/* Are n items there, or has the peer ended? */
+static bool is_available(struct peal_end *end, uint64_t n)
 {
-	return peal_end_stirred(end) &&
+	return peal_end_peer_moved(end) &&
 	       (peal_end_refresh(end, n) < 0 || end->ended ||
 		peal_end_known(end) >= n);
 }
 
 /*
- * A fraction of what a system call costs: who streams into a small ring, or out
- * of it, is there again by then, and is spared the bell.
+ * This takes a fraction of a system call. A peer that streams into a small
+ * ring, or out of it, moves again within that time, and need not ring.
  */
-static bool glance(struct peal_end *end, uint64_t n)
+static bool spin_briefly(struct peal_end *end, uint64_t n)
 {
-	for (unsigned i = 0; i < end->glances; i++)
-		if (came(end, n))
+	for (unsigned i = 0; i < end->wait.brief_looks; i++)
+		if (is_available(end, n))
 			return true;
 	return false;
 }
 
-/* The same, before it would be time to sleep, or to end. */
-static bool poll_for(struct peal_end *end, uint64_t n, uint64_t deadline)
+/* The same for as long as the user allows. */
+static bool spin(struct peal_end *end, uint64_t n, uint64_t deadline)
 {
-	uint64_t until = peal_clock_ns(CLOCK_MONOTONIC) + end->spin;
+	uint64_t until = peal_clock_ns(CLOCK_MONOTONIC) + end->wait.spin_ns;
 
-	if (until < end->spin || until > deadline)
+	if (until < end->wait.spin_ns || until > deadline)
 		until = deadline;
 	do {
 		for (int i = 0; i < LOOKS; i++) {
-			if (came(end, n))
+			if (is_available(end, n))
 				return true;
 			peal_relax();
 		}
@@ -155,15 +148,15 @@ static bool poll_for(struct peal_end *end, uint64_t n, uint64_t deadline)
 
 void peal_end_set_spin(struct peal_end *end, uint64_t most)
 {
-	end->spin = is_alone() ? 0 : most;
+	end->wait.spin_ns = is_alone() ? 0 : most;
 }
 
 /*
  * After a bell, or a hang-up: is the wait over?
- * @return 1 it is, 0 not yet, or why the bell can not be rung any more, so that
- *         it would not sleep
+ * @return  1 it is, 0 not yet, or an error: nobody can ring the bell any more,
+ *          so the caller must not sleep
  */
-static int look(struct peal_end *end, int heard)
+static int look_after_bell(struct peal_end *end, int heard)
 {
 	enum peal_found found;
 	int ret = 0;
@@ -171,41 +164,44 @@ static int look(struct peal_end *end, int heard)
 	/* wake.pml: clear_first */
 	if (heard == PEAL_HEARD_HANGUP)
 		ret = -EPIPE;
-	else if (end->watch_fd < 0)
+	else if (end->wait.epoll_fd < 0)
 		ret = peal_end_clear(end);
-	/* A bell by itself brings no order: what it is for may come later. */
-	end->fresh |= heard != PEAL_HEARD_NOTHING;
-	if (ret == -EPIPE && end->lifeline >= 0)
+	/* A bell by itself brings no order: the items may come later. */
+	if (heard != PEAL_HEARD_NOTHING)
+		peal_end_expect_recheck(end);
+	if (ret == -EPIPE && end->wait.lifeline >= 0)
 		peal_end_hangup(end, -EPIPE);
-	found = peal_end_check(end);
+	found = peal_end_recheck(end);
 	if (found == PEAL_FOUND_SHORT)
 		return ret < 0 ? ret : 0;
-	peal_end_settle(end, found);
+	peal_end_wait_done(end, found);
 	return 1;
 }
 
-/* Until there are as many as it is woken for, or n when its time is over. */
+/* Sleep until n items, or as many as the watermark, are there. When the time is
+ * over n items will do. */
 static ssize_t arm_and_sleep(struct peal_end *end, uint64_t n, int timeout_ms,
 			     uint64_t deadline)
 {
-	uint64_t want = n > end->watermark ? n : end->watermark;
+	uint64_t want = n > end->wait.watermark ? n : end->wait.watermark;
 	ssize_t ret;
 
 	/* wake.pml: unarmed_goes_on */
-	while (peal_end_arm(end, want) || end->unsure) {
-		int rest = nap(end, timeout_ms);
-		int rung = rest != 0 && watch(end)
-				   ? listen_to(end, rest)
-				   : peal_doorbell_listen(&end->waits_on,
-							  end->lifeline, rest);
+	while (peal_end_arm(end, want) || peal_end_recheck_due(end)) {
+		int rest = sleep_ms(end, timeout_ms);
+		int rung = rest != 0 && open_epoll(end)
+				   ? wait_events(end, rest)
+				   : peal_doorbell_listen(&end->bell.own,
+							  end->wait.lifeline,
+							  rest);
 
 		if (rung < 0)
-			return end->marooned ? -EPIPE : rung;
-		if (rung == PEAL_HEARD_NOTHING && !end->unsure)
+			return end->detached ? -EPIPE : rung;
+		if (rung == PEAL_HEARD_NOTHING && !peal_end_recheck_due(end))
 			return timed_out(end, n);
 		if (rung == PEAL_HEARD_NOTHING && rest != 0)
-			peal_end_settled(end);
-		ret = look(end, rung);
+			peal_end_wake_seen(end);
+		ret = look_after_bell(end, rung);
 		if (ret > 0)
 			break;
 		if (ret < 0)
@@ -216,7 +212,7 @@ static ssize_t arm_and_sleep(struct peal_end *end, uint64_t n, int timeout_ms,
 		if (timeout_ms == 0)
 			return timed_out(end, n);
 	}
-	return what_came(end);
+	return wait_result(end);
 }
 
 ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
@@ -231,16 +227,16 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 	if (n == 0 || n > end->capacity)
 		return -EINVAL;
 	if ((uint64_t)ret >= n || end->ended)
-		return what_came(end);
+		return wait_result(end);
 	if (timeout_ms > 0)
 		deadline = peal_end_deadline(timeout_ms);
-	if (end->spin && timeout_ms != 0) {
-		if (poll_for(end, n, deadline))
-			return what_came(end);
+	if (end->wait.spin_ns && timeout_ms != 0) {
+		if (spin(end, n, deadline))
+			return wait_result(end);
 		if (timeout_ms > 0)
 			timeout_ms = peal_end_left_ms(deadline);
-	} else if (timeout_ms != 0 && glance(end, n)) {
-		return what_came(end);
+	} else if (timeout_ms != 0 && spin_briefly(end, n)) {
+		return wait_result(end);
 	}
 	owed = peal_end_owes(end);
 	ret = arm_and_sleep(end, n, timeout_ms, deadline);

@@ -14,15 +14,16 @@
 
 static int bell_of(struct peal_channel *ch)
 {
-	return ch->hello.role & PEAL_SENDER ? ch->sender.end.rings.ring_fd
-					    : ch->receiver.end.rings.ring_fd;
+	return ch->hello.role & PEAL_SENDER
+		       ? ch->sender.end.bell.peer.ring_fd
+		       : ch->receiver.end.bell.peer.ring_fd;
 }
 
 /* The bell that the server rings. */
 static int ear_of(struct peal_channel *ch)
 {
-	return ch->hello.role & PEAL_SENDER ? ch->sender.end.waits_on.wait_fd
-					    : ch->receiver.end.waits_on.wait_fd;
+	return ch->hello.role & PEAL_SENDER ? ch->sender.end.bell.own.wait_fd
+					    : ch->receiver.end.bell.own.wait_fd;
 }
 
 static void make_blocking(int fd)
@@ -44,12 +45,14 @@ static void keep_it_busy(struct peal_channel *ch, int rounds)
 			if (n > 0)
 				peal_sender_commit(&ch->sender, 1);
 			/* Wake me at the next item that you release. */
-			__atomic_store_n(end->wake, *end->peer_position + 1,
+			__atomic_store_n(&end->own->wake,
+					 end->peer->position + 1,
 					 __ATOMIC_RELAXED);
 		} else {
 			end = &ch->receiver.end;
 			n = peal_receiver_used(&ch->receiver);
-			__atomic_store_n(end->wake, *end->peer_position + 1,
+			__atomic_store_n(&end->own->wake,
+					 end->peer->position + 1,
 					 __ATOMIC_RELAXED);
 			if (n > 0)
 				peal_receiver_release(&ch->receiver, 1);
@@ -73,7 +76,7 @@ static void saturate(const struct attack *a)
 	enemy_channel(&ch, a->role, a->bells);
 	enemy_exchange(&ch);
 	for (int i = 0; i < 100; i++) {
-		CHECK_EQ(peal_doorbell_clear(&ch.sender.end.waits_on) >= 0, 1);
+		CHECK_EQ(peal_doorbell_clear(&ch.sender.end.bell.own) >= 0, 1);
 		(void)!write(ear_of(&ch), &most, sizeof(most));
 		(void)!write(bell_of(&ch), &most, sizeof(most));
 		keep_it_busy(&ch, 1);
@@ -263,7 +266,7 @@ static void hang_sets_on(int fd)
 	}
 }
 
-/* A machine on which it is not dear has nothing to fear. */
+/* A machine on which ringing is not slow has nothing to fear. */
 static void expect_by_price(int fd, const void *what, size_t size)
 {
 	uint64_t began = now_ns();
@@ -354,7 +357,7 @@ static void close_bells(const struct attack *a)
 	enemy_exchange(&ch);
 	close(ear_of(&ch));
 	close(bell_of(&ch));
-	ch.sender.end.rings.kind = PEAL_DOORBELL_NONE;
+	ch.sender.end.bell.peer.kind = PEAL_DOORBELL_NONE;
 	keep_it_busy(&ch, 100);
 }
 

@@ -184,7 +184,7 @@ static void ring_me_until_it_ends(struct peal_channel *ch, uint64_t end_ms)
 	while (peal_channel_check(ch) == 0 && now_ms() < end_ms) {
 		ssize_t n = peal_receiver_peek(&ch->receiver, &items);
 
-		__atomic_store_n(end->wake, *end->peer_position + 1,
+		__atomic_store_n(&end->own->wake, end->peer->position + 1,
 				 __ATOMIC_RELAXED);
 		if (n > 0)
 			peal_receiver_release(&ch->receiver, 1);

@@ -5,7 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
-#include "../ring/layout.h"
+#include "../ring/internal.h"
 #include "channel_hostile_lies.h"
 #include "fixtures/harness.h"
 #include "fixtures/memory.h"

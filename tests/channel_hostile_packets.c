@@ -309,7 +309,8 @@ static void ask_for_a_bell(struct peal_channel *ch)
 {
 	struct peal_end *end = &ch->receiver.end;
 
-	__atomic_store_n(end->wake, *end->peer_position + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&end->own->wake, end->peer->position + 1,
+			 __ATOMIC_RELAXED);
 	enemy_exchange(ch);
 }
 

@@ -110,9 +110,11 @@ static void own_words(const struct attack *a)
 	enemy_channel(&ch, a->role, a->bells);
 	enemy_exchange(&ch);
 	if (a->role & PEAL_SENDER)
-		attack_page(a, &ch, page_of(ch.sender.end.position), &random);
+		attack_page(a, &ch, page_of(&ch.sender.end.own->position),
+			    &random);
 	if (a->role & PEAL_RECEIVER)
-		attack_page(a, &ch, page_of(ch.receiver.end.position), &random);
+		attack_page(a, &ch, page_of(&ch.receiver.end.own->position),
+			    &random);
 }
 
 static void scramble(struct peal_page *p, uint64_t *random)
@@ -132,9 +134,10 @@ static void servers_page(const struct attack *a)
 	enemy_exchange(&ch);
 	for (int i = 0; i < ROUNDS; i++) {
 		if (a->role & PEAL_SENDER)
-			scramble(page_of(ch.sender.end.peer_position), &random);
+			scramble(page_of(&ch.sender.end.peer->position),
+				 &random);
 		if (a->role & PEAL_RECEIVER)
-			scramble(page_of(ch.receiver.end.peer_position),
+			scramble(page_of(&ch.receiver.end.peer->position),
 				 &random);
 		enemy_ring(&ch);
 		nap(300);
@@ -186,7 +189,7 @@ static void wake_each_time(const struct attack *a)
 
 		AWAIT(peal_receiver_used(&ch.receiver) ==
 		      (ssize_t)end->capacity);
-		store(end->wake, *end->peer_position + 1);
+		store(&end->own->wake, end->peer->position + 1);
 		peal_receiver_release(&ch.receiver, 1);
 	}
 }
@@ -198,7 +201,7 @@ static void overrun(const struct attack *a)
 	uint64_t *position;
 
 	enemy_channel(&ch, a->role, a->bells);
-	position = ch.sender.end.position;
+	position = &ch.sender.end.own->position;
 	for (int i = 0; i < 1000 && !ended(1); i++) {
 		store(position, *position + 512);
 		enemy_ring(&ch);

@@ -102,7 +102,8 @@ static void break_in(const struct breach *breach, int before)
 		CHECK_EQ(peal_inbox_release(&box.inbox, &letter), 0);
 	}
 	CHECK(peal_sender_reserve(tx, (size_t)breach->published, &room) > 0);
-	__atomic_store_n(unit(tx->end.here), breach->header, __ATOMIC_RELAXED);
+	__atomic_store_n(unit(tx->end.position), breach->header,
+			 __ATOMIC_RELAXED);
 	CHECK_EQ(peal_sender_commit(tx, (size_t)breach->published), 0);
 	await_enemy_left();
 	CHECK_EQ(enemies.reason, -EPROTO);
@@ -198,7 +199,7 @@ static void break_all(void)
 	for (uint64_t i = 0; i < 512; i++)
 		if (i != 1)
 			*unit(i) = UINT64_MAX;
-	__atomic_store_n(enemy.sender.end.position, UINT64_C(1) << 40,
+	__atomic_store_n(&enemy.sender.end.own->position, UINT64_C(1) << 40,
 			 __ATOMIC_RELEASE);
 	peal_end_ring(&enemy.sender.end);
 }

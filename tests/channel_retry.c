@@ -3,7 +3,7 @@
  * Clients on a reactor that connect again: from which ends they come back, and
  * from which they do not. See channel_resume.c for what is carried over.
  */
-#include "../ring/layout.h"
+#include "../ring/internal.h"
 #include "fixtures/service.h"
 
 #define CAPACITY 512

@@ -246,8 +246,8 @@ TEST(cxx_a_channel_can_be_moved_and_goes_on)
 		peal::channel<int, long> ch = std::move(made);
 
 		/* Or one would take the other's bell, now and then. */
-		CHECK(ch.c()->sender.end.sibling == &ch.c()->receiver.end);
-		CHECK(ch.c()->receiver.end.sibling == &ch.c()->sender.end);
+		CHECK(ch.c()->sender.end.bell.sibling == &ch.c()->receiver.end);
+		CHECK(ch.c()->receiver.end.bell.sibling == &ch.c()->sender.end);
 		CHECK(ch.sender().wait());
 		CHECK_EQ(ch.sender().put(i), 1);
 		CHECK_EQ(ch.receiver().wait()[0], 2 * i);

@@ -24,7 +24,8 @@ TEST(a_sender_that_falls_short_while_items_are_taken_elsewhere_is_honest)
 	rig_serve(&loop, &a, drain);
 	for (int i = 0; i < 1000; i++) {
 		rig_send(&a, 1);
-		/* It lacks one, and rouses us; and by then it is taken. */
+		/* The sender lacks one item, and kicks us; by then it is taken.
+		 */
 		CHECK_EQ(peal_sender_reserve(&a.tx, RIG_MAX, &room), 0);
 		rig_take(&a, 1);
 		CHECK_EQ(rig_settle(&loop), 0);

@@ -7,7 +7,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "../ring/layout.h"
+#include "../ring/internal.h"
 #include "fixtures/trio.h"
 
 /* -- closing */

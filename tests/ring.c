@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../ring/layout.h"
+#include "../ring/internal.h"
 #include "fixtures/harness.h"
 
 static struct peal_geometry geometry_of(uint64_t capacity, uint64_t item_size)

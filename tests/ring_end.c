@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
-#include "../ring/endpoint.h"
+#include "../ring/internal.h"
 #include "fixtures/pair.h"
 
 /* -- one ring per armed position, none where nobody armed */
@@ -377,9 +377,9 @@ TEST(no_wakeup_is_lost_in_thousands_of_round_trips)
 	pair_free(&e.back);
 }
 
-/* -- a receiver is roused when it can see what for */
+/* -- a receiver is kicked when it can see what for */
 
-TEST(receiver_is_roused_only_after_the_senders_wake_word_says_why)
+TEST(receiver_is_kicked_only_after_the_senders_wake_word_says_why)
 {
 	struct pair p;
 	int *room;
@@ -393,12 +393,12 @@ TEST(receiver_is_roused_only_after_the_senders_wake_word_says_why)
 	put_numbers(&p.tx, 2, 1);
 	(void)rings(&p.data);
 	CHECK(peal_receiver_arm(&p.rx));
-	CHECK_EQ(peal_end_check(&p.tx.end), PEAL_FOUND_SHORT);
+	CHECK_EQ(peal_end_recheck(&p.tx.end), PEAL_FOUND_SHORT);
 	CHECK_EQ(rings(&p.data), 0);
 	peal_end_aim(&p.tx.end, 2, false);
 	peal_end_store(&p.tx.end);
 	peal_end_fence();
-	CHECK_EQ(peal_end_check(&p.tx.end), PEAL_FOUND_SHORT);
+	CHECK_EQ(peal_end_recheck(&p.tx.end), PEAL_FOUND_SHORT);
 	CHECK_EQ(rings(&p.data), 1);
 	pair_free(&p);
 }

@@ -6,7 +6,7 @@
  */
 #include <peal/local.h>
 
-#include "../ring/endpoint.h"
+#include "../ring/internal.h"
 #include "fixtures/messages.h"
 
 static void check_broken(struct pair *p)

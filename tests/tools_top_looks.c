@@ -3,7 +3,7 @@
 #include <locale.h>
 #include <string.h>
 
-#include "../ring/layout.h"
+#include "../ring/internal.h"
 #include "../tools/top/top.h"
 #include "fixtures/harness.h"
 

@@ -269,10 +269,10 @@ template <class Send, class Receive = void> class channel
 	/* Ends that share a bell know each other. */
 	void settle() noexcept
 	{
-		if (ch_.sender.end.sibling)
-			ch_.sender.end.sibling = &ch_.receiver.end;
-		if (ch_.receiver.end.sibling)
-			ch_.receiver.end.sibling = &ch_.sender.end;
+		if (ch_.sender.end.bell.sibling)
+			ch_.sender.end.bell.sibling = &ch_.receiver.end;
+		if (ch_.receiver.end.bell.sibling)
+			ch_.receiver.end.bell.sibling = &ch_.sender.end;
 	}
 
 	peal_channel ch_{};

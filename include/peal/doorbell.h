@@ -48,9 +48,9 @@ struct peal_doorbell {
 	int ring_fd;		      /* ro: written to ring it */
 	enum peal_doorbell_kind kind; /* ro */
 	unsigned owned;		      /* private: close both at finish */
-	unsigned lazy;	/* private: arms before it has to be cleared */
-	uint32_t index; /* private: in the group */
-	struct peal_group *group; /* private */
+	unsigned drain_every;	      /* private: arms; then it is cleared */
+	uint32_t index;		      /* private: in the group */
+	struct peal_group *group;     /* private */
 };
 
 /**

@@ -5,18 +5,19 @@
  * @file
  * What a sender and a receiver have in common: one end of a ring.
  *
- * Nothing in here is for programs: they use ring.h. It is installed because
- * the few lines that run for each item are inline.
+ * Programs do not use this header: they use ring.h. It is installed because
+ * the few lines that run for each item are inline, and these need the shared
+ * layout of a page.
  *
  * The two ends mirror each other. Each has a position of its own (a sender its
  * tail, a receiver its head) and a limit up to which the items are its own to
  * use, which the other end moves by moving its position:
  *
- *	sender:    here = tail   limit = head + capacity   (room)
- *	receiver:  here = head   limit = tail              (data)
+ *	sender:    position = tail   limit = head + capacity   (room)
+ *	receiver:  position = head   limit = tail              (data)
  *
- * so that `limit - here` items are available, and both ends wait, wake and
- * check the other end's words by the same few functions.
+ * so that `limit - position` items are available. Both ends wait, wake the
+ *other end, and check the other end's words by the same few functions.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -48,71 +49,142 @@ struct peal_ring_stats {
 	uint64_t items;	      /**< committed, or released */
 };
 
+/*
+ * The shared layout. Each end has a control page, which that end alone writes
+ * and the other end reads. Words that the other end reads for each batch, and
+ * words that the other end reads before it sleeps, stand 128 bytes apart,
+ * because processors fetch cache lines in pairs.
+ */
+
+/* Whoever formats the ring writes this once, the same into both pages. */
+struct peal_header {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t endian;
+	uint32_t flags;
+	uint32_t reserved;
+	uint64_t capacity;
+	uint64_t item_size;
+	uint64_t head;
+	uint8_t reserved2[16];
+	char tag[64];
+	char name[64];
+};
+
+struct peal_page {
+	struct peal_header header;
+	uint8_t pad0[256 - sizeof(struct peal_header)];
+
+	uint64_t position; /* the sender's tail, or the receiver's head */
+	uint8_t pad1[384 - 256 - 8];
+
+	uint64_t wake;	  /* the peer rings when it reaches this position */
+	uint64_t state;	  /* enum peal_state */
+	uint64_t elided;  /* 1: this end publishes without a fence */
+	uint64_t barrier; /* enum peal_barrier: does this end make barriers? */
+	uint8_t pad2[512 - 384 - 32];
+
+	/* Tools read these: struct peal_ring_stats up to the items. */
+	uint64_t counts[4];
+	uint64_t pid; /* of the process that attached last */
+	uint8_t pad3[4096 - 512 - 40];
+};
+
+/*
+ * Has everybody seen the wake word that this end stored last? Only a peer that
+ * elides its fences can miss the wake word.
+ */
+enum peal_recheck {
+	/* Everybody has: the wake word was stored long ago. */
+	PEAL_RECHECK_NONE,
+	/* The wake word is new, or the peer rang lately. */
+	PEAL_RECHECK_POSSIBLE,
+	/* This end armed while the peer elided its fences. The end must look
+	 * at the peer's position again PEAL_RECHECK_NS later. */
+	PEAL_RECHECK_DUE,
+};
+
 /** One end of a ring. Every field is private. */
 struct peal_end {
-	/* Touched for each item or batch. */
+	/* Each item or batch touches these. They fill one cache line. */
 	unsigned char *items;
-	uint64_t here;	    /* own position; the shared word follows it */
-	uint64_t limit;	    /* see above; checked, moves forward only */
-	uint64_t mask;	    /* capacity - 1 */
-	uint64_t wrap;	    /* items from the first to where spans must end */
-	uint64_t item_size; /* bytes */
-	uint64_t *position; /* own word, shared */
-	const uint64_t *peer_wake; /* the peer's word, shared */
-	bool light; /* publishes without a fence, see ring/fence.c */
-	/* A sender's messages, in units of 8 bytes from here on: message.h. */
-	uint64_t staged;   /* complete, and not published yet */
-	uint64_t start;	   /* where the one that is filled in begins */
-	uint64_t reserved; /* for it, its header included; 0: there is none */
+	uint64_t position;     /* own position; the own page follows it */
+	uint64_t limit;	       /* see above; checked, moves forward only */
+	uint64_t mask;	       /* capacity - 1 */
+	uint64_t wrap;	       /* spans end at this index */
+	uint64_t item_size;    /* bytes */
+	struct peal_page *own; /* NULL: this end is not attached */
+	const struct peal_page *peer; /* the peer writes this page at any time*/
 
-	/* Touched where publishing takes a fence anyway. */
-	uint64_t fenced;     /* publishes since the last ring */
-	uint64_t lighten_at; /* of them: then it may do without */
+	/* Each publish touches `elided`. A publish with a fence counts itself,
+	 * and after `elide_after` of them without a ring this end may elide
+	 * the fence. See ring/fence.c. */
+	struct {
+		bool elided;
+		bool offered; /* the peer may elide: this end makes barriers */
+		uint64_t publishes;   /* with a fence, since the last ring */
+		uint64_t elide_after; /* UINT64_MAX: never */
+	} fence;
 
-	/* Touched when the limit that is known falls short. */
-	const uint64_t *peer_position;
-	const uint64_t *peer_state;
-	uint64_t capacity;  /* items */
-	uint64_t bias;	    /* limit - the peer's position: capacity or 0 */
-	uint64_t watermark; /* items to be woken for */
-	uint64_t spin;	    /* nanoseconds to poll before it sleeps */
-	unsigned glances;   /* without: looks before it sleeps, see wait.c */
-	uint64_t begin;	    /* own position when it was attached */
-	unsigned looks;	    /* in vain, since the peer was seen to move */
-	uint64_t want;	    /* items that it waits for */
-	uint64_t target;    /* the peer's position that it waits for */
-	uint64_t armed;	    /* what of it is stored in the wake word */
-	uint64_t *wake;	    /* own word, shared */
-	uint64_t *state;    /* own word, shared */
-	uint64_t *counts;   /* own words, shared: for those who look on */
-	const uint64_t *peer_light, *peer_barrier;
-	uint64_t *own_light, *own_barrier;
-	bool may_light; /* the kernel reaches us with its barriers */
-	bool barriers;	/* were offered, so that the peer may lean on them */
-	bool fresh;  /* it stored its wake word, or was rung, lately, so that */
-	bool unsure; /* one who publishes without a fence may be missed */
-	/* What was there when a receiver was last offered less than it waits
-	 * for, or when a sender last roused a receiver for that. */
-	uint64_t offered_here, offered_limit;
-	int error;	/* sticky: -EPROTO, or -EPIPE once it was finished */
-	int end_reason; /* why the peer will move no more, once ended */
-	int suspect;	/* rings yet to be measured by the time of the thread */
-	int dear;	/* of those measured, how many were */
+	/* A sender of messages counts these from its position on, in units of
+	 * 8 bytes. See message.h. */
+	struct {
+		uint64_t staged;   /* complete, but not published */
+		uint64_t start;	   /* the reserved message begins here */
+		uint64_t reserved; /* units, header included; 0: none */
+	} message;
+
+	/* An end touches all that follows only when its items run out. */
+	uint64_t capacity; /* items */
+	uint64_t bias;	   /* limit - the peer's position: capacity or 0 */
+
+	/* What this end waits for, and how it sleeps. See ring/arm.c and
+	 * ring/wait.c. */
+	struct {
+		uint64_t watermark; /* items; the user set this */
+		uint64_t want;	    /* items that this end waits for */
+		uint64_t target;    /* peer position that brings these items */
+		uint64_t armed;	    /* the target that the wake word holds */
+		/* What a receiver was offered below its watermark, or what a
+		 * sender last kicked the receiver for. */
+		uint64_t offered_position;
+		uint64_t offered_limit;
+		uint64_t spin_ns;     /* polls so long before it sleeps */
+		unsigned brief_looks; /* or so often, if spin_ns is 0 */
+		unsigned empty_looks; /* since the peer last moved */
+		enum peal_recheck recheck;
+		int epoll_fd; /* blocking calls sleep in this set, or -1 */
+		int lifeline; /* this fd hangs up when the peer dies, or -1 */
+		bool active;  /* armed, and the wait is not done */
+	} wait;
+
+	/* The two doorbells, what this end knows about rings that nobody has
+	 * cleared, and how slow the peer makes our rings. See ring/bell.c. */
+	struct {
+		struct peal_doorbell peer; /* this end rings the peer */
+		struct peal_doorbell own;  /* the peer rings this end */
+		struct peal_end *sibling;  /* shares the own bell, or NULL */
+		unsigned arms_since_clear;
+		bool overflow;	       /* the last arm may bring many rings */
+		bool cleared_siblings; /* this end cleared the sibling's ring */
+		int rings_to_time;     /* 0: one in 16 is timed */
+		int slow_rings;	       /* of those that were timed */
+	} bell;
+
+	/* A reactor has the end looked at by this function. NULL: there is
+	 * none. */
+	void (*notify)(void *notify_arg);
+	void *notify_arg;
+
+	/* What cannot change any more, and what hides behind each call. */
+	int error;	/* sticky: -EPROTO, or -EPIPE after finish */
+	int end_reason; /* of `ended` */
+	bool ended;	/* the peer moves no more, so the limit is final */
+	bool detached;	/* the ring has no peer now; a new one may come */
 	bool sender;
-	bool waiting;	/* armed, and not yet found satisfied */
-	bool ended;	/* the peer moves no more, limit is the last one */
-	bool flooded;	/* the last arm may have brought bells without end */
-	bool swallowed; /* bells that may have been for the sibling */
-	bool marooned;	/* between two peers */
-	unsigned undrained; /* arms since the bell was cleared */
-	int lifeline;	    /* an fd that hangs up with the peer, or -1 */
-	int watch_fd;	    /* what blocking calls wait on, see wait.c, or -1 */
-	struct peal_doorbell rings;    /* the peer */
-	struct peal_doorbell waits_on; /* for the peer */
-	/* Has whoever waits for this end look at it, or NULL. */
-	void (*stir)(void *waiter);
-	void *waiter;
-	struct peal_end *sibling; /* that waits on the same bell, or NULL */
+
+	/* Counts, for the user. */
+	uint64_t first_position; /* at attach */
 	struct peal_ring_stats stats;
 };
 
@@ -123,9 +195,9 @@ struct peal_end {
 ssize_t peal_end_refresh(struct peal_end *end, uint64_t want);
 
 /**
- * The same for one item, for who may be looking again and again.
+ * The same for one item. A caller that polls in a loop lets the peer get ahead.
  */
-ssize_t peal_end_look(struct peal_end *end);
+ssize_t peal_end_refresh_paced(struct peal_end *end);
 
 /**
  * A sender's: make sure of n free items, or arm for them.
@@ -134,7 +206,7 @@ ssize_t peal_end_look(struct peal_end *end);
  */
 ssize_t peal_end_reserve(struct peal_end *end, uint64_t n);
 
-/** With or without a fence from now on? See ring/fence.c. */
+/** Elide the fence from now on, or not? See ring/fence.c. */
 void peal_end_adapt(struct peal_end *end);
 
 /** Ring the peer, and count it. @return 0 or the bell's error */
@@ -156,11 +228,12 @@ int peal_end_room(struct peal_end *end, size_t size);
  */
 int peal_end_skip(struct peal_end *end, uint64_t record, uint64_t *at);
 
-/** The items from here on, as one span of at most n. @return how many */
+/** The items from the position on, as one span of at most n. @return how many
+ */
 static inline ssize_t peal_end_span(const struct peal_end *end, uint64_t n,
 				    void *items)
 {
-	uint64_t index = end->here & end->mask;
+	uint64_t index = end->position & end->mask;
 	uint64_t room = end->wrap - index;
 	void *first = end->items + index * end->item_size;
 
@@ -170,37 +243,40 @@ static inline ssize_t peal_end_span(const struct peal_end *end, uint64_t n,
 
 /**
  * Move the own position by n items and ring the peer if that crosses the
- * position it waits for: `here - wake < n` says that the wake position lies
+ * position it waits for: `position - wake < n` says that the wake position lies
  * behind the old position and not behind the new one. This is virtio's event
  * index with 64-bit positions (Virtual I/O Device Specification 1.2, 2.7.10).
  */
 static inline int peal_end_publish(struct peal_end *end, uint64_t n)
 {
-	uint64_t here = end->here + n, wake;
+	uint64_t position = end->position + n, wake;
 
 	/* More than there is, or nothing at all. */
-	if (__builtin_expect(n - 1 >= end->limit - end->here, 0)) {
+	if (__builtin_expect(n - 1 >= end->limit - end->position, 0)) {
 		ssize_t ret = n == 0 ? 0 : peal_end_refresh(end, 0);
 
 		return n == 0 || ret < 0 ? (int)ret : -EINVAL;
 	}
-	end->here = here;
-	/* Pairs with the acquire load in peal_end_refresh(): whoever sees the
-	 * position sees the items, or is allowed to overwrite them.
+	end->position = position;
+	/* Pairs with the acquire load in peal_end_refresh(): a peer that sees
+	 * the position sees the items, or is allowed to overwrite them.
 	 * wake.pml: publish_release */
-	__atomic_store_n(end->position, here, __ATOMIC_RELEASE);
+	__atomic_store_n(&end->own->position, position, __ATOMIC_RELEASE);
 	/* Pairs with the fence in peal_end_arm(), or with its barrier: either
-	 * the waiter's recheck sees the position, or we see its wake word.
+	 * the waiter's recheck sees the position, or this end sees the wake
+	 * word.
 	 * wake.pml: publish_fence */
-	if (__builtin_expect(end->light, 1)) {
+	if (__builtin_expect(end->fence.elided, 1)) {
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	} else {
 		PEAL_END_FENCE();
-		if (__builtin_expect(++end->fenced >= end->lighten_at, 0))
+		if (__builtin_expect(++end->fence.publishes >=
+					     end->fence.elide_after,
+				     0))
 			peal_end_adapt(end);
 	}
-	wake = __atomic_load_n(end->peer_wake, __ATOMIC_RELAXED);
-	if (__builtin_expect(here - wake < n, 0)) /* wake.pml: crossing */
+	wake = __atomic_load_n(&end->peer->wake, __ATOMIC_RELAXED);
+	if (__builtin_expect(position - wake < n, 0)) /* wake.pml: crossing */
 		return peal_end_ring(end);
 	return 0;
 }

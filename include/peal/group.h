@@ -60,7 +60,7 @@ struct peal_group_marks {
 struct peal_group {
 	struct peal_group_marks *marks;
 	void **waiters; /* by bell */
-	void *reactor;	/* that serves it, or NULL */
+	void *reactor;	    /* that serves it, or NULL */
 	uint64_t taken[PEAL_GROUP_MOST / 64];
 	uint32_t n;
 	int fd;

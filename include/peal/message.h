@@ -127,23 +127,23 @@ static inline int peal_message_try_reserve(struct peal_sender *tx, size_t size,
 					   void *room)
 {
 	struct peal_end *end = &tx->end;
-	uint64_t index = (end->here + end->staged) & end->mask;
+	uint64_t index = (end->position + end->message.staged) & end->mask;
 	uint64_t units = PEAL_MESSAGE_UNITS(size);
 	void *data;
 
-	if (__builtin_expect(end->limit - end->here < end->staged + units ||
-				     end->wrap - index < units ||
-				     size > PEAL_MESSAGE_MAX ||
-				     end->item_size != 8,
-			     0)) {
+	if (__builtin_expect(
+		    end->limit - end->position < end->message.staged + units ||
+			    end->wrap - index < units ||
+			    size > PEAL_MESSAGE_MAX || end->item_size != 8,
+		    0)) {
 		int ret = peal_end_room(end, size);
 
 		if (ret <= 0)
 			return ret;
-		index = (end->here + end->start) & end->mask;
+		index = (end->position + end->message.start) & end->mask;
 	} else {
-		end->start = end->staged;
-		end->reserved = units;
+		end->message.start = end->message.staged;
+		end->message.reserved = units;
 	}
 	data = end->items + 8 * index + 8;
 	memcpy(room, &data, sizeof(data));
@@ -180,16 +180,17 @@ static inline int peal_message_stage(struct peal_sender *tx, uint32_t kind,
 {
 	typedef uint64_t __attribute__((may_alias)) header;
 	struct peal_end *end = &tx->end;
-	uint64_t index = (end->here + end->start) & end->mask;
+	uint64_t index = (end->position + end->message.start) & end->mask;
 	uint64_t units = PEAL_MESSAGE_UNITS(size);
 
-	if (__builtin_expect(units > end->reserved || size > PEAL_MESSAGE_MAX,
+	if (__builtin_expect(units > end->message.reserved ||
+				     size > PEAL_MESSAGE_MAX,
 			     0))
 		return -EINVAL;
 	__atomic_store_n((header *)(void *)(end->items + 8 * index),
 			 (uint64_t)kind << 32 | size, __ATOMIC_RELAXED);
-	end->staged = end->start + units;
-	end->reserved = 0;
+	end->message.staged = end->message.start + units;
+	end->message.reserved = 0;
 	return 0;
 }
 
@@ -202,9 +203,9 @@ static inline int peal_message_stage(struct peal_sender *tx, uint32_t kind,
  */
 static inline int peal_message_publish(struct peal_sender *tx)
 {
-	uint64_t n = tx->end.staged;
+	uint64_t n = tx->end.message.staged;
 
-	tx->end.staged = tx->end.reserved = 0;
+	tx->end.message.staged = tx->end.message.reserved = 0;
 	return peal_end_publish(&tx->end, n);
 }
 
@@ -224,7 +225,7 @@ static inline int peal_message_commit(struct peal_sender *tx, uint32_t kind,
 /** Take back what is staged, and what is reserved. */
 static inline void peal_message_abandon(struct peal_sender *tx)
 {
-	tx->end.staged = tx->end.reserved = 0;
+	tx->end.message.staged = tx->end.message.reserved = 0;
 }
 
 /**
@@ -274,7 +275,7 @@ static inline int peal_message_next(struct peal_receiver *rx,
 
 		if (__builtin_expect(end->item_size != 8, 0))
 			return -EPROTOTYPE;
-		if (at - end->here >= end->limit - end->here) {
+		if (at - end->position >= end->limit - end->position) {
 			m->next = at;
 			return end->error < 0 ? end->error : 0;
 		}
@@ -316,20 +317,21 @@ static inline int peal_message_peek(struct peal_receiver *rx,
 	struct peal_end *end = &rx->end;
 
 	for (;;) {
-		struct peal_message first = { NULL, 0, 0, end->here };
+		struct peal_message first = { NULL, 0, 0, end->position };
 		int ret;
 
-		if (__builtin_expect(end->limit == end->here, 0))
+		if (__builtin_expect(end->limit == end->position, 0))
 			peal_end_refresh(end, 1);
 		ret = peal_message_next(rx, &first);
 		if (__builtin_expect(ret > 0, 1))
 			*m = first;
-		if (__builtin_expect(ret != 0, 1) || first.next == end->here)
+		if (__builtin_expect(ret != 0, 1) ||
+		    first.next == end->position)
 			return ret;
 		/* The sender may wait for the end of the memory; and what it
 		 * has sent since is not known yet. At the front there is no
 		 * such record, so it is the last one. */
-		peal_end_publish(end, first.next - end->here);
+		peal_end_publish(end, first.next - end->position);
 	}
 }
 
@@ -361,12 +363,12 @@ static inline int peal_message_release(struct peal_receiver *rx,
 	struct peal_end *end = &rx->end;
 	uint64_t behind = m->next;
 
-	if (__builtin_expect(behind == end->here, 0))
+	if (__builtin_expect(behind == end->position, 0))
 		return end->error < 0 ? end->error : -EINVAL;
 	/* The end of the memory goes with it: who has no use for what comes
 	 * next would not see that the sender waits for that, too. */
 	if (end->wrap == end->mask + 1 &&
-	    behind - end->here < end->limit - end->here) {
+	    behind - end->position < end->limit - end->position) {
 		unsigned char *next = end->items + 8 * (behind & end->mask);
 		uint64_t record = __atomic_load_n((header *)(void *)next,
 						  __ATOMIC_RELAXED);
@@ -375,7 +377,7 @@ static inline int peal_message_release(struct peal_receiver *rx,
 		    peal_end_skip(end, record, &behind) < 0)
 			return -EPROTO;
 	}
-	return peal_end_publish(end, behind - end->here);
+	return peal_end_publish(end, behind - end->position);
 }
 
 #define peal_message_reserve(tx, size, room)                                   \

@@ -64,7 +64,7 @@
  * - A doorbell that rings beyond what an honest peer's can (once for each
  *   position that was armed) is not listened to for 10 ms, then 20, 40, ...;
  *   what comes meanwhile is delivered afterwards, and after eight times the
- *   ring is closed with -EPROTO. So is one whose own doorbell has become dear
+ *   ring is closed with -EPROTO. So is one whose own doorbell has become slow
  *   to ring, because the peer has hung thousands of epoll sets on it.
  */
 #include <stdbool.h>

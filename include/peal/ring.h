@@ -66,12 +66,12 @@ extern "C" {
 
 /** The shape of a ring, the same for both ends. */
 struct peal_geometry {
-	uint64_t capacity;  /* rw: items */
-	uint64_t item_size; /* rw: bytes */
-	uint64_t head;	    /* ro: bytes before the items */
-	uint32_t flags;	    /* ro: PEAL_RING_TWICE */
-	char tag[64];	    /* rw: what the items are, such as "sample/1" */
-	char name[64];	    /* rw: what the ring is for, shown by tools */
+	uint64_t capacity;     /* rw: items */
+	uint64_t item_size;    /* rw: bytes */
+	uint64_t head; /* ro: bytes before the items */
+	uint32_t flags;	       /* ro: PEAL_RING_TWICE */
+	char tag[64];	       /* rw: what the items are, such as "sample/1" */
+	char name[64];	       /* rw: what the ring is for, shown by tools */
 };
 
 /** A ring where it lies in this process. Both ends are attached to it. */
@@ -218,7 +218,7 @@ void peal_sender_set_spin(struct peal_sender *tx, uint64_t spin_ns);
 static inline ssize_t peal_sender_reserve(struct peal_sender *tx, size_t n,
 					  void *items)
 {
-	uint64_t room = tx->end.limit - tx->end.here;
+	uint64_t room = tx->end.limit - tx->end.position;
 
 	if (__builtin_expect(room < n || n == 0, 0)) {
 		ssize_t ret = peal_end_reserve(&tx->end, n);
@@ -241,10 +241,10 @@ static inline ssize_t peal_sender_reserve(struct peal_sender *tx, size_t n,
 static inline ssize_t peal_sender_try_reserve(struct peal_sender *tx,
 					      void *items)
 {
-	uint64_t room = tx->end.limit - tx->end.here;
+	uint64_t room = tx->end.limit - tx->end.position;
 
 	if (__builtin_expect(room == 0, 0)) {
-		ssize_t ret = peal_end_look(&tx->end);
+		ssize_t ret = peal_end_refresh_paced(&tx->end);
 
 		if (ret <= 0)
 			return ret;
@@ -413,10 +413,10 @@ void peal_receiver_set_spin(struct peal_receiver *rx, uint64_t spin_ns);
  */
 static inline ssize_t peal_receiver_peek(struct peal_receiver *rx, void *items)
 {
-	uint64_t data = rx->end.limit - rx->end.here;
+	uint64_t data = rx->end.limit - rx->end.position;
 
 	if (__builtin_expect(data == 0, 0)) {
-		ssize_t ret = peal_end_look(&rx->end);
+		ssize_t ret = peal_end_refresh_paced(&rx->end);
 
 		if (ret <= 0)
 			return ret;

@@ -7,7 +7,7 @@
  * again: then any number of calls do. The peer's page, and for a receiver the
  * items, are const: whoever writes there is told.
  */
-#include "../../ring/endpoint.h"
+#include "../../ring/internal.h"
 #include "any.h"
 
 #ifndef CAPACITY
@@ -26,55 +26,50 @@ static inline void any_end(struct peal_end *e, struct peal_page *own,
 		.mask = CAPACITY - 1,
 		.wrap = twice ? 2 * CAPACITY : CAPACITY,
 		.item_size = ITEM,
-		.position = &own->position,
-		.wake = &own->wake,
-		.state = &own->state,
-		.counts = own->counts,
-		.own_light = &own->light,
-		.own_barrier = &own->barrier,
-		.peer_light = &peer->light,
-		.peer_barrier = &peer->barrier,
-		.peer_position = &peer->position,
-		.peer_wake = &peer->wake,
-		.peer_state = &peer->state,
+		.own = own,
+		.peer = peer,
+		.fence = {
+			.elided = any_bool(),
+			.offered = any_bool(),
+			.publishes = any_between(0, UINT64_MAX / 2),
+			.elide_after = eva_word,
+		},
 		.capacity = CAPACITY,
 		.bias = sender ? CAPACITY : 0,
-		.lifeline = any_bool() ? any_int(0, 1000) : -1,
+		.wait = {
+			.watermark = any_between(1, CAPACITY),
+			.want = any_between(1, CAPACITY),
+			.target = eva_word,
+			.armed = eva_word,
+			.offered_position = eva_word,
+			.offered_limit = eva_word,
+			.spin_ns = any_bool() ? eva_word : 0,
+			.recheck = (enum peal_recheck)any_int(0, 2),
+			.epoll_fd = any_int(-1, 1000),
+			.lifeline = any_bool() ? any_int(0, 1000) : -1,
+			.active = any_bool(),
+		},
+		.bell = {
+			.arms_since_clear = (unsigned)any_int(0, 64),
+			.overflow = any_bool(),
+			.cleared_siblings = any_bool(),
+			.rings_to_time = any_int(0, PEAL_TIMED_RINGS),
+		},
+		.detached = any_bool(),
 		.sender = sender,
-		.fenced = any_between(0, UINT64_MAX / 2),
-		.watch_fd = any_int(-1, 1000),
-		.lighten_at = eva_word,
-		.light = any_bool(),
-		.may_light = any_bool(),
-		.barriers = any_bool(),
-		.fresh = any_bool(),
-		.unsure = any_bool(),
-		.watermark = any_between(1, CAPACITY),
-		.spin = any_bool() ? eva_word : 0,
-		.want = any_between(1, CAPACITY),
-		.target = eva_word,
-		.armed = eva_word,
-		.offered_here = eva_word,
-		.offered_limit = eva_word,
-		.suspect = any_int(0, PEAL_DEAR_LOOKS),
-		.waiting = any_bool(),
-		.flooded = any_bool(),
-		.swallowed = any_bool(),
-		.marooned = any_bool(),
-		.undrained = (unsigned)any_int(0, 64),
 	};
-	e->dear = any_int(0, PEAL_DEAR_LOOKS);
-	e->rings.kind = (enum peal_doorbell_kind)any_int(0, 3);
-	e->waits_on.kind = (enum peal_doorbell_kind)any_int(0, 3);
-	e->waits_on.lazy = (unsigned)any_int(0, 32);
-	e->rings.ring_fd = e->waits_on.ring_fd = any_int(-1, 1000);
+	e->bell.slow_rings = any_int(0, PEAL_TIMED_RINGS);
+	e->bell.peer.kind = (enum peal_doorbell_kind)any_int(0, 3);
+	e->bell.own.kind = (enum peal_doorbell_kind)any_int(0, 3);
+	e->bell.own.drain_every = (unsigned)any_int(0, 32);
+	e->bell.peer.ring_fd = e->bell.own.ring_fd = any_int(-1, 1000);
 }
 
 /* Between two calls: `known` items from a position on, or it is over. */
 static inline void any_progress(struct peal_end *e, uint64_t here,
 				uint64_t known)
 {
-	e->here = here;
+	e->position = here;
 	e->limit = here + known;
 	e->ended = any_bool();
 	e->end_reason = any_error();
@@ -87,7 +82,7 @@ static inline void check_end(const struct peal_end *e)
 {
 	//@ assert mask: e->mask == CAPACITY - 1;
 	//@ assert error: e->error <= 0;
-	//@ assert watermark: 1 <= e->watermark <= CAPACITY;
+	//@ assert watermark: 1 <= e->wait.watermark <= CAPACITY;
 }
 
 /* A position near to where it was, by number; then those below and above. */

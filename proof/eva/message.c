@@ -104,8 +104,8 @@ static void walk(struct peal_receiver *rx, uint64_t next)
 {
 	struct peal_message m = { .data = items, .next = next };
 	int ret = peal_message_next(rx, &m);
-	uint64_t to = m.next - rx->end.here;
-	uint64_t known = rx->end.limit - rx->end.here;
+	uint64_t to = m.next - rx->end.position;
+	uint64_t known = rx->end.limit - rx->end.position;
 
 	look_at(ret, &m);
 	//@ assert known: ret != 1 || to <= known;
@@ -130,11 +130,11 @@ static void begin(struct peal_receiver *rx, uint64_t here, uint64_t known,
 	if (known > 0) /* it would know of nothing more */
 		rx->end.error = 0;
 	/* Bells, fences and sleep are looked at in receiver.c. */
-	rx->end.rings.kind = rx->end.waits_on.kind = PEAL_DOORBELL_NONE;
-	rx->end.may_light = rx->end.light = rx->end.barriers = false;
-	rx->end.fresh = rx->end.unsure = false;
-	rx->end.lighten_at = UINT64_MAX;
-	rx->end.dear = 0;
+	rx->end.bell.peer.kind = rx->end.bell.own.kind = PEAL_DOORBELL_NONE;
+	rx->end.fence.elided = rx->end.fence.offered = false;
+	rx->end.wait.recheck = PEAL_RECHECK_NONE;
+	rx->end.fence.elide_after = UINT64_MAX;
+	rx->end.bell.slow_rings = 0;
 	loaded = 0;
 	eva_told = false;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The bells and the kernel, as far as the rings know of them: any answer. */
-#include "../../ring/endpoint.h"
+#include "../../ring/internal.h"
 #include "any.h"
 
 const void *eva_position;

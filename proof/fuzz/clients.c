@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "../../mem/internal.h"
-#include "../../ring/layout.h"
+#include "../../ring/internal.h"
 #include "hello.h"
 
 #define CLIENTS 3
@@ -101,8 +101,8 @@ static void look(struct client *c)
 
 	if (c->fds[0] < 0 || c->pages[0])
 		return;
-	pages = mmap(NULL, PEAL_RING_HEAD, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     c->fds[0], 0);
+	pages = mmap(NULL, PEAL_RING_HEAD, PROT_READ | PROT_WRITE,
+		     MAP_SHARED, c->fds[0], 0);
 	if (pages == MAP_FAILED)
 		return; /* it is sealed */
 	c->pages[0] = pages;
@@ -237,7 +237,7 @@ static void scribble(struct client *c)
 		page->state = value;
 		break;
 	case 2:
-		page->light = value;
+		page->elided = value;
 		break;
 	case 3:
 	case 4:

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "../../mem/internal.h"
-#include "../../ring/endpoint.h"
+#include "../../ring/internal.h"
 #include "kernel.h"
 
 #define PAGE 4096u
@@ -258,7 +258,7 @@ int peal_socket_pidfd(int fd)
 	return -1;
 }
 
-unsigned peal_socket_lazy(int fd, unsigned ends)
+unsigned peal_socket_drain_every(int fd, unsigned ends)
 {
 	(void)fd;
 	(void)ends;
@@ -407,7 +407,7 @@ void peal_fence_barrier(void)
 
 void peal_fence_by_hand(struct peal_end *end)
 {
-	peal_end_settled(end);
+	peal_end_wake_seen(end);
 }
 
 void peal_fence_allow(struct peal_end *end, bool allow)
@@ -418,5 +418,5 @@ void peal_fence_allow(struct peal_end *end, bool allow)
 
 void peal_end_adapt(struct peal_end *end)
 {
-	end->fenced = 0;
+	end->fence.publishes = 0;
 }

@@ -7,7 +7,7 @@
  * channel/socket.c, mem/mem.c, mem/memfd.c, ring/doorbell.c and ring/fence.c,
  * so that a handshake takes no system call.
  */
-#include "../../ring/layout.h"
+#include "../../ring/internal.h"
 #include "packet.h"
 
 #define KERNEL_SOCKET (1 << 20) /* no fd that there is */

@@ -7,7 +7,7 @@
 #ifndef PEAL_PROOF_LOADS_H
 #define PEAL_PROOF_LOADS_H
 /* A late look has nobody to wait for. */
-#define PEAL_LATE_NS 0u
+#define PEAL_RECHECK_NS 0u
 
 void fuzz_before_load(void);
 #define __atomic_load_n(word, order)                                           \

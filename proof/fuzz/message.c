@@ -41,7 +41,7 @@ static void check_place(const struct peer *p, const unsigned char *header,
 
 	CHECK(header == items + 8 * index);
 	CHECK(units >= 1 && units <= wrap(p) - index);
-	CHECK(position - end->here <= end->limit - end->here);
+	CHECK(position - end->position <= end->limit - end->position);
 	CHECK(units <= end->limit - position);
 }
 
@@ -91,19 +91,20 @@ static void release(struct run *run, const struct peal_message *m)
 {
 	struct peer *p = &run->p;
 	const struct peal_end *end = &p->honest.end;
-	uint64_t n = m->next - end->here, known = end->limit - end->here;
+	uint64_t n = m->next - end->position,
+		 known = end->limit - end->position;
 	int ret = peal_message_release(&p->honest.rx, m);
 
 	if (ret == 0) {
 		CHECK(n <= known);
 		/* With the end of the memory, if that comes next. */
-		n = end->here - p->here;
+		n = end->position - p->here;
 		CHECK(n >= m->next - p->here && n <= known);
 		peer_published(p, n, false);
 		return;
 	}
 	CHECK(ret == -EINVAL || ret == -EPROTO || ret == -EPIPE);
-	CHECK(end->here == p->here);
+	CHECK(end->position == p->here);
 }
 
 static void call_receiver(struct run *run, uint8_t call)
@@ -122,7 +123,8 @@ static void call_receiver(struct run *run, uint8_t call)
 	case 2:
 	case 3:
 	case 4: /* only from one that was not released */
-		if (m->next - rx->end.here > rx->end.limit - rx->end.here)
+		if (m->next - rx->end.position >
+		    rx->end.limit - rx->end.position)
 			break;
 		ret = peal_message_next(rx, &next);
 		found(run, ret, &next);
@@ -145,7 +147,7 @@ static void call_receiver(struct run *run, uint8_t call)
 		break;
 	case 11:
 		if (peal_receiver_ended(rx))
-			CHECK(rx->end.limit == rx->end.here);
+			CHECK(rx->end.limit == rx->end.position);
 		break;
 	default:
 		find(run, false);
@@ -162,8 +164,9 @@ static void reserved(struct run *run, int ret, size_t size, void *room)
 	if (ret == 1) {
 		CHECK(room != NULL);
 		check_place(&run->p, (unsigned char *)room - 8,
-			    end->here + end->start, PEAL_MESSAGE_UNITS(size));
-		CHECK(end->start >= end->staged);
+			    end->position + end->message.start,
+			    PEAL_MESSAGE_UNITS(size));
+		CHECK(end->message.start >= end->message.staged);
 		memset(room, 0x55, size);
 		run->room = room;
 		run->reserved = size;
@@ -174,7 +177,7 @@ static void reserved(struct run *run, int ret, size_t size, void *room)
 	if (ret == -EMSGSIZE)
 		CHECK(size > peal_message_max(&run->p.honest.tx));
 	if (ret == -ENOBUFS)
-		CHECK(end->staged > 0);
+		CHECK(end->message.staged > 0);
 }
 
 static void complete(struct run *run, bool commit)
@@ -191,7 +194,7 @@ static void complete(struct run *run, bool commit)
 	else if (!commit)
 		CHECK_EQ(ret, 0);
 	if (commit && ret == 0)
-		peer_published(p, tx->end.here - p->here, false);
+		peer_published(p, tx->end.position - p->here, false);
 	run->room = NULL;
 }
 
@@ -259,7 +262,7 @@ static void call_sender(struct run *run, uint8_t call)
 		break;
 	case 11:
 		peal_message_publish(tx);
-		peer_published(p, tx->end.here - p->here, false);
+		peer_published(p, tx->end.position - p->here, false);
 		run->room = NULL;
 		break;
 	case 12:
@@ -273,7 +276,7 @@ static void call_sender(struct run *run, uint8_t call)
 		send_one(run, size);
 	}
 	CHECK(tx->end.error || tx->end.ended ||
-	      tx->end.staged <= tx->end.limit - tx->end.here);
+	      tx->end.message.staged <= tx->end.limit - tx->end.position);
 }
 
 static void hostile(struct run *run, bool sender)

@@ -48,8 +48,8 @@ static bool can_be(const struct peer *p, uint64_t position)
 
 	if (!p->attached)
 		return true; /* attaching says */
-	return limit - end->here <= end->capacity &&
-	       limit - end->here >= end->limit - end->here;
+	return limit - end->position <= end->capacity &&
+	       limit - end->position >= end->limit - end->position;
 }
 
 static void write_word(struct peer *p, uint64_t *word, uint64_t value)
@@ -83,7 +83,7 @@ void fuzz_before_load(void)
 static uint64_t some_position(struct peer *p)
 {
 	struct input *in = &p->in;
-	uint64_t here = p->attached ? p->honest.end.here : p->own->position;
+	uint64_t here = p->attached ? p->honest.end.position : p->own->position;
 	uint64_t bias = p->sender ? p->ring.geometry.capacity : 0;
 
 	switch (input_byte(in) % 8) {
@@ -144,7 +144,7 @@ void peer_write(struct peer *p)
 		value = input_byte(&p->in) % 4;
 		break;
 	case 1:
-		word = &page->light;
+		word = &page->elided;
 		value = input_byte(&p->in) % 3;
 		break;
 	case 2:
@@ -207,7 +207,8 @@ static void prepare(const struct shape *shapes, size_t n)
 
 		CHECK(n <= SHAPES_MAX);
 		if (shapes[i].twice)
-			CHECK_EQ(peal_mem_create(&twice[i], "fuzz", g.head,
+			CHECK_EQ(peal_mem_create(&twice[i], "fuzz",
+						 g.head,
 						 peal_geometry_body(&g),
 						 PEAL_MEM_TWICE),
 				 0);
@@ -228,7 +229,8 @@ void peer_format(struct peal_ring *ring, const struct shape *shapes, size_t n,
 		CHECK(body <= BODY_MAX);
 		ASAN_UNPOISON_MEMORY_REGION(memory, sizeof(memory));
 		ASAN_POISON_MEMORY_REGION(memory + g.head + body,
-					  sizeof(memory) - g.head - body);
+					  sizeof(memory) - g.head -
+						  body);
 	}
 	CHECK_EQ(peal_ring_format(ring, &g, at, g.head + body), 0);
 	memset(ring->items, 0, body < BODY_MAX ? body : BODY_MAX);
@@ -257,19 +259,19 @@ static void attach(struct peer *p)
 	store(&p->own->position, start);
 	store(&p->page->position, start);
 	memcpy(&shadow, p->page, sizeof(shadow));
-	p->rings = p->waits_on = NULL;
+	p->peer_bell = p->own_bell = NULL;
 	if (how & 1) {
-		p->rings = p->sender ? &data : &space;
-		p->waits_on = p->sender ? &space : &data;
+		p->peer_bell = p->sender ? &data : &space;
+		p->own_bell = p->sender ? &space : &data;
 	}
 	for (how /= 2; how % 4; how--)
 		peer_write(p);
 	if (p->sender)
-		ret = peal_sender_attach(&p->honest.tx, &p->ring, p->rings,
-					 p->waits_on);
+		ret = peal_sender_attach(&p->honest.tx, &p->ring, p->peer_bell,
+					 p->own_bell);
 	else
-		ret = peal_receiver_attach(&p->honest.rx, &p->ring, p->rings,
-					   p->waits_on);
+		ret = peal_receiver_attach(&p->honest.rx, &p->ring,
+					   p->peer_bell, p->own_bell);
 	CHECK(ret == 0 || ret == -EPROTO);
 	p->attached = ret == 0;
 	p->lied |= !can_be(p, p->page->position); /* written since */
@@ -309,8 +311,8 @@ void peer_before(struct peer *p)
 
 	if (!p->attached)
 		return;
-	p->here = end->here;
-	p->known = end->limit - end->here;
+	p->here = end->position;
+	p->known = end->limit - end->position;
 	p->doorbells = end->stats.doorbells;
 	p->error = end->error;
 }
@@ -320,9 +322,9 @@ void peer_after(struct peer *p)
 	const struct peal_end *end = &p->honest.end;
 	uint64_t state = PEAL_STATE_OPEN;
 
-	CHECK(end->limit - end->here <= end->capacity);
-	CHECK(end->here == p->own->position);
-	CHECK(end->here - p->here <= 2 * end->capacity);
+	CHECK(end->limit - end->position <= end->capacity);
+	CHECK(end->position == p->own->position);
+	CHECK(end->position - p->here <= 2 * end->capacity);
 	CHECK(end->stats.doorbells - p->doorbells <= RINGS_WHERE_SHORT);
 	CHECK(end->error == 0 || end->error == -EPROTO || end->error == -EPIPE);
 	if (!p->lied)
@@ -335,28 +337,28 @@ void peer_after(struct peer *p)
 		return;
 	/* For good, and nobody hears of it again. */
 	CHECK_EQ(end->error, p->error);
-	CHECK(end->here == p->here);
+	CHECK(end->position == p->here);
 	CHECK(end->stats.doorbells == p->doorbells);
 }
 
 void peer_published(const struct peer *p, uint64_t n, bool is_short)
 {
 	const struct peal_end *end = &p->honest.end;
-	bool crossed = n > 0 && end->here - p->page->wake < n;
+	bool crossed = n > 0 && end->position - p->page->wake < n;
 
 	uint64_t rung = end->stats.doorbells - p->doorbells;
 
-	CHECK(end->here == p->here + n);
+	CHECK(end->position == p->here + n);
 	if (end->error)
 		return;
 	/* A sender that falls short arms, may ring a receiver that waits for
 	 * more than fits, and may publish a second batch. The peer may store
 	 * another wake position between the batches. */
-	if (is_short && p->rings) {
+	if (is_short && p->peer_bell) {
 		CHECK(rung <= RINGS_WHERE_SHORT);
 		return;
 	}
-	CHECK_EQ(rung, crossed && p->rings);
+	CHECK_EQ(rung, crossed && p->peer_bell);
 }
 
 void peer_span(const struct peer *p, const void *span, ssize_t n)
@@ -367,7 +369,7 @@ void peer_span(const struct peer *p, const void *span, ssize_t n)
 	size_t size = g->flags & PEAL_RING_TWICE ? 2 * body : body;
 
 	CHECK(n > 0 && (uint64_t)n <= g->capacity);
-	CHECK((uint64_t)n <= p->honest.end.limit - p->honest.end.here);
+	CHECK((uint64_t)n <= p->honest.end.limit - p->honest.end.position);
 	CHECK(from >= items && from < items + body);
 	CHECK((size_t)(from - items) % g->item_size == 0);
 	CHECK((size_t)n * g->item_size <= size - (size_t)(from - items));

@@ -8,7 +8,7 @@
  */
 #include <peal/ring.h>
 
-#include "../../ring/layout.h"
+#include "../../ring/internal.h"
 #include "fuzz.h"
 
 struct shape {
@@ -28,7 +28,7 @@ struct peer {
 	bool sender;   /* the honest end is */
 	bool attached; /* it is */
 	bool lied;     /* the peer wrote a position or a state that cannot be */
-	const struct peal_doorbell *rings, *waits_on;
+	const struct peal_doorbell *peer_bell, *own_bell;
 	/* As they were before the last call. */
 	uint64_t here, known, doorbells;
 	int error;

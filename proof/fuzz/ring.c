@@ -44,7 +44,7 @@ static bool take(const void *item, void *user)
 
 static uint64_t left(const struct peer *p)
 {
-	return p->honest.end.limit - p->honest.end.here;
+	return p->honest.end.limit - p->honest.end.position;
 }
 
 /* What a call says that finds items, or makes sure of n. */
@@ -60,7 +60,7 @@ static void check_found(struct peer *p, ssize_t ret, uint64_t n, void *span)
 		return;
 	}
 	if (ret == -EINVAL)
-		CHECK(n == 0 || n > p->ring.geometry.capacity || !p->waits_on);
+		CHECK(n == 0 || n > p->ring.geometry.capacity || !p->own_bell);
 	else
 		CHECK(ret == 0 || ret == -EPIPE || ret == -EPROTO ||
 		      ret == -ETIMEDOUT);
@@ -92,7 +92,7 @@ static void publish(struct peer *p)
 	}
 	CHECK(n == known + 1);
 	CHECK(ret == -EINVAL || ret == -EPROTO || ret == -EPIPE);
-	CHECK(p->honest.end.here == p->here);
+	CHECK(p->honest.end.position == p->here);
 }
 
 static void set_barriers(struct run *run, bool allow)
@@ -108,8 +108,8 @@ static void set_barriers(struct run *run, bool allow)
 /* So many publishes have gone by, and nobody was asleep. */
 static void hurry(struct peal_end *end)
 {
-	if (end->lighten_at != UINT64_MAX)
-		end->fenced = end->lighten_at - 1;
+	if (end->fence.elide_after != UINT64_MAX)
+		end->fence.publishes = end->fence.elide_after - 1;
 }
 
 /* What both ends can do. */
@@ -140,8 +140,8 @@ static void call_either(struct run *run, uint8_t call)
 		hurry(end);
 		break;
 	case 4: /* a bell for nothing */
-		if (p->waits_on)
-			CHECK_EQ(peal_doorbell_ring(p->waits_on), 0);
+		if (p->own_bell)
+			CHECK_EQ(peal_doorbell_ring(p->own_bell), 0);
 		break;
 	case 5:
 		if (p->sender)
@@ -203,7 +203,7 @@ static void call_sender(struct run *run, uint8_t call)
 	case 6:
 		ret = peal_sender_drain(tx, 0);
 		CHECK(ret == 0 || ret == -ETIMEDOUT || ret == -EPIPE ||
-		      ret == -EPROTO || (ret == -EINVAL && !p->waits_on));
+		      ret == -EPROTO || (ret == -EINVAL && !p->own_bell));
 		break;
 	default:
 		if (peal_sender_arm(tx))
@@ -250,7 +250,8 @@ static void call_receiver(struct run *run, uint8_t call)
 		break;
 	default:
 		if (peal_receiver_arm(rx))
-			CHECK(left(p) < rx->end.watermark && !rx->end.ended);
+			CHECK(left(p) < rx->end.wait.watermark &&
+			      !rx->end.ended);
 	}
 }
 

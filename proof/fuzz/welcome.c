@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "../../mem/internal.h"
-#include "../../ring/layout.h"
+#include "../../ring/internal.h"
 #include "packet.h"
 
 #define LIES_MAX 24
@@ -131,8 +131,8 @@ static void make_leg(struct run *run, bool back)
 	leg->size = g.head + peal_geometry_body(&g);
 	leg->fd = peal_memfd_create(g.name, leg->size, 0);
 	CHECK(leg->fd >= 0);
-	pages = mmap(NULL, g.head, PROT_READ | PROT_WRITE, MAP_SHARED, leg->fd,
-		     0);
+	pages = mmap(NULL, g.head, PROT_READ | PROT_WRITE, MAP_SHARED,
+		     leg->fd, 0);
 	CHECK(pages != MAP_FAILED);
 	CHECK_EQ(peal_ring_format(&leg->ring, &g, pages, leg->size), 0);
 	*told = (struct peal_wire_ring){ .capacity = g.capacity,
@@ -169,7 +169,8 @@ static int make_memfd(struct run *run)
 	uint8_t how = input_byte(&run->in);
 	size_t i = how / 128;
 	const struct leg *leg = &run->legs[i];
-	size_t size = leg->ring.sender_page ? leg->size : PEAL_RING_HEAD;
+	size_t size = leg->ring.sender_page ? leg->size
+					    : PEAL_RING_HEAD;
 	int fd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	CHECK(fd >= 0);
@@ -183,7 +184,8 @@ static int make_memfd(struct run *run)
 	if (how & 8)
 		fcntl(fd, F_ADD_SEALS, input_byte(&run->in) % 32);
 	/* With what belongs into it. */
-	if ((how & 16) && leg->ring.sender_page && size >= PEAL_RING_HEAD &&
+	if ((how & 16) && leg->ring.sender_page &&
+	    size >= PEAL_RING_HEAD &&
 	    pwrite(fd, leg->ring.sender_page, PEAL_RING_HEAD, 0) < 0)
 		CHECK(errno == EPERM); /* sealed */
 	return fd;

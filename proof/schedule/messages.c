@@ -75,7 +75,7 @@ static void send_in_place(size_t words)
 {
 	uint64_t *room;
 
-	if (ms.blocks[0] && ms.tx.end.staged > 0 && one_in(2))
+	if (ms.blocks[0] && ms.tx.end.message.staged > 0 && one_in(2))
 		check_sent(peal_message_publish(&ms.tx), "publish");
 	while (!find_room(8 * words, &room))
 		;
@@ -95,12 +95,12 @@ static void sender(void *user)
 	for (; ms.sent < ms.total; ms.sent++) {
 		size_t words = ms.words[ms.sent];
 
-		if (ms.copies && ms.tx.end.staged == 0 && one_in(2))
+		if (ms.copies && ms.tx.end.message.staged == 0 && one_in(2))
 			send_copy(words);
 		else
 			send_in_place(words);
 		/* A wait does not publish what is staged. */
-		if (ms.blocks[0] && ms.tx.end.staged > 0)
+		if (ms.blocks[0] && ms.tx.end.message.staged > 0)
 			check_sent(peal_message_publish(&ms.tx), "publish");
 	}
 	check_sent(peal_message_publish(&ms.tx), "publish");

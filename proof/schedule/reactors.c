@@ -252,7 +252,7 @@ static void sender(void *user)
 		if (send_some(leg))
 			continue;
 		/* A put leaves the look that is due later to an arm. */
-		if (leg->walks && leg->tx.end.barriers &&
+		if (leg->walks && leg->tx.end.fence.offered &&
 		    !peal_sender_arm(&leg->tx)) {
 			world_relax();
 			continue;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../../ring/layout.h"
+#include "../../ring/internal.h"
 #include "kernel.h"
 #include "scenario.h"
 
@@ -62,7 +62,7 @@ static void share_page(struct peal_page *page, const char *names[5])
 	memory_share(&page->position, sizeof(uint64_t), names[0]);
 	memory_share(&page->wake, sizeof(uint64_t), names[1]);
 	memory_share(&page->state, sizeof(uint64_t), names[2]);
-	memory_share(&page->light, sizeof(uint64_t), names[3]);
+	memory_share(&page->elided, sizeof(uint64_t), names[3]);
 	memory_share(&page->barrier, sizeof(uint64_t), names[4]);
 }
 
@@ -71,9 +71,9 @@ struct peal_ring ring_make(int index, uint64_t capacity)
 	static _Alignas(64) unsigned char
 		bytes[RINGS][PEAL_RING_SIZE(ITEMS_MOST, sizeof(uint64_t))];
 	const char *senders[] = { "tail", "space_wake", "sender_state",
-				  "sender_light", "sender_barrier" };
+				  "sender_elided", "sender_barrier" };
 	const char *receivers[] = { "head", "data_wake", "receiver_state",
-				    "receiver_light", "receiver_barrier" };
+				    "receiver_elided", "receiver_barrier" };
 	struct peal_geometry geometry = { .capacity = capacity,
 					  .item_size = sizeof(uint64_t) };
 	struct peal_ring ring;
@@ -92,19 +92,19 @@ struct peal_ring ring_make(int index, uint64_t capacity)
 }
 
 static struct peal_doorbell bell(enum peal_doorbell_kind kind, int wait_fd,
-				 int ring_fd, unsigned lazy)
+				 int ring_fd, unsigned drain_every)
 {
 	return (struct peal_doorbell){
 		.kind = kind,
 		.wait_fd = wait_fd,
 		.ring_fd = ring_fd,
-		.lazy = lazy,
+		.drain_every = drain_every,
 	};
 }
 
 void bells_make(struct peal_doorbell *data, struct peal_doorbell *space)
 {
-	unsigned lazy = (unsigned)world_random(3);
+	unsigned every = 1 + (unsigned)world_random(3);
 	int fds[2], other[2];
 
 	switch (world_random(3)) {
@@ -114,15 +114,15 @@ void bells_make(struct peal_doorbell *data, struct peal_doorbell *space)
 		break;
 	case 1:
 		/* An arm may bring one of its own, too: reserve_told. */
-		kernel_pipe(fds, 2 * lazy + 4);
-		kernel_pipe(other, 2 * lazy + 4);
-		*data = bell(PEAL_DOORBELL_PIPE, fds[0], fds[1], lazy);
-		*space = bell(PEAL_DOORBELL_PIPE, other[0], other[1], lazy);
+		kernel_pipe(fds, 2 * every + 2);
+		kernel_pipe(other, 2 * every + 2);
+		*data = bell(PEAL_DOORBELL_PIPE, fds[0], fds[1], every);
+		*space = bell(PEAL_DOORBELL_PIPE, other[0], other[1], every);
 		break;
 	default:
-		kernel_socketpair(fds, lazy + 3);
-		*data = bell(PEAL_DOORBELL_SOCKET, fds[0], fds[1], lazy);
-		*space = bell(PEAL_DOORBELL_SOCKET, fds[1], fds[0], lazy);
+		kernel_socketpair(fds, every + 2);
+		*data = bell(PEAL_DOORBELL_SOCKET, fds[0], fds[1], every);
+		*space = bell(PEAL_DOORBELL_SOCKET, fds[1], fds[0], every);
 	}
 }
 

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "../../ring/layout.h"
+#include "../../ring/internal.h"
 #include "kernel.h"
 #include "scenario.h"
 
@@ -121,7 +121,7 @@ static ssize_t find_room(struct peal_sender *tx, size_t want, uint64_t **room)
 	 * is owed, unless there is as much now. */
 	if (one_in(2))
 		n = peal_sender_reserve(tx, draw(1, st.s.batch), room);
-	if (n > 0 && tx->end.limit - tx->end.here >= want)
+	if (n > 0 && tx->end.limit - tx->end.position >= want)
 		return 0;
 	return n < 0 ? n : sender_sleeps(tx);
 }
@@ -138,8 +138,8 @@ static ssize_t put_some(struct peal_sender *tx, size_t want)
 		return n;
 	/* It has armed. Where fences are left out nobody would look again, and
 	 * of an end that was seen after some were put a socket cannot tell. */
-	if ((!tx->end.barriers &&
-	     tx->end.waits_on.kind != PEAL_DOORBELL_SOCKET) ||
+	if ((!tx->end.fence.offered &&
+	     tx->end.bell.own.kind != PEAL_DOORBELL_SOCKET) ||
 	    peal_sender_arm(tx))
 		sender_sleeps(tx);
 	else
@@ -168,7 +168,7 @@ static ssize_t send_some(struct peal_sender *tx, size_t want)
 
 static void sender_prepare(struct peal_sender *tx)
 {
-	tx->end.lifeline = st.s.lifeline;
+	tx->end.wait.lifeline = st.s.lifeline;
 	peal_sender_set_watermark(tx, st.s.watermark);
 	if (st.s.spin)
 		peal_sender_set_spin(tx, st.s.spin);
@@ -193,7 +193,7 @@ static void sender_streams(struct peal_sender *tx)
 		if (!toggle(&st.s, &on))
 			continue;
 		peal_sender_set_barriers(tx, on);
-		if (!on && tx->end.light)
+		if (!on && tx->end.fence.elided)
 			world_fail("the sender goes on without fences");
 	}
 	if (st.drains) {
@@ -201,7 +201,7 @@ static void sender_streams(struct peal_sender *tx)
 
 		if (ret < 0)
 			sender_told(ret);
-		else if (memory_newest(tx->end.peer_position) != st.s.done)
+		else if (memory_newest(&tx->end.peer->position) != st.s.done)
 			world_fail("drained, and it is not");
 	}
 	/* Before the call, for it may be seen before it returns. */
@@ -322,7 +322,7 @@ static bool receiver_told(ssize_t ret)
 
 static void receiver_prepare(struct peal_receiver *rx)
 {
-	rx->end.lifeline = st.r.lifeline;
+	rx->end.wait.lifeline = st.r.lifeline;
 	peal_receiver_set_watermark(rx, st.r.watermark);
 	if (st.r.spin)
 		peal_receiver_set_spin(rx, st.r.spin);
@@ -349,7 +349,7 @@ static void receiver_streams(struct peal_receiver *rx)
 		if (!toggle(&st.r, &on))
 			continue;
 		peal_receiver_set_barriers(rx, on);
-		if (!on && rx->end.light)
+		if (!on && rx->end.fence.elided)
 			world_fail("the receiver goes on without fences");
 	}
 	st.r.finished = true;
@@ -390,7 +390,7 @@ static void sender_again(void *before)
 		return;
 	if (ret < 0)
 		world_fail("to attach a sender again says %d", ret);
-	st.s.done = tx.end.here;
+	st.s.done = tx.end.position;
 	st.s.barriers &= one_in(2);
 	sender_prepare(&tx);
 	sender_streams(&tx);
@@ -408,7 +408,7 @@ static void receiver_again(void *before)
 		return;
 	if (ret < 0)
 		world_fail("to attach a receiver again says %d", ret);
-	st.r.done = rx.end.here;
+	st.r.done = rx.end.position;
 	st.r.barriers &= one_in(2);
 	receiver_prepare(&rx);
 	receiver_streams(&rx);

@@ -134,9 +134,9 @@ static void open_and_close(const struct cost_enemy *e)
 static void ring_it(struct peal_channel *ch)
 {
 	if (ch->hello.role & PEAL_SENDER)
-		peal_doorbell_ring(&ch->sender.end.rings);
+		peal_doorbell_ring(&ch->sender.end.bell.peer);
 	else
-		peal_doorbell_ring(&ch->receiver.end.rings);
+		peal_doorbell_ring(&ch->receiver.end.bell.peer);
 }
 
 /* Until it is thrown out; and then again. */
@@ -162,7 +162,8 @@ static void keep_it_ringing(struct peal_channel *ch)
 	const void *items;
 	ssize_t n = peal_receiver_peek(&ch->receiver, &items);
 
-	__atomic_store_n(end->wake, *end->peer_position + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&end->own->wake, end->peer->position + 1,
+			 __ATOMIC_RELAXED);
 	if (n > 0)
 		peal_receiver_release(&ch->receiver, 1);
 	sched_yield();
@@ -210,7 +211,7 @@ static void hang_and_come_back(const struct cost_enemy *e)
 	for (;;) {
 		if (!open_one(&ch, e, 512))
 			continue;
-		hang_sets_on(ch.receiver.end.waits_on.wait_fd, e->n, sets);
+		hang_sets_on(ch.receiver.end.bell.own.wait_fd, e->n, sets);
 		while (peal_channel_check(&ch) == 0)
 			keep_it_ringing(&ch);
 		for (int i = 0; i < e->n / COPIES; i++)

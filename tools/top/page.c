@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../../ring/layout.h"
+#include "../../ring/internal.h"
 #include "top.h"
 
 _Static_assert(offsetof(struct peal_page, position) == TOP_POSITION, "layout");

@@ -172,7 +172,8 @@ static int read_pages(struct top_ring *ring, const struct source *s)
 	if (ret == 0)
 		ret = copy(s, 0, sender, PAGE);
 	if (ret == 0)
-		ret = copy(s, g.head / 2 + TOP_POSITION, &head, sizeof(head));
+		ret = copy(s, g.head / 2 + TOP_POSITION, &head,
+			   sizeof(head));
 	if (ret != 0)
 		return ret;
 	return top_figures_read(&ring->figures, sender, receiver, head) < 0

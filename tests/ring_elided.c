@@ -45,9 +45,9 @@ TEST(fences_stay_where_nobody_has_allowed_barriers)
 
 	pair_make(&p, 8, sizeof(int));
 	stream(&p, ENOUGH);
-	CHECK(!p.tx.end.light);
+	CHECK(!p.tx.end.fence.elided);
 	CHECK_EQ(p.tx_page->barrier, 0);
-	CHECK_EQ(p.tx_page->light, 0);
+	CHECK_EQ(p.tx_page->elided, 0);
 	pair_free(&p);
 }
 
@@ -60,12 +60,12 @@ TEST(fences_are_left_out_after_some_thousand_publishes_without_a_ring)
 	CHECK_EQ(p.tx_page->barrier, 1);
 	CHECK_EQ(p.rx_page->barrier, 1);
 	stream(&p, 100);
-	CHECK(!p.tx.end.light);
+	CHECK(!p.tx.end.fence.elided);
 	stream(&p, ENOUGH);
-	CHECK(p.tx.end.light);
-	CHECK(p.rx.end.light);
-	CHECK_EQ(p.tx_page->light, 1);
-	CHECK_EQ(p.rx_page->light, 1);
+	CHECK(p.tx.end.fence.elided);
+	CHECK(p.rx.end.fence.elided);
+	CHECK_EQ(p.tx_page->elided, 1);
+	CHECK_EQ(p.rx_page->elided, 1);
 	pair_free(&p);
 }
 
@@ -77,12 +77,12 @@ TEST(a_ring_brings_the_fence_back)
 	make(&p, 8);
 	stream(&p, ENOUGH);
 	CHECK(peal_receiver_arm(&p.rx));
-	CHECK(p.tx.end.light);
+	CHECK(p.tx.end.fence.elided);
 	put_numbers(&p.tx, 0, 1);
 	CHECK_EQ(rings(&p.data), 1);
-	CHECK(!p.tx.end.light);
-	CHECK_EQ(p.tx_page->light, 0);
-	CHECK(p.rx.end.light); /* the other way is another matter */
+	CHECK(!p.tx.end.fence.elided);
+	CHECK_EQ(p.tx_page->elided, 0);
+	CHECK(p.rx.end.fence.elided); /* the other way is another matter */
 	pair_free(&p);
 }
 
@@ -95,14 +95,14 @@ TEST(barriers_that_one_end_forbids_leave_the_other_its_fences)
 	peal_receiver_set_barriers(&p.rx, false);
 	CHECK_EQ(p.rx_page->barrier, PEAL_BARRIER_WITHDRAWN);
 	stream(&p, ENOUGH);
-	CHECK(!p.tx.end.light);
+	CHECK(!p.tx.end.fence.elided);
 	/* Allowed again, and forbidden in the midst of it. */
 	peal_receiver_set_barriers(&p.rx, true);
 	stream(&p, ENOUGH);
-	CHECK(p.tx.end.light);
+	CHECK(p.tx.end.fence.elided);
 	peal_receiver_set_barriers(&p.rx, false);
 	stream(&p, ENOUGH);
-	CHECK(!p.tx.end.light);
+	CHECK(!p.tx.end.fence.elided);
 	pair_free(&p);
 }
 
@@ -114,36 +114,36 @@ TEST(an_offer_that_was_withdrawn_is_kept_by_who_comes_after)
 	need_barriers();
 	make(&p, 8);
 	stream(&p, ENOUGH);
-	CHECK_EQ(p.tx_page->light, 1);
+	CHECK_EQ(p.tx_page->elided, 1);
 	peal_receiver_set_barriers(&p.rx, false);
 	for (int i = 0; i < 3; i++) { /* each in the place of a dead one */
 		CHECK_EQ(
 			peal_receiver_attach(&p.rx, &p.ring, &p.data, &p.space),
 			0);
-		CHECK(p.rx.end.barriers);
+		CHECK(p.rx.end.fence.offered);
 		CHECK_EQ(p.rx_page->barrier, PEAL_BARRIER_WITHDRAWN);
 	}
 	pair_free(&p);
 }
 
-TEST(an_end_that_is_light_can_be_forbidden_and_allowed)
+TEST(an_end_that_elides_fences_can_be_forbidden_and_allowed)
 {
 	struct pair p;
 
 	need_barriers();
 	make(&p, 8);
 	stream(&p, ENOUGH);
-	CHECK(p.tx.end.light);
+	CHECK(p.tx.end.fence.elided);
 	peal_sender_set_barriers(&p.tx, true);
-	CHECK(!p.tx.end.light);
-	CHECK_EQ(p.tx_page->light, 0);
+	CHECK(!p.tx.end.fence.elided);
+	CHECK_EQ(p.tx_page->elided, 0);
 	stream(&p, ENOUGH);
-	CHECK(p.tx.end.light);
+	CHECK(p.tx.end.fence.elided);
 	peal_sender_set_barriers(&p.tx, false);
-	CHECK(!p.tx.end.light);
-	CHECK_EQ(p.tx_page->light, 0);
+	CHECK(!p.tx.end.fence.elided);
+	CHECK_EQ(p.tx_page->elided, 0);
 	stream(&p, ENOUGH);
-	CHECK(!p.tx.end.light);
+	CHECK(!p.tx.end.fence.elided);
 	pair_free(&p);
 }
 
@@ -154,18 +154,18 @@ TEST(ends_that_are_not_there_have_no_fences)
 
 	peal_sender_set_barriers(&tx, true);
 	peal_receiver_set_barriers(&rx, false);
-	CHECK_EQ(tx.end.light, false);
+	CHECK_EQ(tx.end.fence.elided, false);
 }
 
-/* A peer that says light though it was never offered a barrier. */
-TEST(light_without_an_offer_is_of_no_interest)
+/* A peer says that it elides its fences, though nobody offered barriers. */
+TEST(elision_without_an_offer_is_of_no_interest)
 {
 	struct pair p;
 
 	pair_make(&p, 8, sizeof(int));
-	p.tx_page->light = 1;
+	p.tx_page->elided = 1;
 	CHECK(peal_receiver_arm(&p.rx));
-	CHECK(!p.rx.end.unsure);
+	CHECK(p.rx.end.wait.recheck != PEAL_RECHECK_DUE);
 	pair_free(&p);
 }
 
@@ -223,7 +223,7 @@ static void fill_up(struct pair *p)
 	need_barriers();
 	make(p, 8);
 	stream(p, ENOUGH);
-	CHECK_EQ(p->rx_page->light, 1);
+	CHECK_EQ(p->rx_page->elided, 1);
 	put_numbers(&p->tx, 0, 8);
 }
 
@@ -253,17 +253,17 @@ TEST(who_arms_by_hand_takes_its_offer_back)
 	need_barriers();
 	make(&p, 8);
 	stream(&p, ENOUGH);
-	CHECK(p.tx.end.light);
+	CHECK(p.tx.end.fence.elided);
 	CHECK(peal_receiver_arm(&p.rx));
 	CHECK_EQ(p.rx_page->barrier, PEAL_BARRIER_WITHDRAWN);
-	CHECK(!p.rx.end.unsure);
+	CHECK(p.rx.end.wait.recheck != PEAL_RECHECK_DUE);
 	put_numbers(&p.tx, 0, 1);
 	CHECK_EQ(rings(&p.data), 1);
 	get_numbers(&p.rx, 0, 1);
 	stream(&p, ENOUGH);
-	CHECK(!p.tx.end.light);
+	CHECK(!p.tx.end.fence.elided);
 	/* The other way it has been kept. */
-	CHECK(p.rx.end.light);
+	CHECK(p.rx.end.fence.elided);
 	pair_free(&p);
 }
 
@@ -347,7 +347,7 @@ static void look_again_after(bool (*arm)(struct peal_sender *tx))
 		;
 	CHECK_EQ(calls, 1);
 	stream(&p, ENOUGH);
-	CHECK_EQ(p.rx_page->light, 1);
+	CHECK_EQ(p.rx_page->elided, 1);
 	put_numbers(&p.tx, 0, 8);
 	CHECK(arm(&p.tx));
 	p.rx_page->position++;
@@ -401,7 +401,7 @@ static void *sending_thread(void *arg)
 			room[k] = i + k;
 		CHECK_EQ(peal_sender_commit(&p->tx, (size_t)n), 0);
 		i += n;
-		/* Long enough without a pause to be light, then a pause. */
+		/* Long enough without a pause to elide fences, then a pause. */
 		if (i % 20000 < 3)
 			usleep(100);
 	}
@@ -439,7 +439,7 @@ static void stop_counting(struct peal_receiver *rx, int reason, void *user)
 static void sleep_and_wake(void)
 {
 	const int *numbers;
-	int next = 0, light = 0;
+	int next = 0, elided = 0;
 	pthread_t thread;
 	struct pair p;
 	ssize_t n;
@@ -449,14 +449,14 @@ static void sleep_and_wake(void)
 	while ((n = peal_receiver_wait(&p.rx, 1, -1, &numbers)) > 0) {
 		for (ssize_t i = 0; i < n; i++)
 			CHECK_EQ(numbers[i], next++);
-		light += __atomic_load_n(&p.tx_page->light, __ATOMIC_RELAXED) !=
-			 0;
+		elided += __atomic_load_n(&p.tx_page->elided,
+					  __ATOMIC_RELAXED) != 0;
 		CHECK_EQ(peal_receiver_release(&p.rx, (size_t)n), 0);
 	}
 	CHECK_EQ(n, 0);
 	CHECK_EQ(next, NUMBERS);
 	pthread_join(thread, NULL);
-	test_note("found light %d times", light);
+	test_note("found elided fences %d times", elided);
 	pair_free(&p);
 }
 
