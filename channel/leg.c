@@ -45,7 +45,7 @@ int peal_leg_make(struct peal_leg *leg, const struct peal_geometry *geometry,
 	int ret = peal_geometry_fit(&g, peal_mem_page(flags));
 
 	if (ret == 0)
-		ret = peal_mem_create(&l.mem, g.name, g.head,
+		ret = peal_mem_create(&l.mem, g.name, g.items_offset,
 				      peal_geometry_body(&g), flags);
 	if (ret == 0)
 		ret = peal_ring_format(&l.ring, &g, l.mem.base,
@@ -68,7 +68,7 @@ size_t peal_leg_tell(const struct peal_leg *leg, struct peal_wire_ring *ring,
 	*ring = (struct peal_wire_ring){
 		.capacity = g->capacity,
 		.item_size = g->item_size,
-		.head = g->head,
+		.items_offset = g->items_offset,
 		.flags = g->flags,
 		.mem = leg->mem.flags & MEM_FLAGS,
 	};
@@ -131,7 +131,7 @@ static int check_ring(const struct peal_wire_ring *ring,
 	g->capacity = ring->capacity;
 	if (peal_geometry_fit(g, peal_mem_page(ring->mem)) < 0 ||
 	    g->capacity != ring->capacity ||
-	    g->head != ring->head || g->flags != ring->flags)
+	    g->items_offset != ring->items_offset || g->flags != ring->flags)
 		return refuse(text, "a ring of an impossible shape");
 	if (!ring->mem && much_larger(g, wanted))
 		return refuse(text, "a much larger ring than was asked for");
@@ -157,7 +157,7 @@ static int open_memory(struct peal_leg *leg, const struct peal_wire_ring *ring,
 		       const struct peal_geometry *g, int fd, bool trusted,
 		       char *text)
 {
-	int ret = peal_mem_open(&leg->mem, fd, g->head,
+	int ret = peal_mem_open(&leg->mem, fd, g->items_offset,
 				peal_geometry_body(g),
 				PEAL_MEM_TWICE | ring->mem);
 

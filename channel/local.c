@@ -12,7 +12,7 @@ static int make(struct peal_local *l, const struct peal_geometry *geometry)
 	int ret = peal_geometry_fit(&g, peal_mem_page(0));
 
 	if (ret == 0)
-		ret = peal_mem_create(&l->mem, g.name, g.head,
+		ret = peal_mem_create(&l->mem, g.name, g.items_offset,
 				      peal_geometry_body(&g),
 				      PEAL_MEM_TWICE | PEAL_MEM_PREFAULT);
 	if (ret == 0)

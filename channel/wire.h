@@ -43,7 +43,7 @@ struct peal_wire_hello {
 };
 
 struct peal_wire_ring {
-	uint64_t capacity, item_size, head;
+	uint64_t capacity, item_size, items_offset;
 	uint32_t flags, mem; /* of the geometry, of the memory */
 	char tag[64];
 };

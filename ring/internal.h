@@ -24,8 +24,8 @@
  * new PEAL_LAYOUT_VERSION.
  *
  *	0		    the sender's page: the sender alone writes it
- *	head / 2    the receiver's page: the receiver alone writes it
- *	head	    the items: the sender alone writes them
+ *	items_offset / 2    the receiver's page: the receiver alone writes it
+ *	items_offset	    the items: the sender alone writes them
  *
  * Only whoever formats the ring writes both pages, before the handover. No word
  * has two authors, so there is no atomic read-modify-write anywhere.
@@ -61,7 +61,7 @@ _Static_assert(offsetof(struct peal_page, barrier) == 408, "layout");
 _Static_assert(offsetof(struct peal_page, counts) == 512, "layout");
 _Static_assert(offsetof(struct peal_page, pid) == 544, "layout");
 _Static_assert(sizeof(struct peal_page) == PEAL_PAGE_SIZE, "layout");
-_Static_assert(2 * sizeof(struct peal_page) == PEAL_RING_HEAD,
+_Static_assert(2 * sizeof(struct peal_page) == PEAL_RING_ITEMS_OFFSET,
 	       "layout");
 _Static_assert(offsetof(struct peal_ring_stats, items) == 32, "layout");
 #if __GCC_ATOMIC_LLONG_LOCK_FREE != 2

@@ -34,10 +34,10 @@ static bool valid(const struct peal_geometry *g)
 	if (g->item_size == 0 ||
 	    __builtin_mul_overflow(g->capacity, g->item_size, &body))
 		return false;
-	if (body > BODY_MAX || g->head > BODY_MAX)
+	if (body > BODY_MAX || g->items_offset > BODY_MAX)
 		return false;
-	if (g->head < PEAL_RING_HEAD ||
-	    g->head % PEAL_RING_HEAD != 0)
+	if (g->items_offset < PEAL_RING_ITEMS_OFFSET ||
+	    g->items_offset % PEAL_RING_ITEMS_OFFSET != 0)
 		return false;
 	if ((g->flags & PEAL_RING_TWICE) && body % PEAL_PAGE_SIZE != 0)
 		return false;
@@ -59,7 +59,7 @@ int peal_geometry_fit(struct peal_geometry *geometry, size_t page)
 	    page > BODY_MAX)
 		return -EOVERFLOW;
 	g.capacity = round_up_power2(g.capacity);
-	g.head = PEAL_RING_HEAD;
+	g.items_offset = PEAL_RING_ITEMS_OFFSET;
 	g.flags = 0;
 	if (page != 0) {
 		/* What the item size lacks in factors of 2. */
@@ -68,9 +68,9 @@ int peal_geometry_fit(struct peal_geometry *geometry, size_t page)
 		if (g.capacity < least)
 			g.capacity = least;
 		/* One page for each end where that is no waste. */
-		g.head = 2 * page <= 1u << 20 ? 2 * page : page;
-		if (g.head < PEAL_RING_HEAD)
-			g.head = PEAL_RING_HEAD;
+		g.items_offset = 2 * page <= 1u << 20 ? 2 * page : page;
+		if (g.items_offset < PEAL_RING_ITEMS_OFFSET)
+			g.items_offset = PEAL_RING_ITEMS_OFFSET;
 		g.flags = PEAL_RING_TWICE;
 	}
 	if (!valid(&g))
@@ -88,7 +88,7 @@ static void header_write(struct peal_header *h, const struct peal_geometry *g)
 	h->flags = g->flags;
 	h->capacity = g->capacity;
 	h->item_size = g->item_size;
-	h->head = g->head;
+	h->items_offset = g->items_offset;
 	strcpy(h->tag, g->tag);
 	strcpy(h->name, g->name);
 }
@@ -122,7 +122,7 @@ int peal_geometry_read(struct peal_geometry *geometry, const void *memory,
 		return -EPROTONOSUPPORT;
 	g.capacity = h.capacity;
 	g.item_size = h.item_size;
-	g.head = h.head;
+	g.items_offset = h.items_offset;
 	g.flags = h.flags;
 	memcpy(g.tag, h.tag, sizeof(g.tag));
 	memcpy(g.name, h.name, sizeof(g.name));
@@ -140,12 +140,12 @@ static int locate(struct peal_ring *ring, const struct peal_geometry *g,
 
 	if (!aligned(memory) || !valid(g))
 		return -EINVAL;
-	if (size < g->head ||
-	    size - g->head < peal_geometry_body(g))
+	if (size < g->items_offset ||
+	    size - g->items_offset < peal_geometry_body(g))
 		return -ENOSPC;
 	ring->sender_page = bytes;
-	ring->receiver_page = bytes + g->head / 2;
-	ring->items = bytes + g->head;
+	ring->receiver_page = bytes + g->items_offset / 2;
+	ring->items = bytes + g->items_offset;
 	ring->geometry = *g;
 	return 0;
 }
@@ -174,7 +174,7 @@ int peal_ring_format(struct peal_ring *ring,
 static bool same(const struct peal_geometry *a, const struct peal_geometry *b)
 {
 	return a->capacity == b->capacity && a->item_size == b->item_size &&
-	       a->head == b->head && a->flags == b->flags &&
+	       a->items_offset == b->items_offset && a->flags == b->flags &&
 	       strcmp(a->tag, b->tag) == 0 && strcmp(a->name, b->name) == 0;
 }
 

@@ -267,7 +267,7 @@ static void other_items(struct lie *lie)
 
 static void other_head(struct lie *lie)
 {
-	lie->answer.ring[0].head = UINT64_MAX - 4095;
+	lie->answer.ring[0].items_offset = UINT64_MAX - 4095;
 }
 
 static void other_flags(struct lie *lie)

@@ -219,8 +219,8 @@ static void remap(const struct attack *a)
 	serve_it(&grip);
 	copy = mremap(grip.base, 0, grip.size, MREMAP_MAYMOVE);
 	if (copy != MAP_FAILED)
-		memset((char *)copy + PEAL_RING_HEAD, 0xff,
-		       grip.size - PEAL_RING_HEAD);
+		memset((char *)copy + PEAL_RING_ITEMS_OFFSET, 0xff,
+		       grip.size - PEAL_RING_ITEMS_OFFSET);
 	madvise(grip.base, grip.size, MADV_DONTNEED);
 #ifdef MADV_PAGEOUT
 	madvise(grip.base, grip.size, MADV_PAGEOUT);

@@ -59,17 +59,17 @@ TEST(head_is_a_page_for_each_end_where_that_is_no_waste)
 	struct peal_geometry geometry = geometry_of(16, 4);
 
 	CHECK_EQ(peal_geometry_fit(&geometry, 0), 0);
-	CHECK_EQ(geometry.head, 8192);
+	CHECK_EQ(geometry.items_offset, 8192);
 	CHECK_EQ(geometry.flags, 0);
 	CHECK_EQ(peal_geometry_fit(&geometry, 4096), 0);
-	CHECK_EQ(geometry.head, 8192);
+	CHECK_EQ(geometry.items_offset, 8192);
 	CHECK_EQ(geometry.flags, PEAL_RING_TWICE);
 	CHECK_EQ(peal_geometry_fit(&geometry, 16384), 0);
-	CHECK_EQ(geometry.head, 32768);
+	CHECK_EQ(geometry.items_offset, 32768);
 	CHECK_EQ(peal_geometry_fit(&geometry, 65536), 0);
-	CHECK_EQ(geometry.head, 131072);
+	CHECK_EQ(geometry.items_offset, 131072);
 	CHECK_EQ(peal_geometry_fit(&geometry, 2u << 20), 0);
-	CHECK_EQ(geometry.head, 2u << 20);
+	CHECK_EQ(geometry.items_offset, 2u << 20);
 }
 
 TEST(fitting_twice_changes_nothing_more)
@@ -239,8 +239,8 @@ TEST(format_and_open_want_a_geometry_that_was_fitted)
 	bad[0].capacity = 15;
 	bad[1].capacity = 0;
 	bad[2].item_size = 0;
-	bad[3].head = 0;
-	bad[4].head = 8200;
+	bad[3].items_offset = 0;
+	bad[4].items_offset = 8200;
 	bad[5].flags = 0x8;
 	bad[6].flags = PEAL_RING_TWICE; /* 64 bytes are no page */
 	bad[7].item_size = UINT64_C(1) << 60;
@@ -424,7 +424,7 @@ TEST(random_headers_are_refused_or_sane)
 		CHECK(g.capacity != 0 && (g.capacity & (g.capacity - 1)) == 0);
 		CHECK(g.item_size != 0);
 		CHECK(g.item_size <= SIZE_MAX / 4 / g.capacity);
-		CHECK(g.head >= 8192 && g.head % 8192 == 0);
+		CHECK(g.items_offset >= 8192 && g.items_offset % 8192 == 0);
 		CHECK(strnlen(g.tag, 64) < 64 && strnlen(g.name, 64) < 64);
 	}
 }

@@ -68,7 +68,7 @@ static void seat_init(struct seat *seat)
 				   .item_size = sizeof(uint32_t) };
 
 	CHECK_EQ(peal_geometry_fit(&g, 0), 0);
-	CHECK_EQ(peal_mem_create(&seat->mem, "seat", g.head,
+	CHECK_EQ(peal_mem_create(&seat->mem, "seat", g.items_offset,
 				 peal_geometry_body(&g), 0),
 		 0);
 	CHECK_EQ(peal_ring_format(&seat->ring, &g, seat->mem.base,

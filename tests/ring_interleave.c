@@ -40,7 +40,7 @@ struct scene {
 static const struct peal_geometry geometry = {
 	.capacity = 8,
 	.item_size = sizeof(int),
-	.head = PEAL_RING_HEAD,
+	.items_offset = PEAL_RING_ITEMS_OFFSET,
 };
 
 /* In memory that a child shares, whatever the size of its pages. */

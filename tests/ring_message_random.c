@@ -161,7 +161,7 @@ TEST(process_that_scribbles_all_the_time_does_a_receiver_no_harm)
 		pid_t pid;
 
 		CHECK_EQ(peal_geometry_fit(&g, 0), 0);
-		size = g.head + peal_geometry_body(&g);
+		size = g.items_offset + peal_geometry_body(&g);
 		if (twice) {
 			pair_make_twice(&p, 32, UNIT);
 		} else {

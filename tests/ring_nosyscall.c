@@ -354,7 +354,7 @@ TEST(messages_make_no_system_call)
 
 TEST(messages_in_memory_that_wraps_alone_make_no_system_call)
 {
-	static uint64_t memory[(PEAL_RING_HEAD + 8 * 32) / 8];
+	static uint64_t memory[(PEAL_RING_ITEMS_OFFSET + 8 * 32) / 8];
 	struct peal_geometry geometry = { 0 };
 	struct peal_local local = { 0 }, kept;
 

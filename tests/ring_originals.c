@@ -322,7 +322,7 @@ TEST(receiver_needs_the_capacity_and_three_fds)
 
 	/* From here on, whatever another process would have. */
 	CHECK_EQ(peal_geometry_fit(&same, peal_mem_page(0)), 0);
-	CHECK_EQ(peal_mem_open(&mem, fds[0], same.head,
+	CHECK_EQ(peal_mem_open(&mem, fds[0], same.items_offset,
 			       peal_geometry_body(&same), PEAL_MEM_TWICE),
 		 0);
 	CHECK_EQ(peal_ring_open(&ring, &same, mem.base, mem.head + mem.body),

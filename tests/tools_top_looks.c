@@ -8,7 +8,7 @@
 #include "fixtures/harness.h"
 
 struct pages {
-	_Alignas(8) unsigned char bytes[PEAL_RING_HEAD + 64 * 8];
+	_Alignas(8) unsigned char bytes[PEAL_RING_ITEMS_OFFSET + 64 * 8];
 	struct peal_page *tx, *rx;
 };
 

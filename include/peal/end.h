@@ -65,7 +65,7 @@ struct peal_header {
 	uint32_t reserved;
 	uint64_t capacity;
 	uint64_t item_size;
-	uint64_t head;
+	uint64_t items_offset;
 	uint8_t reserved2[16];
 	char tag[64];
 	char name[64];

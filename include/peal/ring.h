@@ -58,17 +58,17 @@ extern "C" {
 #define PEAL_RING_TWICE 0x1u
 
 /** Bytes of the two control pages, one per end. */
-#define PEAL_RING_HEAD 8192u
+#define PEAL_RING_ITEMS_OFFSET 8192u
 
 /** Bytes of a ring in memory of your own; the capacity a power of two. */
 #define PEAL_RING_SIZE(capacity, item_size)                                    \
-	(PEAL_RING_HEAD + (size_t)(capacity) * (item_size))
+	(PEAL_RING_ITEMS_OFFSET + (size_t)(capacity) * (item_size))
 
 /** The shape of a ring, the same for both ends. */
 struct peal_geometry {
 	uint64_t capacity;     /* rw: items */
 	uint64_t item_size;    /* rw: bytes */
-	uint64_t head; /* ro: bytes before the items */
+	uint64_t items_offset; /* ro: bytes before the items */
 	uint32_t flags;	       /* ro: PEAL_RING_TWICE */
 	char tag[64];	       /* rw: what the items are, such as "sample/1" */
 	char name[64];	       /* rw: what the ring is for, shown by tools */

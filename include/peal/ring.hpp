@@ -403,7 +403,7 @@ template <class T> class ring
 	{
 		peal_geometry g = fitted(s, 0);
 
-		return static_cast<std::size_t>(g.head) +
+		return static_cast<std::size_t>(g.items_offset) +
 		       peal_geometry_body(&g);
 	}
 	/** A new one, in memory that nobody uses, aligned to 8 and as T is. */

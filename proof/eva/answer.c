@@ -100,10 +100,10 @@ int peal_mem_open(struct peal_mem *mem, int fd, size_t head, size_t body,
 		  unsigned flags)
 {
 	//@ assert fd: fd >= 0;
-	//@ assert head: head == PEAL_RING_HEAD || head == HUGE_PAGE;
+	//@ assert head: head == PEAL_RING_ITEMS_OFFSET || head == HUGE_PAGE;
 	//@ assert body: 0 < body <= BODY_MAX;
 	//@ assert pages: body % 4096 == 0;
-	if (any_bool() || head != PEAL_RING_HEAD)
+	if (any_bool() || head != PEAL_RING_ITEMS_OFFSET)
 		return any_int(-133, -1);
 	*mem = (struct peal_mem){ .base = (void *)pages,
 				  .head = head,
@@ -168,7 +168,7 @@ static void open_ring(uint64_t capacity, size_t tag, int socket)
 	struct peal_wire_ring ring = any_ring;
 	struct peal_leg leg;
 	char text[PEAL_TEXT] = "";
-	uint64_t head;
+	uint64_t items_offset;
 
 	ring.capacity = capacity;
 	if (tag == 0)
@@ -179,8 +179,8 @@ static void open_ring(uint64_t capacity, size_t tag, int socket)
 	if (peal_leg_open(&leg, &ring, &wanted, fds, socket, text) < 0)
 		return;
 	//@ assert items: leg.ring.geometry.item_size == ITEM;
-	head = leg.ring.geometry.head;
-	//@ assert place: head == PEAL_RING_HEAD;
+	items_offset = leg.ring.geometry.items_offset;
+	//@ assert place: items_offset == PEAL_RING_ITEMS_OFFSET;
 	//@ assert twice: leg.ring.geometry.flags == PEAL_RING_TWICE;
 	//@ assert size: leg.ring.geometry.capacity * ITEM == leg.mem.body;
 	//@ assert enough: leg.ring.geometry.capacity >= hello.capacity;

@@ -35,7 +35,7 @@ static void forget_rings(struct client *c)
 		c->fds[i] = -1;
 	}
 	if (c->pages[0])
-		munmap(c->pages[0], PEAL_RING_HEAD);
+		munmap(c->pages[0], PEAL_RING_ITEMS_OFFSET);
 	c->pages[0] = c->pages[1] = NULL;
 }
 
@@ -101,7 +101,7 @@ static void look(struct client *c)
 
 	if (c->fds[0] < 0 || c->pages[0])
 		return;
-	pages = mmap(NULL, PEAL_RING_HEAD, PROT_READ | PROT_WRITE,
+	pages = mmap(NULL, PEAL_RING_ITEMS_OFFSET, PROT_READ | PROT_WRITE,
 		     MAP_SHARED, c->fds[0], 0);
 	if (pages == MAP_FAILED)
 		return; /* it is sealed */

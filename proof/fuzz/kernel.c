@@ -10,7 +10,7 @@
 #include "kernel.h"
 
 #define PAGE 4096u
-#define HEAD PEAL_RING_HEAD
+#define HEAD PEAL_RING_ITEMS_OFFSET
 #define MEMFD (KERNEL_SOCKET + 1000)
 
 struct kernel kernel;

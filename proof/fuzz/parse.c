@@ -167,7 +167,7 @@ static void make_ring(struct peal_wire_answer *answer,
 	CHECK_EQ(peal_geometry_fit(g, peal_mem_page(0)), 0);
 	*told = (struct peal_wire_ring){ .capacity = g->capacity,
 					 .item_size = g->item_size,
-					 .head = g->head,
+					 .items_offset = g->items_offset,
 					 .flags = g->flags };
 	memcpy(told->tag, g->tag, sizeof(told->tag));
 }
@@ -223,7 +223,7 @@ static void check_leg(const struct peal_leg *leg,
 	CHECK(g->capacity >= asked.capacity);
 	CHECK(!(g->capacity & (g->capacity - 1)));
 	CHECK(body_of(g->capacity, g->item_size) == m->body);
-	CHECK(g->head == m->head && g->flags == PEAL_RING_TWICE);
+	CHECK(g->items_offset == m->head && g->flags == PEAL_RING_TWICE);
 	CHECK_EQ(strcmp(g->name, asked.name), 0);
 	/* Without one, peal_ring_open() takes what is there. */
 	CHECK(memchr(g->tag, '\0', sizeof(g->tag)));

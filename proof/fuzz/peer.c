@@ -27,7 +27,7 @@
 #define SHAPES_MAX 16
 #define RINGS_WHERE_SHORT 3 /* two batches and an offer */
 
-static _Alignas(4096) unsigned char memory[PEAL_RING_HEAD + BODY_MAX];
+static _Alignas(4096) unsigned char memory[PEAL_RING_ITEMS_OFFSET + BODY_MAX];
 static struct peal_mem twice[SHAPES_MAX];
 static struct peal_doorbell data, space;
 static struct peal_page shadow; /* what the peer has written */
@@ -208,7 +208,7 @@ static void prepare(const struct shape *shapes, size_t n)
 		CHECK(n <= SHAPES_MAX);
 		if (shapes[i].twice)
 			CHECK_EQ(peal_mem_create(&twice[i], "fuzz",
-						 g.head,
+						 g.items_offset,
 						 peal_geometry_body(&g),
 						 PEAL_MEM_TWICE),
 				 0);
@@ -228,11 +228,11 @@ void peer_format(struct peal_ring *ring, const struct shape *shapes, size_t n,
 	} else {
 		CHECK(body <= BODY_MAX);
 		ASAN_UNPOISON_MEMORY_REGION(memory, sizeof(memory));
-		ASAN_POISON_MEMORY_REGION(memory + g.head + body,
-					  sizeof(memory) - g.head -
+		ASAN_POISON_MEMORY_REGION(memory + g.items_offset + body,
+					  sizeof(memory) - g.items_offset -
 						  body);
 	}
-	CHECK_EQ(peal_ring_format(ring, &g, at, g.head + body), 0);
+	CHECK_EQ(peal_ring_format(ring, &g, at, g.items_offset + body), 0);
 	memset(ring->items, 0, body < BODY_MAX ? body : BODY_MAX);
 }
 

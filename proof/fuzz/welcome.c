@@ -128,16 +128,16 @@ static void make_leg(struct run *run, bool back)
 	if (g.capacity == 0)
 		g.capacity = 4;
 	CHECK_EQ(peal_geometry_fit(&g, peal_mem_page(0)), 0);
-	leg->size = g.head + peal_geometry_body(&g);
+	leg->size = g.items_offset + peal_geometry_body(&g);
 	leg->fd = peal_memfd_create(g.name, leg->size, 0);
 	CHECK(leg->fd >= 0);
-	pages = mmap(NULL, g.head, PROT_READ | PROT_WRITE, MAP_SHARED,
+	pages = mmap(NULL, g.items_offset, PROT_READ | PROT_WRITE, MAP_SHARED,
 		     leg->fd, 0);
 	CHECK(pages != MAP_FAILED);
 	CHECK_EQ(peal_ring_format(&leg->ring, &g, pages, leg->size), 0);
 	*told = (struct peal_wire_ring){ .capacity = g.capacity,
 					 .item_size = g.item_size,
-					 .head = g.head,
+					 .items_offset = g.items_offset,
 					 .flags = g.flags };
 	memcpy(told->tag, g.tag, sizeof(told->tag));
 	run->fds[run->n_fds++] = leg->fd;
@@ -170,7 +170,7 @@ static int make_memfd(struct run *run)
 	size_t i = how / 128;
 	const struct leg *leg = &run->legs[i];
 	size_t size = leg->ring.sender_page ? leg->size
-					    : PEAL_RING_HEAD;
+					    : PEAL_RING_ITEMS_OFFSET;
 	int fd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	CHECK(fd >= 0);
@@ -185,8 +185,8 @@ static int make_memfd(struct run *run)
 		fcntl(fd, F_ADD_SEALS, input_byte(&run->in) % 32);
 	/* With what belongs into it. */
 	if ((how & 16) && leg->ring.sender_page &&
-	    size >= PEAL_RING_HEAD &&
-	    pwrite(fd, leg->ring.sender_page, PEAL_RING_HEAD, 0) < 0)
+	    size >= PEAL_RING_ITEMS_OFFSET &&
+	    pwrite(fd, leg->ring.sender_page, PEAL_RING_ITEMS_OFFSET, 0) < 0)
 		CHECK(errno == EPERM); /* sealed */
 	return fd;
 }
@@ -336,7 +336,7 @@ static void check_channel(const struct run *run)
 		CHECK(legs[i]->ring.geometry.item_size == g.item_size);
 		CHECK(legs[i]->ring.geometry.capacity >= g.capacity);
 		CHECK(legs[i]->mem.mapped >=
-		      g.head + 2 * peal_geometry_body(&g));
+		      g.items_offset + 2 * peal_geometry_body(&g));
 	}
 	/* An honest server's memory is as it should be, and sealed now. */
 	for (int i = 0; i < 2 && !run->lied; i++)
@@ -448,7 +448,7 @@ static void finish(struct run *run)
 		close(run->pair[i]);
 		if (!leg->ring.sender_page)
 			continue;
-		munmap(leg->ring.sender_page, leg->ring.geometry.head);
+		munmap(leg->ring.sender_page, leg->ring.geometry.items_offset);
 		close(leg->fd);
 	}
 	for (int i = 0; i < run->n_made; i++)

@@ -168,11 +168,11 @@ static int read_pages(struct top_ring *ring, const struct source *s)
 			       ? -EBADMSG
 			       : ret;
 	/* The ends go on meanwhile: see top_figures_read(). */
-	ret = copy(s, g.head / 2, receiver, PAGE);
+	ret = copy(s, g.items_offset / 2, receiver, PAGE);
 	if (ret == 0)
 		ret = copy(s, 0, sender, PAGE);
 	if (ret == 0)
-		ret = copy(s, g.head / 2 + TOP_POSITION, &head,
+		ret = copy(s, g.items_offset / 2 + TOP_POSITION, &head,
 			   sizeof(head));
 	if (ret != 0)
 		return ret;

@@ -52,7 +52,7 @@ static enum top_role role_by_maps(const struct top_user *user, uint64_t head)
 static enum top_role role_of(const struct top_user *user,
 			     const struct top_figures *f)
 {
-	enum top_role role = role_by_maps(user, f->geometry.head);
+	enum top_role role = role_by_maps(user, f->geometry.items_offset);
 
 	if (role != TOP_ROLE_UNKNOWN || f->sender.pid == f->receiver.pid)
 		return role;
