@@ -49,7 +49,7 @@ struct group {
 	struct peal_source *source;
 	struct peal_group bells;
 	struct peal_group_marks *bells_marks;
-	void **waiters;
+	void **notify_args;
 	struct peal_reactor loop;
 	struct bench_stage *stage;
 };
@@ -106,13 +106,13 @@ static void peal_line(struct group *g, struct line *l)
 static void peal_open(struct group *g)
 {
 	g->slots = loops_zeroed(g->n + 1, sizeof(*g->slots));
-	g->waiters = loops_zeroed(g->n, sizeof(*g->waiters));
+	g->notify_args = loops_zeroed(g->n, sizeof(*g->notify_args));
 	g->source = loops_zeroed(1, sizeof(*g->source));
 	g->bells_marks = loops_zeroed(1, sizeof(*g->bells_marks));
 	bench_check(peal_reactor_init(&g->loop, g->slots, g->n + 1), "reactor");
 	if (g->how->grouped) {
 		bench_check(peal_group_init(&g->bells, g->bells_marks,
-					    g->waiters, g->n),
+					    g->notify_args, g->n),
 			    "group");
 		bench_check(
 			peal_reactor_add_group(&g->loop, g->source, &g->bells),

@@ -68,8 +68,8 @@ void peal_group_drop(struct peal_source *source)
 	    source->reactor)
 		return;
 	for (uint32_t i = 0; i < group->n; i++)
-		if (group->waiters[i])
-			peal_source_detach(group->waiters[i]);
+		if (group->notify_args[i])
+			peal_source_detach(group->notify_args[i]);
 	/* Pairs with the acquire in claim_group(). */
 	__atomic_store_n(&group->reactor, NULL, __ATOMIC_RELEASE);
 }
@@ -90,7 +90,7 @@ static void visit(struct peal_group *group, uint32_t word, uint64_t rings)
 		struct peal_source *source = NULL;
 
 		if (64 * word + bit < group->n)
-			source = group->waiters[64 * word + bit];
+			source = group->notify_args[64 * word + bit];
 		if (!source)
 			continue;
 		source->of.ring.rung = true;

@@ -385,9 +385,9 @@ static int watch(struct peal_source *source, struct peal_source *bell)
 			    source->reactor ||
 		    own->index >= own->group->n)
 			return -EINVAL;
-		if (own->group->waiters[own->index])
+		if (own->group->notify_args[own->index])
 			return -EEXIST;
-		own->group->waiters[own->index] = source;
+		own->group->notify_args[own->index] = source;
 		return 0;
 	}
 	return peal_source_watch(source, own->wait_fd, EPOLLIN | EPOLLET);
@@ -408,8 +408,8 @@ void peal_ring_drop(struct peal_source *source)
 	if (!peal_end_is_claimed_by(end, source))
 		return; /* it was attached anew, or was another's all along */
 	if (own->kind == PEAL_DOORBELL_GROUP && own->index < own->group->n &&
-	    own->group->waiters[own->index] == source)
-		own->group->waiters[own->index] = NULL;
+	    own->group->notify_args[own->index] == source)
+		own->group->notify_args[own->index] = NULL;
 	peal_end_unclaim(end);
 }
 

@@ -18,10 +18,10 @@
 #include "internal.h"
 
 int peal_group_init(struct peal_group *group, struct peal_group_marks *marks,
-		    void **waiters, size_t n)
+		    void **notify_args, size_t n)
 {
 	struct peal_group g = { .marks = marks,
-				.waiters = waiters,
+				.notify_args = notify_args,
 				.n = (uint32_t)n };
 
 	if (n == 0 || n > PEAL_GROUP_MOST)
@@ -29,7 +29,7 @@ int peal_group_init(struct peal_group *group, struct peal_group_marks *marks,
 	g.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (g.fd < 0)
 		return -errno;
-	memset(waiters, 0, n * sizeof(*waiters));
+	memset(notify_args, 0, n * sizeof(*notify_args));
 	*group = g;
 	return 0;
 }
@@ -60,7 +60,7 @@ void peal_group_return(struct peal_group *group, uint32_t index)
 	if (index >= group->n)
 		return; /* it was finished before its bells */
 	group->taken[index / 64] &= ~((uint64_t)1 << index % 64);
-	group->waiters[index] = NULL;
+	group->notify_args[index] = NULL;
 }
 
 void peal_group_close(struct peal_group *group)

@@ -58,7 +58,7 @@ static void keep_it_busy(struct peal_channel *ch, int rounds)
 				peal_receiver_release(&ch->receiver, 1);
 		}
 		if (n <= 0)
-			nap(50);
+			sleep_us(50);
 		else
 			sched_yield();
 	}

@@ -212,7 +212,7 @@ static void hang_and_come_back(const struct attack *a)
 		struct peal_channel ch;
 
 		if (peal_connect(&ch, field->address, &hello, 1000) < 0) {
-			nap(5000);
+			sleep_us(5000);
 			continue;
 		}
 		hang_sets_on(ch.fd, sets);

@@ -194,7 +194,7 @@ static void say_it_again_and_again(const struct attack *a)
 
 	while (!ended(1)) {
 		send(fd, &hello, sizeof(hello), MSG_DONTWAIT | MSG_NOSIGNAL);
-		nap(100);
+		sleep_us(100);
 	}
 }
 

@@ -55,7 +55,7 @@ static void die_and_leave_a_writer(const struct attack *a)
 		if (peal_sender_reserve(&ch.sender, 1, &room) > 0)
 			peal_sender_commit(&ch.sender, 1);
 		enemy_ring(&ch);
-		nap(100);
+		sleep_us(100);
 	}
 	_exit(0);
 }
@@ -75,7 +75,7 @@ static void connect_and_leave_it_to_a_child(const struct attack *a)
 	if (fork() > 0)
 		_exit(0);
 	while (getppid() != 1 && !flag(&field->release))
-		nap(100);
+		sleep_us(100);
 	enemy_seal(&grip, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
 	enemy_say_ready(&grip);
 	until_release();

@@ -74,7 +74,7 @@ static void punch_while_sealing(const struct attack *a)
 	enemy_grip(&grip, a->role, a->bells);
 	punched = &grip;
 	CHECK_EQ(pthread_create(&thread, NULL, punch_on, NULL), 0);
-	nap(1000);
+	sleep_us(1000);
 	serve_it(&grip);
 	pthread_join(thread, NULL);
 }

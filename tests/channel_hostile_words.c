@@ -93,7 +93,7 @@ static void attack_page(const struct attack *a, struct peal_channel *ch,
 				store(&words[j], lie);
 		}
 		enemy_ring(ch);
-		nap(300);
+		sleep_us(300);
 	}
 	/* One that has been finished is not to come back. */
 	if (a->how == BACKWARDS && a->word == STATE) {
@@ -140,7 +140,7 @@ static void servers_page(const struct attack *a)
 			scramble(page_of(&ch.receiver.end.peer->position),
 				 &random);
 		enemy_ring(&ch);
-		nap(300);
+		sleep_us(300);
 	}
 }
 

@@ -41,7 +41,7 @@ static size_t message_fill(char *to, int sender, uint32_t n)
 	return size;
 }
 
-static void nap(uint64_t *seed, unsigned us)
+static void sleep_us(uint64_t *seed, unsigned us)
 {
 	if (us && test_random(seed) % 4 == 0)
 		usleep((useconds_t)(test_random(seed) % us));
@@ -78,7 +78,7 @@ static void run_sender(void *arg)
 				  LONG),
 		 0);
 	for (uint32_t n = 0; n < plan.messages; n++) {
-		nap(&seed, plan.sender_naps);
+		sleep_us(&seed, plan.sender_naps);
 		while ((ret = send_one(&out, n)) == -ETIMEDOUT)
 			CHECK(plan.send_ms >= 0);
 		CHECK_EQ(ret, 0);
@@ -134,7 +134,7 @@ static void carry_out(void)
 	for (own = 0; own < plan.senders; own++)
 		pids[own] = test_fork(run_sender, NULL);
 	while (n < (uint32_t)plan.senders * plan.messages) {
-		nap(&seed, plan.receiver_naps);
+		sleep_us(&seed, plan.receiver_naps);
 		n += (uint32_t)receive_one(n, next);
 	}
 	await_channels(&box, 0);

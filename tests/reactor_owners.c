@@ -65,7 +65,7 @@ TEST(an_add_that_fails_leaves_the_end_free)
 
 static struct peal_group group;
 static struct peal_group_marks marks;
-static void *waiters[BELLS];
+static void *notify_args[BELLS];
 static struct peal_source group_source, group_twin;
 
 /* Both ends of this ring wait on bells of the group. */
@@ -84,7 +84,7 @@ static void into_group(struct rig *rig)
 static void start_grouped(void)
 {
 	start();
-	CHECK_EQ(peal_group_init(&group, &marks, waiters, BELLS), 0);
+	CHECK_EQ(peal_group_init(&group, &marks, notify_args, BELLS), 0);
 	into_group(&a);
 }
 
@@ -156,7 +156,7 @@ TEST(a_group_that_was_made_anew_is_its_new_reactors)
 	CHECK_EQ(peal_reactor_add_group(&loops[0], &group_source, &group), 0);
 	CHECK_EQ(add_tx(&loops[0], &b.source, &a), 0); /* on the last bell */
 	peal_group_close(&group);
-	CHECK_EQ(peal_group_init(&group, &marks, waiters, 1), 0);
+	CHECK_EQ(peal_group_init(&group, &marks, notify_args, 1), 0);
 	CHECK_EQ(peal_reactor_add_group(&loops[1], &group_twin, &group), 0);
 	CHECK_EQ(add_tx(&loops[1], &a.source, &a), -EEXIST);
 	CHECK_EQ(add_rx(&loops[1], &a.source, &a), 0); /* on the first */

@@ -30,7 +30,7 @@ struct seat {
 static struct seat seats[RINGS];
 static struct peal_group_marks own_marks;
 static struct peal_group_marks *marks = &own_marks;
-static void *waiters[RINGS];
+static void *notify_args[RINGS];
 static struct peal_group group;
 static struct peal_source group_source;
 static struct peal_slot slots[RINGS + 1];
@@ -94,7 +94,7 @@ static void seat_init(struct seat *seat)
 static void start(void)
 {
 	CHECK_EQ(peal_reactor_init(&loop, slots, RINGS + 1), 0);
-	CHECK_EQ(peal_group_init(&group, marks, waiters, RINGS), 0);
+	CHECK_EQ(peal_group_init(&group, marks, notify_args, RINGS), 0);
 	CHECK_EQ(peal_reactor_add_group(&loop, &group_source, &group), 0);
 	for (unsigned i = 0; i < RINGS; i++)
 		seat_init(&seats[i]);
@@ -214,11 +214,11 @@ TEST(a_bell_serves_one_ring)
 
 TEST(a_group_has_up_to_4096_bells)
 {
-	void *waiter[1];
+	void *notify_arg[1];
 
-	CHECK_EQ(peal_group_init(&group, marks, waiter, 0), -EINVAL);
-	CHECK_EQ(peal_group_init(&group, marks, waiter, 4097), -EINVAL);
-	CHECK_EQ(peal_group_init(&group, marks, waiter, 1), 0);
+	CHECK_EQ(peal_group_init(&group, marks, notify_arg, 0), -EINVAL);
+	CHECK_EQ(peal_group_init(&group, marks, notify_arg, 4097), -EINVAL);
+	CHECK_EQ(peal_group_init(&group, marks, notify_arg, 1), 0);
 	peal_group_close(&group);
 	peal_group_close(&group);
 }

@@ -379,13 +379,13 @@ TEST(messages_in_memory_that_wraps_alone_make_no_system_call)
 TEST(bells_of_a_group_that_is_awake_make_no_system_call)
 {
 	static struct peal_group_marks marks;
-	static void *waiters[64];
+	static void *notify_args[64];
 	struct peal_local local;
 	struct peal_group group;
 	struct peal_doorbell bell;
 
 	setup(&local);
-	CHECK_EQ(peal_group_init(&group, &marks, waiters, 64), 0);
+	CHECK_EQ(peal_group_init(&group, &marks, notify_args, 64), 0);
 	CHECK_EQ(peal_group_bell(&group, &bell), 0);
 	CHECK_EQ(peal_sender_attach(&local.sender, &local.ring, &bell, NULL),
 		 0);

@@ -510,12 +510,12 @@ TEST(a_wait_that_a_group_refuses_leaves_a_receiver_its_callbacks)
 	struct peal_doorbell bell;
 	struct peal_group group;
 	const uint64_t *items;
-	void *waiters[1];
+	void *notify_args[1];
 	struct pair p;
 
 	pair_make(&p, CAPACITY, sizeof(uint64_t));
 	CHECK_EQ(peal_reactor_init(&t.loop, t.slots, 4), 0);
-	CHECK_EQ(peal_group_init(&group, &marks, waiters, 1), 0);
+	CHECK_EQ(peal_group_init(&group, &marks, notify_args, 1), 0);
 	CHECK_EQ(peal_reactor_add_group(&t.loop, &t.grouped, &group), 0);
 	CHECK_EQ(peal_group_bell(&group, &bell), 0);
 	CHECK_EQ(peal_sender_attach(&p.tx, &p.ring, &bell, &p.space), 0);

@@ -9,11 +9,11 @@
  * instead of a system call, and a ring no fd.
  *
  *	static struct peal_group_marks marks;
- *	static void *waiters[256];
+ *	static void *notify_args[256];
  *	struct peal_group group;
  *	struct peal_doorbell bell;
  *
- *	peal_group_init(&group, &marks, waiters, 256);
+ *	peal_group_init(&group, &marks, notify_args, 256);
  *	peal_reactor_add_group(&loop, &group_source, &group);
  *
  *	peal_group_bell(&group, &bell);			// for each ring
@@ -59,7 +59,7 @@ struct peal_group_marks {
 /** A group. Every field is private. */
 struct peal_group {
 	struct peal_group_marks *marks;
-	void **waiters; /* by bell */
+	void **notify_args; /* who is told, by bell */
 	void *reactor;	    /* that serves it, or NULL */
 	uint64_t taken[PEAL_GROUP_MOST / 64];
 	uint32_t n;
@@ -70,12 +70,12 @@ struct peal_group {
  * Make a group.
  * @param group    filled in on success, untouched on failure; must not move
  * @param marks    all zero, aligned to 8 bytes; yours, keep it as long
- * @param waiters  storage for n pointers, likewise; never shared
+ * @param notify_args  storage for n pointers, likewise; never shared
  * @param n        bells, 1 to PEAL_GROUP_MOST
  * @return         0, -EINVAL n, -EMFILE, -ENFILE or -ENOMEM
  */
 int peal_group_init(struct peal_group *group, struct peal_group_marks *marks,
-		    void **waiters, size_t n);
+		    void **notify_args, size_t n);
 
 /**
  * Make a bell of a group.

@@ -394,7 +394,7 @@ template <std::size_t N> struct group_storage {
 
 	group_storage()
 	{
-		must(peal_group_init(&group_, &marks_, waiters_.data(), N),
+		must(peal_group_init(&group_, &marks_, notify_args_.data(), N),
 		     "peal::group");
 	}
 	group_storage(const group_storage &) = delete;
@@ -406,7 +406,7 @@ template <std::size_t N> struct group_storage {
 
 	peal_group group_{};
 	peal_group_marks marks_{};
-	std::array<void *, N> waiters_{};
+	std::array<void *, N> notify_args_{};
 };
 
 } // namespace detail

@@ -33,7 +33,7 @@ struct all {
 	struct peal_ring grouped;
 	struct peal_group group;
 	struct peal_group_marks marks;
-	void *waiters[4];
+	void *notify_args[4];
 	struct peal_doorbell bell;
 	struct peal_sender grouped_tx;
 	struct peal_receiver grouped_rx;
@@ -100,7 +100,7 @@ static void make_rings(void)
 	MUST(peal_ring_format(&all.grouped, &shape, all.memory,
 			      sizeof(all.memory)) == 0);
 	faults_arm();
-	TWICE(peal_group_init(&all.group, &all.marks, all.waiters, 4));
+	TWICE(peal_group_init(&all.group, &all.marks, all.notify_args, 4));
 	MUST(peal_group_bell(&all.group, &all.bell) == 0);
 	MUST(peal_sender_attach(&all.grouped_tx, &all.grouped, &all.bell,
 				NULL) == 0);
@@ -225,7 +225,7 @@ static void add_sources(void)
 }
 
 /* Each of them has something to do. */
-static void stir(void)
+static void do_something(void)
 {
 	MUST(__real_write(all.pipe[1], "a", 1) == 1);
 	MUST(__real_write(all.pipe[0], "bc", 1) == 1);
@@ -340,7 +340,7 @@ static void run_all(int (*step)(int ms))
 	WELL(peal_reactor_set_spin(&all.loop, 1000));
 	add_rings();
 	add_sources();
-	stir();
+	do_something();
 	run_with(step);
 	remove_some();
 	peal_reactor_close(&all.loop);
@@ -417,7 +417,7 @@ static void run_hosted(bool edge)
 	TWICE(peal_reactor_init_hosted(&all.loop, all.slots, SLOTS, &host));
 	add_rings();
 	add_sources();
-	stir();
+	do_something();
 	run_with(process);
 	remove_some();
 	peal_reactor_close(&all.loop);
@@ -460,7 +460,7 @@ SCENARIO(reactor_forked)
 	add_sources();
 	faults_join(faults_helper(in_child, NULL));
 	/* The parent's goes on. */
-	stir();
+	do_something();
 	run_with(run_once);
 	peal_reactor_close(&all.loop);
 	clean_up();

@@ -34,7 +34,7 @@ static struct {
 	struct peal_slot slots[SLOTS];
 	struct peal_group group;
 	struct peal_group_marks marks;
-	void *waiters[RINGS];
+	void *notify_args[RINGS];
 	struct peal_source grouped, deferred;
 	struct leg legs[RINGS];
 	uint64_t posts, seen;
@@ -351,7 +351,7 @@ static void begin(bool grouped)
 		    0)
 		abort();
 	if (grouped &&
-	    (peal_group_init(&rs.group, &rs.marks, rs.waiters, RINGS) < 0 ||
+	    (peal_group_init(&rs.group, &rs.marks, rs.notify_args, RINGS) < 0 ||
 	     peal_reactor_add_group(&rs.loop, &rs.grouped, &rs.group) < 0))
 		abort();
 	if (one_in(4))

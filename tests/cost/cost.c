@@ -191,7 +191,7 @@ static void come_anew(const void *unused)
 		if (n < MOST)
 			waits->us[n] = (uint32_t)(now_us() - began);
 		__atomic_store_n(&waits->n, n + 1, __ATOMIC_RELEASE);
-		nap(1000);
+		sleep_us(1000);
 	}
 }
 
@@ -273,7 +273,7 @@ static void measure(const struct cost_enemy *enemy)
 	set_up();
 	server = fork_one(serve, NULL);
 	while (!flag(&field->listening))
-		nap(1000);
+		sleep_us(1000);
 	newcomer = fork_one(come_anew, NULL);
 	each = cpu_of(server);
 	for_a_while(1000);
