@@ -16,7 +16,7 @@
 #define RINGS 2
 #define SLOTS 8
 
-struct leg {
+struct pair {
 	struct peal_ring ring;
 	struct peal_doorbell data, space;
 	struct peal_sender tx;
@@ -36,7 +36,7 @@ static struct {
 	struct peal_group_marks marks;
 	void *notify_args[RINGS];
 	struct peal_source grouped, deferred;
-	struct leg legs[RINGS];
+	struct pair pairs[RINGS];
 	uint64_t posts, seen;
 	uint64_t posted; /* shared; of which a call is told by this alone */
 	bool dispatches, barriers;
@@ -44,31 +44,31 @@ static struct {
 
 static void maybe_stop(void)
 {
-	if (rs.legs[0].closed && rs.legs[1].closed && rs.seen == rs.posts)
+	if (rs.pairs[0].closed && rs.pairs[1].closed && rs.seen == rs.posts)
 		peal_reactor_stop(&rs.loop);
 }
 
 /* A blocking call, of which the callbacks of this end know nothing. */
-static void wait_in_between(struct leg *leg)
+static void wait_in_between(struct pair *pair)
 {
-	struct peal_end *end = leg->sends ? &leg->tx.end : &leg->rx.end;
+	struct peal_end *end = pair->sends ? &pair->tx.end : &pair->rx.end;
 	uint64_t before = end->stats.transitions;
-	size_t n = (size_t)draw(1, leg->capacity);
+	size_t n = (size_t)draw(1, pair->capacity);
 	int timeout_ms = (int)draw(0, 2);
 	const uint64_t *items;
 	uint64_t *room;
 
-	if (leg->closed)
+	if (pair->closed)
 		return;
-	if (leg->sends && one_in(2))
-		peal_sender_arm(&leg->tx);
-	else if (leg->sends)
-		peal_sender_wait(&leg->tx, n, timeout_ms, &room);
+	if (pair->sends && one_in(2))
+		peal_sender_arm(&pair->tx);
+	else if (pair->sends)
+		peal_sender_wait(&pair->tx, n, timeout_ms, &room);
 	else if (one_in(2))
-		peal_receiver_arm(&leg->rx);
+		peal_receiver_arm(&pair->rx);
 	else
-		peal_receiver_wait(&leg->rx, n, timeout_ms, &items);
-	leg->waited += end->stats.transitions - before;
+		peal_receiver_wait(&pair->rx, n, timeout_ms, &items);
+	pair->waited += end->stats.transitions - before;
 }
 
 static void on_call(struct peal_source *source, void *user)
@@ -76,59 +76,59 @@ static void on_call(struct peal_source *source, void *user)
 	(void)source, (void)user;
 	rs.seen = memory_get(&rs.posted);
 	if (one_in(2))
-		wait_in_between(&rs.legs[world_random(RINGS)]);
+		wait_in_between(&rs.pairs[world_random(RINGS)]);
 	maybe_stop();
 }
 
-static void closed(struct leg *leg, int reason)
+static void closed(struct pair *pair, int reason)
 {
 	if (reason != 0)
 		world_fail("a ring is closed: %d", reason);
-	leg->closed = true;
+	pair->closed = true;
 	maybe_stop();
 }
 
 /* -- the reactor's ends */
 
-static void take(struct leg *leg, const uint64_t *items, size_t n)
+static void take(struct pair *pair, const uint64_t *items, size_t n)
 {
-	for (size_t i = 0; i < n; i++, leg->got++) {
+	for (size_t i = 0; i < n; i++, pair->got++) {
 		uint64_t item = memory_get(&items[i]);
 
-		if (item != leg->got)
+		if (item != pair->got)
 			world_fail("item %llu reads %lld",
-				   (unsigned long long)leg->got,
+				   (unsigned long long)pair->got,
 				   (long long)item);
 	}
 }
 
-static void take_some(struct leg *leg, size_t most)
+static void take_some(struct pair *pair, size_t most)
 {
 	const uint64_t *items;
-	ssize_t n = peal_receiver_peek(&leg->rx, &items);
+	ssize_t n = peal_receiver_peek(&pair->rx, &items);
 
 	if (n < 0)
 		world_fail("peek says %zd", n);
 	if (n > (ssize_t)most)
 		n = (ssize_t)most;
-	take(leg, items, (size_t)n);
-	if (peal_receiver_release(&leg->rx, (size_t)n) < 0)
+	take(pair, items, (size_t)n);
+	if (peal_receiver_release(&pair->rx, (size_t)n) < 0)
 		world_fail("a release fails");
 }
 
 static long on_readable(struct peal_receiver *rx, void *user)
 {
-	struct leg *leg = user;
+	struct pair *pair = user;
 
-	take_some(leg, (size_t)draw(1, leg->capacity));
+	take_some(pair, (size_t)draw(1, pair->capacity));
 	if (one_in(2))
 		return PEAL_MORE;
 	/* What is left when the end was seen is dropped. */
 	while (peal_receiver_used(rx) > 0 && (rx->end.ended || one_in(2)))
-		take_some(leg, leg->capacity);
+		take_some(pair, pair->capacity);
 	if (peal_receiver_used(rx) > 0)
 		return rx->end.ended ? PEAL_MORE
-				     : PEAL_WAIT(draw(1, leg->capacity));
+				     : PEAL_WAIT(draw(1, pair->capacity));
 	return PEAL_DONE;
 }
 
@@ -139,35 +139,35 @@ static void receiver_closed(struct peal_receiver *rx, int reason, void *user)
 }
 
 /* @return false: there was too little room, and it has armed */
-static bool put_some(struct leg *leg, size_t want)
+static bool put_some(struct pair *pair, size_t want)
 {
 	uint64_t items[4];
 	ssize_t n;
 
 	for (size_t i = 0; i < want; i++)
-		items[i] = leg->sent + i;
-	n = peal_sender_put(&leg->tx, items, want);
+		items[i] = pair->sent + i;
+	n = peal_sender_put(&pair->tx, items, want);
 	if (n < 0)
 		world_fail("a sender is told %zd", n);
-	leg->sent += (uint64_t)n;
+	pair->sent += (uint64_t)n;
 	return n == (ssize_t)want;
 }
 
 /* @return as put_some() */
-static bool send_some(struct leg *leg)
+static bool send_some(struct pair *pair)
 {
 	uint64_t *room;
-	size_t want = (size_t)draw(1, leg->batch);
+	size_t want = (size_t)draw(1, pair->batch);
 	ssize_t n;
 
-	if (want > leg->total - leg->sent)
-		want = (size_t)(leg->total - leg->sent);
-	if (leg->walks && (leg->sends || !leg->blocks))
-		return put_some(leg, want);
-	if (leg->blocks && !leg->sends)
-		n = peal_sender_wait(&leg->tx, want, -1, &room);
+	if (want > pair->total - pair->sent)
+		want = (size_t)(pair->total - pair->sent);
+	if (pair->walks && (pair->sends || !pair->blocks))
+		return put_some(pair, want);
+	if (pair->blocks && !pair->sends)
+		n = peal_sender_wait(&pair->tx, want, -1, &room);
 	else
-		n = peal_sender_reserve(&leg->tx, want, &room);
+		n = peal_sender_reserve(&pair->tx, want, &room);
 	if (n == 0)
 		return false;
 	if (n < 0)
@@ -175,21 +175,21 @@ static bool send_some(struct leg *leg)
 	if (n > (ssize_t)want)
 		n = (ssize_t)want;
 	for (ssize_t i = 0; i < n; i++)
-		memory_put(&room[i], leg->sent++);
-	if (peal_sender_commit(&leg->tx, (size_t)n) < 0)
+		memory_put(&room[i], pair->sent++);
+	if (peal_sender_commit(&pair->tx, (size_t)n) < 0)
 		world_fail("a commit fails");
 	return true;
 }
 
 static long on_writable(struct peal_sender *tx, void *user)
 {
-	struct leg *leg = user;
+	struct pair *pair = user;
 
-	while (leg->sent < leg->total) {
-		if (!send_some(leg) && one_in(2))
+	while (pair->sent < pair->total) {
+		if (!send_some(pair) && one_in(2))
 			return PEAL_DONE; /* it has armed */
 		if (one_in(4))
-			return PEAL_WAIT(draw(1, leg->capacity));
+			return PEAL_WAIT(draw(1, pair->capacity));
 		if (one_in(2))
 			return PEAL_MORE;
 	}
@@ -203,25 +203,25 @@ static void sender_closed(struct peal_sender *tx, int reason, void *user)
 	closed(user, reason);
 }
 
-static int add(struct leg *leg)
+static int add(struct pair *pair)
 {
-	if (leg->barriers[0] && leg->sends)
-		peal_sender_set_barriers(&leg->tx, true);
-	if (leg->barriers[1] && !leg->sends)
-		peal_receiver_set_barriers(&leg->rx, true);
-	if (leg->sends)
+	if (pair->barriers[0] && pair->sends)
+		peal_sender_set_barriers(&pair->tx, true);
+	if (pair->barriers[1] && !pair->sends)
+		peal_receiver_set_barriers(&pair->rx, true);
+	if (pair->sends)
 		return peal_reactor_add_sender(
-			&rs.loop, &leg->source, &leg->tx,
+			&rs.loop, &pair->source, &pair->tx,
 			&(struct peal_sender_callbacks){
 				.on_writable = on_writable,
 				.on_closed = sender_closed,
-				.user = leg,
+				.user = pair,
 			});
-	return peal_reactor_add_receiver(&rs.loop, &leg->source, &leg->rx,
+	return peal_reactor_add_receiver(&rs.loop, &pair->source, &pair->rx,
 					 &(struct peal_receiver_callbacks){
 						 .on_readable = on_readable,
 						 .on_closed = receiver_closed,
-						 .user = leg,
+						 .user = pair,
 					 });
 }
 
@@ -229,7 +229,7 @@ static void reactor(void *user)
 {
 	(void)user;
 	for (int i = 0; i < RINGS; i++)
-		if (add(&rs.legs[i]) < 0)
+		if (add(&rs.pairs[i]) < 0)
 			world_fail("a ring cannot be added");
 	if (!rs.dispatches && peal_reactor_run(&rs.loop) < 0)
 		world_fail("the reactor fails");
@@ -244,43 +244,43 @@ static void reactor(void *user)
 
 static void sender(void *user)
 {
-	struct leg *leg = user;
+	struct pair *pair = user;
 
-	if (leg->barriers[0])
-		peal_sender_set_barriers(&leg->tx, true);
-	while (leg->sent < leg->total) {
-		if (send_some(leg))
+	if (pair->barriers[0])
+		peal_sender_set_barriers(&pair->tx, true);
+	while (pair->sent < pair->total) {
+		if (send_some(pair))
 			continue;
 		/* A put leaves the look that is due later to an arm. */
-		if (leg->walks && leg->tx.end.fence.offered &&
-		    !peal_sender_arm(&leg->tx)) {
+		if (pair->walks && pair->tx.end.fence.offered &&
+		    !peal_sender_arm(&pair->tx)) {
 			world_relax();
 			continue;
 		}
-		bell_sleep(peal_sender_fd(&leg->tx), -1);
-		peal_sender_clear(&leg->tx);
+		bell_sleep(peal_sender_fd(&pair->tx), -1);
+		peal_sender_clear(&pair->tx);
 	}
-	peal_sender_finish(&leg->tx);
+	peal_sender_finish(&pair->tx);
 }
 
 static void receiver(void *user)
 {
-	struct leg *leg = user;
+	struct pair *pair = user;
 	const uint64_t *items;
 	ssize_t n;
 
-	if (leg->barriers[1])
-		peal_receiver_set_barriers(&leg->rx, true);
-	while ((n = peal_receiver_wait(&leg->rx, draw(1, leg->batch), -1,
+	if (pair->barriers[1])
+		peal_receiver_set_barriers(&pair->rx, true);
+	while ((n = peal_receiver_wait(&pair->rx, draw(1, pair->batch), -1,
 				       &items)) > 0) {
 		n = (ssize_t)draw(1, (uint64_t)n);
-		take(leg, items, (size_t)n);
-		if (peal_receiver_release(&leg->rx, (size_t)n) < 0)
+		take(pair, items, (size_t)n);
+		if (peal_receiver_release(&pair->rx, (size_t)n) < 0)
 			world_fail("a release fails");
 	}
 	if (n < 0)
 		world_fail("a receiver is told %zd", n);
-	peal_receiver_finish(&leg->rx);
+	peal_receiver_finish(&pair->rx);
 }
 
 static void poster(void *user)
@@ -296,33 +296,33 @@ static void poster(void *user)
 
 static void make_leg(int i, bool grouped)
 {
-	struct leg *leg = &rs.legs[i];
+	struct pair *pair = &rs.pairs[i];
 
-	leg->capacity = (uint64_t)1 << world_random(3);
-	leg->total = draw(1, 5);
-	leg->batch = draw(1, leg->capacity);
-	leg->watermark[0] = one_in(2) ? 1 : (size_t)draw(1, leg->capacity);
-	leg->watermark[1] = one_in(2) ? 1 : (size_t)draw(1, leg->capacity);
-	leg->sends = !grouped && one_in(3);
-	leg->blocks = one_in(2);
-	leg->walks = one_in(3);
-	leg->barriers[0] = rs.barriers && !one_in(4);
-	leg->barriers[1] = rs.barriers && !one_in(4);
-	leg->ring = ring_make(i, leg->capacity);
-	bells_make(&leg->data, &leg->space);
-	if (grouped && peal_group_bell(&rs.group, &leg->data) < 0)
+	pair->capacity = (uint64_t)1 << world_random(3);
+	pair->total = draw(1, 5);
+	pair->batch = draw(1, pair->capacity);
+	pair->watermark[0] = one_in(2) ? 1 : (size_t)draw(1, pair->capacity);
+	pair->watermark[1] = one_in(2) ? 1 : (size_t)draw(1, pair->capacity);
+	pair->sends = !grouped && one_in(3);
+	pair->blocks = one_in(2);
+	pair->walks = one_in(3);
+	pair->barriers[0] = rs.barriers && !one_in(4);
+	pair->barriers[1] = rs.barriers && !one_in(4);
+	pair->ring = ring_make(i, pair->capacity);
+	bells_make(&pair->data, &pair->space);
+	if (grouped && peal_group_bell(&rs.group, &pair->data) < 0)
 		abort();
-	if (peal_sender_attach(&leg->tx, &leg->ring, &leg->data, &leg->space) <
-		    0 ||
-	    peal_receiver_attach(&leg->rx, &leg->ring, &leg->data,
-				 &leg->space) < 0)
+	if (peal_sender_attach(&pair->tx, &pair->ring, &pair->data,
+			       &pair->space) < 0 ||
+	    peal_receiver_attach(&pair->rx, &pair->ring, &pair->data,
+				 &pair->space) < 0)
 		abort();
-	peal_sender_set_watermark(&leg->tx, leg->watermark[0]);
-	peal_receiver_set_watermark(&leg->rx, leg->watermark[1]);
-	if (leg->sends)
-		world_thread(i ? "receiver1" : "receiver0", receiver, leg);
+	peal_sender_set_watermark(&pair->tx, pair->watermark[0]);
+	peal_receiver_set_watermark(&pair->rx, pair->watermark[1]);
+	if (pair->sends)
+		world_thread(i ? "receiver1" : "receiver0", receiver, pair);
 	else
-		world_thread(i ? "sender1" : "sender0", sender, leg);
+		world_thread(i ? "sender1" : "sender0", sender, pair);
 }
 
 static void share(bool grouped)
@@ -378,21 +378,21 @@ void groups_begin(void)
 void reactors_end(void)
 {
 	for (int i = 0; i < RINGS; i++) {
-		const struct leg *leg = &rs.legs[i];
-		const struct peal_source_stats *stats = &leg->source.stats;
+		const struct pair *pair = &rs.pairs[i];
+		const struct peal_source_stats *stats = &pair->source.stats;
 
-		if (leg->got != leg->total)
+		if (pair->got != pair->total)
 			scenario_wrong("%llu items of %llu came",
-				       (unsigned long long)leg->got,
-				       (unsigned long long)leg->total);
+				       (unsigned long long)pair->got,
+				       (unsigned long long)pair->total);
 		if (stats->quarantines)
 			scenario_wrong("a ring is in quarantine");
-		if (!leg->sends && stats->transitions + leg->waited !=
-					   leg->rx.end.stats.transitions)
+		if (!pair->sends && stats->transitions + pair->waited !=
+					    pair->rx.end.stats.transitions)
 			scenario_wrong("%llu callbacks for %llu transitions",
 				       (unsigned long long)stats->transitions,
 				       (unsigned long long)
-					       leg->rx.end.stats.transitions);
+					       pair->rx.end.stats.transitions);
 	}
 	if (rs.seen != rs.posts)
 		scenario_wrong("a call is not made");
