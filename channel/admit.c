@@ -82,15 +82,12 @@ static int check_limits(struct peal_handshake *shake)
 static void adopt(struct peal_handshake *shake, struct peal_channel *ch)
 {
 	struct peal_server *server = shake->server;
-	void *user = ch->user;
 
 	if (ch->state == PEAL_CHANNEL_UNUSED) {
 		memset(ch, 0, sizeof(*ch));
 		ch->fd = -1;
+		ch->user = server->service.callbacks.user;
 	}
-	ch->user = user && server->service.admit
-			   ? user
-			   : server->service.callbacks.user;
 	ch->state = PEAL_CHANNEL_PENDING;
 	ch->hello = shake->hello;
 	ch->peer = shake->parts.peer;
@@ -120,38 +117,90 @@ static bool continues(struct peal_handshake *shake,
 	return false;
 }
 
-/* @return 0, an error, or 1: the server itself was finished meanwhile */
-static int admit(struct peal_handshake *shake)
+/* @return 0, an error, or 1: the callback closed the server */
+static int ask_owner(struct peal_handshake *shake)
 {
 	struct peal_reactor *loop = shake->server->loop;
 	const struct peal_service *s = &shake->server->service;
 	uint64_t token = peal_source_token(&shake->source);
 	const char *why = "the server does not admit it";
+	bool yes;
+
+	if (!s->admit)
+		return 0;
+	yes = s->admit(&shake->hello, &shake->parts.peer, &why,
+		       s->callbacks.user);
+	if (!peal_reactor_here(loop) ||
+	    peal_source_find(loop, token) != &shake->source)
+		return 1;
+	if (yes)
+		return 0;
+	snprintf(shake->text, sizeof(shake->text), "%s", why);
+	return -EPERM;
+}
+
+/* Does the channel belong to the client that says this hello? */
+static bool is_of_client(const struct peal_channel *ch,
+			 const struct peal_handshake *shake)
+{
+	const struct peal_peer *peer = &shake->parts.peer;
+
+	return ch->server == shake->server &&
+	       (ch->hello.role & PEAL_RECEIVER) &&
+	       peal_client_is_known(&ch->hello, &ch->peer) &&
+	       ch->peer.known == peer->known && ch->peer.uid == peer->uid &&
+	       strcmp(ch->hello.name, shake->hello.name) == 0;
+}
+
+/* @return the client's own channel if the service resumes, or NULL */
+static struct peal_channel *find_own(struct peal_handshake *shake)
+{
+	const struct peal_service *s = &shake->server->service;
+
+	if (!s->resume ||
+	    !peal_client_is_known(&shake->hello, &shake->parts.peer))
+		return NULL;
+	for (size_t i = 0; i < s->n_channels; i++) {
+		struct peal_channel *ch = peal_service_channel(s, i);
+
+		if (ch->state != PEAL_CHANNEL_UNUSED && is_of_client(ch, shake))
+			return ch;
+	}
+	return NULL;
+}
+
+static struct peal_channel *find_unused(const struct peal_service *s)
+{
+	for (size_t i = 0; i < s->n_channels; i++) {
+		struct peal_channel *ch = peal_service_channel(s, i);
+
+		if (ch->state == PEAL_CHANNEL_UNUSED)
+			return ch;
+	}
+	return NULL;
+}
+
+/* @return 0, an error, or 1: the callback closed the server */
+static int admit(struct peal_handshake *shake)
+{
+	const struct peal_service *s = &shake->server->service;
+	int ret = ask_owner(shake);
 	struct peal_channel *ch;
 
-	if (s->admit) {
-		ch = s->admit(&shake->hello, &shake->parts.peer, &why,
-			      s->callbacks.user);
-		if (!peal_reactor_here(loop) ||
-		    peal_source_find(loop, token) != &shake->source)
-			return 1;
-		if (!ch) {
-			snprintf(shake->text, sizeof(shake->text), "%s", why);
-			return -EPERM;
-		}
-	} else {
-		ch = peal_channel_unused(s->channels, s->n_channels);
-		if (!ch)
-			return too_much(shake, "channels", s->n_channels);
-	}
-	if (ch->state != PEAL_CHANNEL_UNUSED &&
-	    (ch->state != PEAL_CHANNEL_KEPT || ch->server != shake->server)) {
+	if (ret != 0)
+		return ret;
+	ch = find_own(shake);
+	if (ch && ch->state != PEAL_CHANNEL_KEPT) {
 		snprintf(shake->text, sizeof(shake->text),
 			 "its channel is still in use");
 		return -EAGAIN;
 	}
-	if (ch->state == PEAL_CHANNEL_KEPT && !continues(shake, ch))
+	if (ch && !continues(shake, ch))
 		return -EPROTOTYPE;
+	if (!ch)
+		ch = find_unused(s);
+	if (!ch)
+		return too_much(shake, "channels", s->n_channels);
 	adopt(shake, ch);
 	return 0;
 }

@@ -170,15 +170,19 @@ static bool resumes(const struct peal_channel *ch, int reason)
 {
 	if (!ch->server || !ch->server->service.resume || !ch->out.mem.base)
 		return false;
-	/* It was kept before, and the client that came back is no good. */
+	/* The channel was kept before, and its client's handshake failed. */
 	if (ch->state == PEAL_CHANNEL_PENDING)
-		return true;
+		return ch->connects > 0;
+	if (!peal_client_is_known(&ch->hello, &ch->peer))
+		return false;
 	return reason == -EPIPE && peal_end_error(&ch->sender.end) != -EPROTO;
 }
 
 void peal_channel_closed(struct peal_channel *ch, int reason)
 {
 	struct peal_channel_callbacks callbacks = ch->callbacks;
+	struct peal_server *server = ch->server;
+	bool refused = server && ch->state == PEAL_CHANNEL_PENDING;
 	void *user = ch->user;
 
 	if (ch->retry_ms && peal_client_retry(ch, reason))
@@ -196,7 +200,10 @@ void peal_channel_closed(struct peal_channel *ch, int reason)
 	}
 	if (ch->server && ch->state != PEAL_CHANNEL_KEPT)
 		peal_server_lost(ch);
-	if (callbacks.on_closed)
+	/* on_closed comes only for a channel that on_open was called for. */
+	if (refused)
+		peal_pending_tell(server, &ch->peer, reason, ch->text);
+	else if (callbacks.on_closed)
 		callbacks.on_closed(ch, reason, user);
 }
 
@@ -470,13 +477,4 @@ int peal_channel_fd(const struct peal_channel *ch)
 enum peal_doorbell_kind peal_channel_bells(const struct peal_channel *ch)
 {
 	return ch->bells;
-}
-
-struct peal_channel *peal_channel_unused(struct peal_channel *channels,
-					 size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (channels[i].state == PEAL_CHANNEL_UNUSED)
-			return &channels[i];
-	return NULL;
 }

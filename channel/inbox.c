@@ -144,20 +144,12 @@ static struct peal_inbox_sender *whose_turn(struct peal_inbox *inbox)
 
 /* -- channels */
 
-static struct peal_channel *admit(const struct peal_hello *hello,
-				  const struct peal_peer *peer,
-				  const char **why, void *user)
+static bool admit(const struct peal_hello *hello, const struct peal_peer *peer,
+		  const char **why, void *user)
 {
-	struct peal_inbox *inbox = user;
-	const struct peal_inbox_options *o = &inbox->options;
+	const struct peal_inbox *inbox = user;
 
-	if (o->admit && !o->admit(hello, peer, why, o->user))
-		return NULL;
-	for (size_t i = 0; i < o->n_senders; i++)
-		if (o->senders[i].channel.state == PEAL_CHANNEL_UNUSED)
-			return &o->senders[i].channel;
-	*why = "all places of the inbox are taken";
-	return NULL;
+	return inbox->options.admit(hello, peer, why, inbox->options.user);
 }
 
 static void on_open(struct peal_channel *ch, void *user)
@@ -212,20 +204,15 @@ static void on_closed(struct peal_channel *ch, int reason, void *user)
 {
 	struct peal_inbox_sender *s = sender_of(ch);
 	struct peal_inbox *inbox = user;
-	bool joined = s->link.next;
 
-	if (joined)
-		peal_link_remove(&s->link);
+	peal_link_remove(&s->link);
 	s->link.next = NULL;
 	if (inbox->lent == s)
 		inbox->lent = NULL;
 	if (inbox->first == s)
 		inbox->first = NULL;
-	if (joined && inbox->options.on_left)
+	if (inbox->options.on_left)
 		inbox->options.on_left(ch, reason, inbox->options.user);
-	else if (!joined && inbox->options.on_refused)
-		inbox->options.on_refused(&ch->peer, reason, ch->text,
-					  inbox->options.user);
 }
 
 /* An outbox asks without stamps first. To be told of them is no refusal: it
@@ -260,7 +247,10 @@ int peal_inbox_open(struct peal_inbox *inbox, const char *address,
 {
 	struct peal_service service = {
 		.accept = { .role = PEAL_SENDER, .item_size = 8 },
-		.admit = admit,
+		.admit = options->admit ? admit : NULL,
+		.channels = &options->senders->channel,
+		.n_channels = options->n_senders,
+		.channel_size = sizeof(*options->senders),
 		.on_refused = on_refused,
 		.callbacks = { .on_open = on_open,
 			       .on_readable = on_readable,

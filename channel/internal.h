@@ -50,6 +50,24 @@ static inline bool peal_channel_is_open(const struct peal_channel *ch)
 	       ch->state == PEAL_CHANNEL_CLOSING;
 }
 
+/* The i-th of the channels that a service has. */
+static inline struct peal_channel *peal_service_channel(
+	const struct peal_service *service, size_t i)
+{
+	size_t size = service->channel_size ? service->channel_size
+					    : sizeof(struct peal_channel);
+
+	return (struct peal_channel *)(void *)((char *)service->channels +
+					       i * size);
+}
+
+/* Can a server tell that a client has come before? By its name and its user. */
+static inline bool peal_client_is_known(const struct peal_hello *hello,
+					const struct peal_peer *peer)
+{
+	return hello->name[0] && (peer->known || peer->trusted);
+}
+
 /* -- channel.c */
 
 /*
@@ -149,6 +167,9 @@ void peal_pending_bury(struct peal_server *server, int fd, uid_t uid);
 /* It has come to nothing. The client is told, and whoever else knows of it. */
 void peal_pending_fail(struct peal_handshake *shake, int error);
 void peal_pending_count(struct peal_server *server, int error);
+/* Tell the server's owner of a connection that never became a channel. */
+void peal_pending_tell(struct peal_server *server, const struct peal_peer *who,
+		       int reason, const char *text);
 /* End those that have taken too long; set the clock for the next. */
 void peal_pending_expire(struct peal_server *server);
 void peal_pending_clock(struct peal_server *server);

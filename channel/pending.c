@@ -285,11 +285,26 @@ void peal_pending_count(struct peal_server *server, int error)
 		server->stats.refused++;
 }
 
+void peal_pending_tell(struct peal_server *server, const struct peal_peer *who,
+		       int reason, const char *text)
+{
+	struct peal_peer peer = *who;
+	char copy[PEAL_TEXT];
+
+	if (!server->service.on_refused)
+		return;
+	/* The callback may give the storage of both to another client. */
+	peer.pidfd = -1;
+	snprintf(copy, sizeof(copy), "%s", text);
+	server->service.on_refused(&peer, reason, copy,
+				   server->service.callbacks.user);
+}
+
 void peal_pending_fail(struct peal_handshake *shake, int error)
 {
 	struct peal_server *server = shake->server;
 	struct peal_channel *ch = shake->channel;
-	struct peal_peer peer = shake->parts.peer;
+	const struct peal_peer peer = shake->parts.peer;
 	bool unread = ch && !peal_socket_was_read(shake->parts.fd);
 	char text[PEAL_TEXT];
 
@@ -303,13 +318,11 @@ void peal_pending_fail(struct peal_handshake *shake, int error)
 		set_aside(shake);
 	else
 		peal_pending_release(shake);
-	peer.pidfd = -1;
 	if (ch) {
 		memcpy(ch->text, text, sizeof(text));
 		peal_channel_closed(ch, error);
-	} else if (server->service.on_refused) {
-		server->service.on_refused(&peer, error, text,
-					   server->service.callbacks.user);
+	} else {
+		peal_pending_tell(server, &peer, error, text);
 	}
 }
 

@@ -275,8 +275,7 @@ static bool is_dead(struct peal_server *server, int fd)
 	else
 		peal_pending_bury(server, fd, peal_socket_uid(fd));
 	if (server->service.on_refused)
-		server->service.on_refused(&peer, -EPIPE, "",
-					   server->service.callbacks.user);
+		peal_pending_tell(server, &peer, -EPIPE, "");
 	return true;
 }
 
@@ -359,9 +358,13 @@ static int start(struct peal_server *server, struct peal_reactor *loop)
 
 static int check_service(const struct peal_service *service)
 {
+	if (!service->channels || !service->n_channels)
+		return -EINVAL;
+	if (service->channel_size &&
+	    service->channel_size < sizeof(struct peal_channel))
+		return -EINVAL;
 	/* Without admit nobody would look at the size of what comes. */
-	if (!service->admit && (!service->channels || !service->n_channels ||
-				!service->accept.item_size))
+	if (!service->admit && !service->accept.item_size)
 		return -EINVAL;
 	return 0;
 }

@@ -212,17 +212,31 @@ TEST(each_side_knows_who_is_at_the_other)
 
 static struct party parties[CLIENTS];
 
-static struct peal_channel *admit(const struct peal_hello *hello,
-				  const struct peal_peer *peer,
-				  const char **why, void *user)
-{
-	int i = atoi(hello->name);
+/* Each is the first member of what the test keeps for a client. */
+static struct guest {
+	struct peal_channel channel;
+	int number;
+} guests[CLIENTS];
 
+static bool admit(const struct peal_hello *hello, const struct peal_peer *peer,
+		  const char **why, void *user)
+{
+	CHECK(atoi(hello->name) < CLIENTS);
 	CHECK(peer->known);
 	CHECK(user == parties);
 	(void)why;
-	channels[i].user = &parties[i];
-	return &channels[i];
+	return true;
+}
+
+static void guest_opens(struct peal_channel *ch, void *user)
+{
+	struct guest *guest = (struct guest *)(void *)ch;
+
+	CHECK(user == parties);
+	CHECK(guest >= guests && guest < guests + CLIENTS);
+	CHECK_EQ(guest->number, guest - guests);
+	ch->user = &parties[atoi(ch->hello.name)];
+	party_open(ch, ch->user);
 }
 
 static void send_numbers(void *arg)
@@ -245,14 +259,20 @@ static bool all_closed(void)
 	return true;
 }
 
-TEST(admit_gives_each_client_storage_and_a_user_of_its_own)
+TEST(each_client_that_is_admitted_has_storage_and_a_user_of_its_own)
 {
 	struct peal_service service = { .admit = admit,
+					.channels = &guests[0].channel,
+					.n_channels = CLIENTS,
+					.channel_size = sizeof(*guests),
 					.callbacks = party_callbacks(NULL) };
 	struct peal_server_stats stats;
 	pid_t pids[CLIENTS];
 
 	service.callbacks.user = parties;
+	service.callbacks.on_open = guest_opens;
+	for (int i = 0; i < CLIENTS; i++)
+		guests[i].number = i;
 	link_folder();
 	for (int i = 0; i < CLIENTS; i++)
 		pids[i] = test_fork(send_numbers, &parties[i]);
@@ -285,8 +305,6 @@ TEST(a_channel_that_is_all_zero_is_valid_and_nothing)
 	CHECK_EQ(peal_channel_fd(&ch), -1);
 	CHECK_EQ(peal_channel_check(&ch), -EPIPE);
 	CHECK_EQ(peal_reconnect(&ch, 0), -EINVAL);
-	CHECK(peal_channel_unused(&ch, 1) == &ch);
-	CHECK(peal_channel_unused(&ch, 0) == NULL);
 }
 
 static void check_ends_are_nothing(struct peal_channel *ch)

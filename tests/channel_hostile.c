@@ -159,22 +159,21 @@ static void on_refused(const struct peal_peer *peer, int reason,
 	enemy_ended(reason, text);
 }
 
-static struct peal_channel *admit(const struct peal_hello *hello,
-				  const struct peal_peer *peer,
-				  const char **why, void *user)
+static bool admit(const struct peal_hello *hello, const struct peal_peer *peer,
+		  const char **why, void *user)
 {
 	(void)peer;
 	(void)user;
 	*why = "no";
-	if (hello->item_size != ITEM)
-		return NULL;
-	return peal_channel_unused(channels, CHANNELS);
+	return hello->item_size == ITEM;
 }
 
 static void start_server(void)
 {
 	const struct peal_service service = {
 		.admit = admit,
+		.channels = channels,
+		.n_channels = CHANNELS,
 		.callbacks = { .on_open = on_open,
 			       .on_readable = on_readable,
 			       .on_writable = on_writable,

@@ -219,7 +219,7 @@ TEST(a_server_may_be_finished_while_handshakes_are_pending)
 	CHECK_EQ(here.reason, -EPIPE);
 	CHECK_EQ(there.closes, 0);
 	CHECK_EQ(test_count_fds(), fds);
-	CHECK(peal_channel_unused(channels, 1) == channels);
+	CHECK(is_unused(channels));
 	link_end();
 }
 
@@ -289,16 +289,16 @@ static void fire(enum place now)
 	memset(channels, 0xee, sizeof(channels));
 }
 
-static struct peal_channel *fire_admit(const struct peal_hello *hello,
-				       const struct peal_peer *peer,
-				       const char **why, void *user)
+static bool fire_admit(const struct peal_hello *hello,
+		       const struct peal_peer *peer, const char **why,
+		       void *user)
 {
 	(void)hello;
 	(void)peer;
 	(void)why;
 	(void)user;
 	fire(ADMIT);
-	return place == REFUSED ? NULL : channels;
+	return place != REFUSED;
 }
 
 static void fire_open(struct peal_channel *ch, void *user)

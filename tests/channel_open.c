@@ -61,9 +61,10 @@ TEST(a_connect_that_the_server_has_not_opened_is_not_told_yes)
 	pid = test_fork(connect_in_vain, NULL);
 	wait_for_ready();
 	test_join(pid);
-	LINK_UNTIL(there.closes);
-	CHECK_EQ(there.opens, 0);
-	CHECK_EQ(there.reason, -EPIPE);
+	LINK_UNTIL(refused.n);
+	CHECK_EQ(refused.n, 1);
+	CHECK_EQ(refused.reason, -EPIPE);
+	CHECK_EQ(there.opens + there.closes, 0);
 	link_end();
 }
 
@@ -534,9 +535,9 @@ TEST(a_client_waits_until_those_that_do_not_answer_make_way)
 	for (int i = 0; i < PEAL_HANDSHAKES_PER_UID; i++)
 		CHECK(recv(fds[i], &wire, sizeof(wire), 0) > 0);
 	link_gate_open(&go);
-	/* Closed are those that made way. */
 	LINK_UNTIL(there.opens);
-	CHECK(there.closes < PEAL_HANDSHAKES_PER_UID);
+	/* The others have made way. */
+	CHECK(refused.n < PEAL_HANDSHAKES_PER_UID);
 	for (int i = 0; i < PEAL_HANDSHAKES_PER_UID; i++)
 		close(fds[i]);
 	test_join(pid);
@@ -550,7 +551,6 @@ TEST(a_client_waits_until_those_that_do_not_answer_make_way)
 enum finish_in {
 	IN_NONE,
 	IN_ADMIT,
-	IN_CLOSED,
 	IN_REFUSED,
 	PLACES_OF_FINISH
 };
@@ -563,9 +563,9 @@ static void finish_if(enum finish_in place)
 		peal_server_close(&server);
 }
 
-static struct peal_channel *admit_then_finish(const struct peal_hello *hello,
-					      const struct peal_peer *peer,
-					      const char **why, void *user)
+static bool admit_then_finish(const struct peal_hello *hello,
+			      const struct peal_peer *peer, const char **why,
+			      void *user)
 {
 	(void)hello;
 	(void)peer;
@@ -573,15 +573,7 @@ static struct peal_channel *admit_then_finish(const struct peal_hello *hello,
 	if (++admitted == PEAL_HANDSHAKES_PER_UID)
 		finish_if(IN_ADMIT);
 	*why = "no";
-	return finish_in == IN_REFUSED && admitted == 3
-		       ? NULL
-		       : peal_channel_unused(herd, HERD);
-}
-
-static void closed_then_finish(struct peal_channel *ch, int reason, void *user)
-{
-	party_closed(ch, reason, user);
-	finish_if(IN_CLOSED);
+	return finish_in != IN_REFUSED || admitted != 3;
 }
 
 static void refused_then_finish(const struct peal_peer *peer, int reason,
@@ -604,7 +596,8 @@ static void finish_with_a_crowd(enum finish_in place)
 	refused.n = 0;
 	there = (struct party){ 0 };
 	service.admit = admit_then_finish;
-	service.callbacks.on_closed = closed_then_finish;
+	service.channels = herd;
+	service.n_channels = HERD;
 	service.on_refused = refused_then_finish;
 	service.handshake_ms = 200;
 	link_serve(LINK_OWN, &service);
@@ -731,7 +724,7 @@ TEST(in_a_forked_child_everything_may_be_closed_in_any_order)
 	for (int order = 0; order < 24; order++)
 		test_join(test_fork(close_in_child, &order));
 	/* Nothing of it has changed for the parent. */
-	CHECK_EQ(there.closes + here.closes, 0);
+	CHECK_EQ(there.closes + here.closes + refused.n, 0);
 	CHECK_EQ(peal_sender_put(&client.sender, &(uint64_t){ 0 }, 1), 1);
 	LINK_UNTIL(there.in == 1);
 	close(silent);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -355,8 +356,138 @@ TEST(a_kept_ring_is_full_in_the_end_and_finished_by_its_owner)
 	CHECK_EQ(peal_sender_put(&channels[0].sender, &number, 1), 0);
 	CHECK_EQ(peal_sender_try_reserve(&channels[0].sender, &items), 0);
 	CHECK_EQ(peal_sender_reserve(&channels[0].sender, 1, &items), 0);
-	CHECK(peal_channel_unused(channels, 1) == NULL);
+	CHECK(!is_unused(channels));
 	peal_channel_close(&channels[0]);
-	CHECK(peal_channel_unused(channels, 1) == channels);
+	CHECK(is_unused(channels));
+	link_end();
+}
+
+/* -- whose ring it is */
+
+/* Each client is sent the first letter of its name, when it comes first. */
+static void greet(struct peal_channel *ch, void *user)
+{
+	uint64_t letter = (uint64_t)ch->hello.name[0];
+
+	party_open(ch, user);
+	if (ch->connects == 1)
+		CHECK_EQ(peal_sender_put(&ch->sender, &letter, 1), 1);
+}
+
+static void serve_letters(void)
+{
+	struct peal_service service = keeping();
+
+	there = (struct party){ 0 };
+	service.callbacks.on_open = greet;
+	service.callbacks.on_writable = NULL;
+	service.on_refused = on_refused;
+	link_serve(LINK_OWN, &service);
+}
+
+static void come(struct peal_channel *ch, const char *name, const char *tag)
+{
+	struct peal_hello hello = link_hello(PEAL_RECEIVER, 8);
+	struct peal_channel_callbacks callbacks = party_callbacks(&here);
+
+	snprintf(hello.name, sizeof(hello.name), "%s", name);
+	snprintf(hello.tag, sizeof(hello.tag), "%s", tag);
+	here = (struct party){ .deaf = true };
+	refused.n = 0;
+	CHECK_EQ(peal_connect_on(ch, &loop, link_path, &hello, &callbacks, 0),
+		 0);
+	LINK_UNTIL(here.opens || here.closes);
+}
+
+/* As if it had been killed. */
+static void vanish(struct peal_channel *ch)
+{
+	int closes = there.closes;
+
+	CHECK_EQ(shutdown(peal_channel_fd(ch), SHUT_RDWR), 0);
+	LINK_UNTIL(there.closes > closes);
+	CHECK_EQ(there.reason, -EPIPE);
+	peal_channel_close(ch);
+}
+
+static uint64_t kept(void)
+{
+	struct peal_server_stats stats;
+
+	peal_server_stats(&server, &stats);
+	return stats.kept;
+}
+
+static void check_letter(struct peal_channel *ch, uint64_t letter)
+{
+	const uint64_t *item;
+
+	CHECK_EQ(here.opens, 1);
+	CHECK_EQ(there.ch->connects, 2);
+	CHECK_EQ(peal_receiver_peek(&ch->receiver, &item), 1);
+	CHECK_EQ(*item, letter);
+}
+
+TEST(each_client_that_comes_back_has_its_own_ring_again)
+{
+	static struct peal_channel cello, viola;
+
+	serve_letters();
+	come(&cello, "cello", "");
+	come(&viola, "viola", "");
+	vanish(&cello);
+	vanish(&viola);
+	CHECK_EQ(kept(), 2);
+	come(&viola, "viola", "");
+	check_letter(&viola, 'v');
+	come(&cello, "cello", "");
+	check_letter(&cello, 'c');
+	CHECK_EQ(kept(), 0);
+	peal_channel_close(&cello);
+	peal_channel_close(&viola);
+	link_end();
+}
+
+TEST(a_name_is_for_one_client_of_a_user_at_a_time)
+{
+	static struct peal_channel cello, another;
+
+	serve_letters();
+	come(&cello, "cello", "");
+	come(&another, "cello", "");
+	CHECK_EQ(here.reason, -EAGAIN);
+	check_refused(-EAGAIN, "its channel is still in use");
+	CHECK_EQ(there.opens, 1);
+	peal_channel_close(&cello);
+	link_end();
+}
+
+TEST(nothing_is_kept_for_a_client_without_a_name)
+{
+	static struct peal_channel ch;
+
+	serve_letters();
+	come(&ch, "", "");
+	vanish(&ch);
+	CHECK_EQ(kept(), 0);
+	CHECK(is_unused(&channels[0]));
+	link_end();
+}
+
+TEST(a_client_that_is_refused_leaves_what_is_kept_as_it_was)
+{
+	static struct peal_channel cello;
+
+	serve_letters();
+	come(&cello, "cello", "");
+	vanish(&cello);
+	come(&cello, "cello", "other/1");
+	CHECK_EQ(here.reason, -EPROTOTYPE);
+	CHECK_EQ(refused.n, 1);
+	CHECK_EQ(there.closes, 1);
+	CHECK_EQ(kept(), 1);
+	come(&cello, "cello", "");
+	check_letter(&cello, 'c');
+	peal_channel_close(&cello);
 	link_end();
 }

@@ -49,6 +49,8 @@ static void become_nobody(void)
 static struct peal_service open_to_all(void)
 {
 	return (struct peal_service){ .admit = admit_any,
+				      .channels = channels,
+				      .n_channels = CHANNELS,
 				      .mode = 0666,
 				      .callbacks = party_callbacks(&there) };
 }

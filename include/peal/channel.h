@@ -126,8 +126,11 @@ struct peal_server;
 
 /** What is called for a channel on a reactor. Any may be NULL. */
 struct peal_channel_callbacks {
-	/** The server has opened it, or the next server has: set watermarks,
-	 * start to send. */
+	/**
+	 * The channel is open: set watermarks, start to send. A client that
+	 * retries is told again by each server. ch->connects is more than 1 for
+	 * a client that came back, on both sides.
+	 */
 	void (*on_open)(struct peal_channel *ch, void *user);
 	/** As struct peal_receiver_callbacks says, on ch->receiver. */
 	long (*on_readable)(struct peal_channel *ch, void *user);
@@ -139,19 +142,22 @@ struct peal_channel_callbacks {
 	 */
 	void (*on_ended)(struct peal_channel *ch, void *user);
 	/**
-	 * Once and last, after everything that was published was delivered. Its
-	 * fds and memory are released already, its storage is yours. `reason`:
+	 * The channel is closed: called once and last, after everything that
+	 * was published was delivered. The channel's fds and memory are
+	 * released already. `reason`:
 	 *	0            the other side has finished
 	 *	-EPIPE       it died, or closed the channel without finishing
 	 *	-EPROTO      it broke the protocol
-	 *	-ETIMEDOUT   the handshake took too long
-	 *	-ECONNABORTED  the client did not like what the server made
-	 *	-ECONNREFUSED, -EACCES, ...  a client's errors of peal_connect()
-	 *	-EINVAL      a callback's verdict was no such thing
+	 *	-EINVAL      a callback returned an invalid verdict
 	 * and ch->text may say more.
+	 * A server is told only of channels that on_open was called for; of
+	 * all other clients struct peal_service's on_refused tells.
+	 * A client is told once for each peal_connect_on() that returned 0. So
+	 * a client that never had a channel (ch->connects is 0) hears of that
+	 * here, with the errors of peal_connect().
 	 */
 	void (*on_closed)(struct peal_channel *ch, int reason, void *user);
-	void *user; /**< ch->user at first */
+	void *user; /**< ch->user, until on_open sets another one */
 };
 
 /** The memory and the doorbells of one ring of a channel. Private. */
@@ -281,22 +287,34 @@ struct peal_service {
 	 */
 	struct peal_hello accept;
 	/**
-	 * Decide about a client.
-	 * @param hello  what it asks for; checked to be possible
-	 * @param peer   who it is
+	 * Decide about a client. Without admit, accept.item_size is needed.
+	 * @param hello  what the client asks for; checked to be possible
+	 * @param peer   who the client is
 	 * @param why    set it to a text for a client that you refuse
-	 * @return       a channel: all zero, finished, or closed; or NULL
-	 * on_closed is called for what is returned here, in any case.
+	 * @return       whether the client is admitted
 	 */
-	struct peal_channel *(*admit)(const struct peal_hello *hello,
-				      const struct peal_peer *peer,
-				      const char **why, void *user);
-	/** Without admit: channels to be used, zeroed at first. Then there has
-	 * to be an accept.item_size. */
+	bool (*admit)(const struct peal_hello *hello,
+		      const struct peal_peer *peer, const char **why,
+		      void *user);
+	/** Storage, zeroed at first: one for each client at the same time. */
 	struct peal_channel *channels;
 	size_t n_channels;
+	/** Bytes from one channel to the next, where each one is the first
+	 * member of a larger struct of yours (sizeof(struct peal_channel)). */
+	size_t channel_size;
 	struct peal_channel_callbacks callbacks;
-	/** A connection came to nothing before there was a channel. */
+	/**
+	 * A client was turned away, or failed before its channel was open:
+	 * called once, whatever stage its handshake had reached. `reason`:
+	 *	-EPERM, -EPROTOTYPE, -EAGAIN, ...  the server's refusal, as
+	 *	             peal_connect() returns it to the client
+	 *	-ETIMEDOUT   the handshake took too long
+	 *	-ECONNABORTED  the client refused what the server made
+	 *	-EPIPE       the client hung up
+	 *	-EPROTO      the client broke the protocol
+	 *	-EMFILE, -ENOMEM, -ENOSPC, ...  what the server lacks
+	 * and `text` may say more.
+	 */
 	void (*on_refused)(const struct peal_peer *peer, int reason,
 			   const char *text, void *user);
 	mode_t mode;  /**< of the path, 0600 */
@@ -312,9 +330,11 @@ struct peal_service {
 	unsigned max_per_uid;  /**< channels of one user (no limit) */
 	unsigned handshake_ms; /**< a client may be silent in it (2000) */
 	/**
-	 * A sender whose client is gone keeps its ring: on_closed leaves the
-	 * channel as it is, for you to finish, or to be returned from admit
-	 * when the client is back (you know it by hello->name, and peer->uid).
+	 * A sender whose client died keeps its ring, and can go on to send into
+	 * it. The client that comes again gets its channel back, with what was
+	 * published and not released: it is known by its name and its user. So
+	 * a name is for one client of a user at a time, and a client without a
+	 * name cannot resume. peal_channel_close() ends what is kept.
 	 */
 	bool resume;
 };
@@ -409,7 +429,7 @@ struct peal_server {
  * @param address  a path or "@name". The socket of a server that is dead is
  *                 replaced; nothing else ever is. NULL: nowhere, there is only
  *                 peal_server_add().
- * @return         0, -EINVAL neither admit nor channels with an item size,
+ * @return         0, -EINVAL no channels, or neither admit nor an item size,
  *                 -EADDRINUSE somebody listens there, -EEXIST the path is no
  *                 socket, -ENAMETOOLONG, -ENOSPC no slot is free, -EOPNOTSUPP
  *                 the mode cannot be set: without fchmodat2(2) and /proc, in
@@ -495,10 +515,6 @@ int peal_channel_fd(const struct peal_channel *ch);
 
 /** What its doorbells are: PEAL_DOORBELL_EVENTFD or _SOCKET. */
 enum peal_doorbell_kind peal_channel_bells(const struct peal_channel *ch);
-
-/** An unused one of n channels, or NULL: for admit. */
-struct peal_channel *peal_channel_unused(struct peal_channel *channels,
-					 size_t n);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

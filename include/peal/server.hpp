@@ -283,15 +283,13 @@ class server : private detail::handled<Send, Receive, H>
 	{
 		return static_cast<server &>(handled::of(user));
 	}
-	static peal_channel *admit(const peal_hello *h, const peal_peer *peer,
-				   const char **why, void *user)
+	static bool admit(const peal_hello *h, const peal_peer *peer,
+			  const char **why, void *user)
 	{
 		server &s = of(user);
-		bool yes = s.loop_->guard(
-			false, [&] { return s.h_.admit(*h, *peer, *why); });
 
-		return yes ? peal_channel_unused(s.channels_.data(), N)
-			   : nullptr;
+		return s.loop_->guard(
+			false, [&] { return s.h_.admit(*h, *peer, *why); });
 	}
 	static void refuse(const peal_peer *peer, int reason, const char *text,
 			   void *user)

@@ -85,24 +85,12 @@ static void server_opened(struct peal_channel *ch, void *user)
 		tally()->back_sent = tally()->back;
 }
 
-static struct peal_channel *admit(const struct peal_hello *hello,
-				  const struct peal_peer *peer,
-				  const char **why, void *user)
-{
-	(void)hello;
-	(void)peer;
-	(void)user;
-	*why = "there is one already";
-	return &channels[0];
-}
-
 static void start_server(bool resume)
 {
 	struct peal_service service = {
 		.accept = { .item_size = 8 },
 		.channels = channels,
 		.n_channels = 4,
-		.admit = resume ? admit : NULL,
 		.callbacks = { .on_open = server_opened,
 			       .on_readable = server_readable,
 			       .on_writable = server_writable },
