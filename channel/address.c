@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Where a server listens: a path, an abstract name, or an fd that was passed.
+ * Where a server listens: a path, an abstract name, or an inherited socket.
  *
  * The socket of a dead server is told from that of a living one by connecting
  * to it. Between that look and its removal another server may have taken the
@@ -223,13 +223,85 @@ static int settle(struct peal_server *server, const char *path)
 	return ret;
 }
 
+/* -- sockets that were inherited, and listen already */
+
+static int serve_inherited(struct peal_server *server, int fd)
+{
+	int domain = 0, type = 0, listens = 0, flags;
+	socklen_t size = sizeof(int);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
+		return -errno;
+	if (domain != AF_UNIX || type != SOCK_SEQPACKET || !listens)
+		return -EPROTOTYPE;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return -errno;
+	peal_socket_refuse(fd);
+	server->fd = fd;
+	return 0;
+}
+
+/* The n-th of the names, which are parted by colons. */
+static bool is_named(const char *names, int n, const char *name)
+{
+	size_t length;
+
+	for (; names && n > 0; n--) {
+		names = strchr(names, ':');
+		names = names ? names + 1 : NULL;
+	}
+	if (!names)
+		return false;
+	length = strcspn(names, ":");
+	return strlen(name) == length && !strncmp(names, name, length);
+}
+
+int peal_address_passed_fd(const char *name)
+{
+	const char *pid = getenv("LISTEN_PID");
+	const char *fds = getenv("LISTEN_FDS");
+	const char *names = getenv("LISTEN_FDNAMES");
+	const int first = 3; /* as sd_listen_fds(3) says */
+
+	if (!pid || !fds || strtol(pid, NULL, 10) != getpid())
+		return -ENOENT;
+	for (int i = 0; i < strtol(fds, NULL, 10); i++)
+		if (fcntl(first + i, F_GETFD) >= 0 &&
+		    (!name[0] || is_named(names, i, name)))
+			return first + i;
+	return -ENOENT;
+}
+
+/* Digits are an fd; a name is looked up among the service manager's fds. */
+static int listen_at_inherited(struct peal_server *server, const char *address)
+{
+	const char *which = address + strlen(PEAL_ADDRESS_FD);
+	bool number = which[0] && !which[strspn(which, "0123456789")];
+	int fd;
+
+	if (number && strlen(which) > 9)
+		return -EBADF;
+	fd = number ? (int)strtol(which, NULL, 10)
+		    : peal_address_passed_fd(which);
+	return fd < 0 ? fd : serve_inherited(server, fd);
+}
+
+/* -- listening */
+
 int peal_address_listen(struct peal_server *server, const char *address)
 {
 	bool abstract = address[0] == '@';
 	struct sockaddr_un at;
 	socklen_t size;
-	int ret = peal_socket_address(&at, &size, address);
+	int ret;
 
+	if (peal_address_is_fd(address))
+		return listen_at_inherited(server, address);
+	ret = peal_socket_address(&at, &size, address);
 	if (ret < 0)
 		return ret;
 	ret = peal_socket_make();
@@ -267,58 +339,4 @@ void peal_address_remove(struct peal_server *server)
 	if (server->owned)
 		close(server->fd);
 	server->owned = false;
-}
-
-/* -- fds that were passed */
-
-int peal_address_adopt(struct peal_server *server, int fd)
-{
-	int domain = 0, type = 0, listens = 0, flags;
-	socklen_t size = sizeof(int);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
-		return -errno;
-	if (domain != AF_UNIX || type != SOCK_SEQPACKET || !listens)
-		return -EPROTOTYPE;
-	flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return -errno;
-	peal_socket_refuse(fd);
-	server->fd = fd;
-	return 0;
-}
-
-/* The n-th of the names, which are parted by colons. */
-static bool is_named(const char *names, int n, const char *name)
-{
-	size_t length;
-
-	for (; names && n > 0; n--) {
-		names = strchr(names, ':');
-		names = names ? names + 1 : NULL;
-	}
-	if (!names)
-		return false;
-	length = strcspn(names, ":");
-	return strlen(name) == length && !strncmp(names, name, length);
-}
-
-int peal_listen_fd(const char *name)
-{
-	const char *pid = getenv("LISTEN_PID");
-	const char *fds = getenv("LISTEN_FDS");
-	const char *names = getenv("LISTEN_FDNAMES");
-	const int first = 3; /* as sd_listen_fds(3) says */
-
-	if (!pid || !fds || strtol(pid, NULL, 10) != getpid())
-		return -ENOENT;
-	for (int i = 0; i < strtol(fds, NULL, 10); i++)
-		if (fcntl(first + i, F_GETFD) >= 0 &&
-		    (!name || is_named(names, i, name))) {
-			fcntl(first + i, F_SETFD, FD_CLOEXEC);
-			return first + i;
-		}
-	return -ENOENT;
 }

@@ -439,6 +439,11 @@ static int begin(struct peal_channel *ch, const char *address,
 	memset(ch, 0, sizeof(*ch));
 	ch->fd = ch->peer.pidfd = -1;
 	ret = peal_hello_check(hello, ch->text);
+	if (ret == 0 && address && peal_address_is_fd(address)) {
+		snprintf(ch->text, sizeof(ch->text),
+			 "\"fd:\" is for servers; a path may be \"./fd:...\"");
+		ret = -EINVAL;
+	}
 	if (ret == 0 && address)
 		ret = peal_socket_address(&to, &size, address);
 	if (ret < 0)

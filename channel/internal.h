@@ -24,6 +24,8 @@
  * CLOSING while its rings are drained; a client that retries is ABSENT between
  * two servers, and a server's that resumes is KEPT.
  */
+#include <string.h>
+
 #include "leg.h"
 #include "socket.h"
 
@@ -208,9 +210,19 @@ void peal_slow_users_closed(struct peal_channel *ch);
  */
 int peal_server_judge(struct peal_handshake *shake);
 
+/* What the address of a socket that was inherited begins with. */
+#define PEAL_ADDRESS_FD "fd:"
+
+static inline bool peal_address_is_fd(const char *address)
+{
+	return !strncmp(address, PEAL_ADDRESS_FD, strlen(PEAL_ADDRESS_FD));
+}
+
 /* -- address.c: the fd and the path of a server */
 int peal_address_listen(struct peal_server *server, const char *address);
-int peal_address_adopt(struct peal_server *server, int fd);
+/* The fd of this FileDescriptorName= that the service manager passed, or the
+ * first fd if the name is empty. @return the fd, or -ENOENT */
+int peal_address_passed_fd(const char *name);
 /* Close the fd if it is owned; remove the path if it is still ours. */
 void peal_address_remove(struct peal_server *server);
 

@@ -388,22 +388,6 @@ int peal_server_listen(struct peal_server *server, struct peal_reactor *loop,
 	return ret;
 }
 
-int peal_server_adopt(struct peal_server *server, struct peal_reactor *loop,
-		      int fd, const struct peal_service *service)
-{
-	int ret = check_service(service);
-
-	memset(server, 0, sizeof(*server));
-	server->service = *service;
-	if (ret == 0)
-		ret = peal_address_adopt(server, fd);
-	if (ret == 0)
-		ret = start(server, loop);
-	if (ret < 0)
-		memset(server, 0, sizeof(*server));
-	return ret;
-}
-
 int peal_server_add(struct peal_server *server, int fd, bool trusted)
 {
 	struct peal_peer peer = { .trusted = trusted,

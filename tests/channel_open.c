@@ -318,6 +318,7 @@ TEST(a_full_queue_is_waited_for_on_a_reactor)
 	struct peal_channel_callbacks callbacks = party_callbacks(&here);
 	struct sockaddr_un at;
 	socklen_t size;
+	char address[16];
 	int fd, queued[16], n = 0;
 
 	link_folder();
@@ -335,7 +336,8 @@ TEST(a_full_queue_is_waited_for_on_a_reactor)
 	for (int i = 0; i < 10; i++)
 		link_once(true);
 	CHECK_EQ(here.opens + here.closes, 0);
-	CHECK_EQ(peal_server_adopt(&server, &loop, fd, &service), 0);
+	snprintf(address, sizeof(address), "fd:%d", fd);
+	CHECK_EQ(peal_server_listen(&server, &loop, address, &service), 0);
 	LINK_UNTIL(here.opens);
 	peal_channel_close(&client);
 	for (int i = 0; i < n; i++)
@@ -368,6 +370,7 @@ TEST(a_full_queue_is_waited_for_by_a_blocking_connect)
 	struct peal_service service = usual();
 	struct sockaddr_un at;
 	socklen_t size;
+	char address[16];
 	int fd, queued[16], n = 0;
 	pid_t pid;
 
@@ -382,7 +385,8 @@ TEST(a_full_queue_is_waited_for_by_a_blocking_connect)
 	pid = test_fork(connect_to_a_full_queue, NULL);
 	link_gate_sleep(&go);
 	link_reactor(LINK_OWN);
-	CHECK_EQ(peal_server_adopt(&server, &loop, fd, &service), 0);
+	snprintf(address, sizeof(address), "fd:%d", fd);
+	CHECK_EQ(peal_server_listen(&server, &loop, address, &service), 0);
 	LINK_UNTIL(there.closes);
 	CHECK_EQ(there.in, 10);
 	test_join(pid);

@@ -218,9 +218,6 @@ TEST(an_address_that_cannot_be_is_refused)
 	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service),
 		 -EINVAL);
 	CHECK(memcmp(&server, &zero, sizeof(zero)) == 0);
-	memset(&server, 0xee, sizeof(server));
-	CHECK_EQ(peal_server_adopt(&server, &loop, 0, &service), -EINVAL);
-	CHECK(memcmp(&server, &zero, sizeof(zero)) == 0);
 	CHECK_EQ(test_count_fds(), fds);
 	link_end();
 }
@@ -336,6 +333,59 @@ TEST(an_abstract_name_needs_no_file)
 	link_end();
 }
 
+static int serve_fd(int fd)
+{
+	char address[16];
+
+	snprintf(address, sizeof(address), "fd:%d", fd);
+	return serve_at(address);
+}
+
+/* The same process, as one server after the other. */
+static void serve_passed_fd(const char *address)
+{
+	CHECK_EQ(serve_at(address), 0);
+	client_meets_as_sender(&clients[0], link_path, 0);
+	CHECK_EQ(here.opens, 1);
+	peal_channel_close(&clients[0]);
+	settle();
+	peal_server_close(&server);
+}
+
+static void serve_as_activated(void *arg)
+{
+	char pid[32];
+
+	(void)arg;
+	for (int fd = 3; fd < 64; fd++)
+		close(fd);
+	CHECK_EQ(bind_here(SOCK_SEQPACKET, true), 3);
+	CHECK_EQ(fcntl(3, F_SETFL, 0), 0);
+	link_reactor(LINK_OWN);
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "1", 1);
+	setenv("LISTEN_FDNAMES", "mixer", 1);
+	serve_passed_fd("fd:");
+	serve_passed_fd("fd:mixer");
+	serve_passed_fd("fd:3");
+	CHECK_EQ(serve_at("fd:viola"), -ENOENT);
+	peal_reactor_close(&loop);
+}
+
+TEST(a_socket_of_the_service_manager_is_an_address)
+{
+	struct peal_hello hello = link_hello(PEAL_SENDER, 0);
+	struct peal_channel ch;
+
+	start();
+	test_join(test_fork(serve_as_activated, NULL));
+	unlink(link_path);
+	CHECK_EQ(peal_connect(&ch, "fd:3", &hello, 0), -EINVAL);
+	CHECK(strstr(ch.text, "for servers"));
+	link_end();
+}
+
 static void be_activated(void *arg)
 {
 	char pid[32];
@@ -352,26 +402,24 @@ static void be_activated(void *arg)
 	CHECK_EQ(dup2(fd, 5), 5);
 	CHECK_EQ(fcntl(5, F_SETFL, 0), 0);
 	unsetenv("LISTEN_PID");
-	CHECK_EQ(peal_listen_fd(NULL), -ENOENT);
+	CHECK_EQ(peal_address_passed_fd(""), -ENOENT);
 	setenv("LISTEN_PID", "1", 1);
 	setenv("LISTEN_FDS", "3", 1);
-	CHECK_EQ(peal_listen_fd(NULL), -ENOENT);
+	CHECK_EQ(peal_address_passed_fd(""), -ENOENT);
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	setenv("LISTEN_PID", pid, 1);
 	unsetenv("LISTEN_FDNAMES");
-	CHECK_EQ(peal_listen_fd(NULL), 3);
-	CHECK_EQ(fcntl(3, F_GETFD), FD_CLOEXEC);
-	CHECK_EQ(peal_listen_fd("mixer"), -ENOENT);
+	CHECK_EQ(peal_address_passed_fd(""), 3);
+	CHECK_EQ(peal_address_passed_fd("mixer"), -ENOENT);
 	setenv("LISTEN_FDNAMES", "other:mixer:mix", 1);
-	CHECK_EQ(peal_listen_fd("mixer"), 4);
-	CHECK_EQ(peal_listen_fd("mix"), 5);
-	CHECK_EQ(peal_listen_fd("mi"), -ENOENT);
-	CHECK_EQ(peal_listen_fd(""), -ENOENT);
-	CHECK_EQ(peal_listen_fd("mixer:mix"), -ENOENT);
+	CHECK_EQ(peal_address_passed_fd("mixer"), 4);
+	CHECK_EQ(peal_address_passed_fd("mix"), 5);
+	CHECK_EQ(peal_address_passed_fd("mi"), -ENOENT);
+	CHECK_EQ(peal_address_passed_fd("mixer:mix"), -ENOENT);
 	setenv("LISTEN_FDS", "1", 1);
-	CHECK_EQ(peal_listen_fd("mixer"), -ENOENT);
+	CHECK_EQ(peal_address_passed_fd("mixer"), -ENOENT);
 	setenv("LISTEN_FDS", "0", 1);
-	CHECK_EQ(peal_listen_fd(NULL), -ENOENT);
+	CHECK_EQ(peal_address_passed_fd(""), -ENOENT);
 }
 
 TEST(a_listening_socket_is_found_as_the_service_manager_passes_it)
@@ -384,13 +432,13 @@ TEST(a_listening_socket_is_found_as_the_service_manager_passes_it)
 
 TEST(a_socket_that_listens_already_is_served_and_stays_its_owners)
 {
-	struct peal_service service = usual();
 	int fd;
 
 	start();
 	fd = bind_here(SOCK_SEQPACKET, true);
-	CHECK_EQ(peal_server_adopt(&server, &loop, fd, &service), 0);
+	CHECK_EQ(serve_fd(fd), 0);
 	CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	client_meets_as_sender(&clients[0], link_path, 0);
 	CHECK_EQ(here.opens, 1);
 	peal_channel_close(&clients[0]);
@@ -405,19 +453,21 @@ TEST(a_socket_that_listens_already_is_served_and_stays_its_owners)
 
 TEST(what_does_not_listen_cannot_be_served)
 {
-	struct peal_service service = usual();
 	struct peal_server zero = { 0 };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), fd;
 
 	start();
-	CHECK_EQ(peal_server_adopt(&server, &loop, null, &service), -ENOTSOCK);
-	CHECK_EQ(peal_server_adopt(&server, &loop, -1, &service), -EBADF);
+	CHECK_EQ(serve_fd(null), -ENOTSOCK);
+	CHECK_EQ(serve_at("fd:999"), -EBADF);
+	CHECK_EQ(serve_at("fd:9999999999"), -EBADF);
+	CHECK_EQ(serve_at("fd:"), -ENOENT);
+	CHECK_EQ(serve_at("fd:mixer"), -ENOENT);
 	fd = bind_here(SOCK_SEQPACKET, false);
-	CHECK_EQ(peal_server_adopt(&server, &loop, fd, &service), -EPROTOTYPE);
+	CHECK_EQ(serve_fd(fd), -EPROTOTYPE);
 	close(fd);
 	unlink(link_path);
 	fd = bind_here(SOCK_STREAM, true);
-	CHECK_EQ(peal_server_adopt(&server, &loop, fd, &service), -EPROTOTYPE);
+	CHECK_EQ(serve_fd(fd), -EPROTOTYPE);
 	CHECK(memcmp(&server, &zero, sizeof(zero)) == 0);
 	close(fd);
 	close(null);

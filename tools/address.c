@@ -19,7 +19,7 @@
 
 static bool is_address(const char *name)
 {
-	return name[0] == '@' || strchr(name, '/');
+	return name[0] == '@' || !strncmp(name, "fd:", 3) || strchr(name, '/');
 }
 
 /* As the XDG base directory specification demands it; else it is not used. */

@@ -51,8 +51,17 @@
  * - A sender whose receiver died keeps what was published and not released, and
  *   carries it over when it connects again: at least once, never not at all.
  *
- * Addresses: "@name" in Linux's abstract namespace, which has no owner and no
- * mode: anybody may take the name, or connect; anything else is a path.
+ * Addresses
+ * - "/run/mixer": a path. A relative one that begins as those below is written
+ *   with "./" in front.
+ * - "@name": in Linux's abstract namespace, which has no owner and no mode:
+ *   anybody may take the name, or connect.
+ * - "fd:3", of servers: an inherited socket, SOCK_SEQPACKET, that listens
+ *   already. "fd:mixer" is the one that the service manager has passed with
+ *   FileDescriptorName=mixer, as systemd does (LISTEN_PID, LISTEN_FDS,
+ *   LISTEN_FDNAMES); "fd:" is the first one that it has passed. The server
+ *   makes the fd non-blocking and close-on-exec, and never closes it: so the
+ *   next server of this process can listen there.
  *
  * Caveats
  * - A channel, its reactor and its server are for one thread; the ends of one
@@ -426,7 +435,7 @@ struct peal_server {
  * Listen at an address.
  * @param server   filled in on success, all zero on failure; it must not move
  * @param loop     with PEAL_SLOTS() slots for so many channels
- * @param address  a path or "@name". The socket of a server that is dead is
+ * @param address  see above. At a path the socket of a server that is dead is
  *                 replaced; nothing else ever is. NULL: nowhere, there is only
  *                 peal_server_add().
  * @return         0, -EINVAL no channels, or neither admit nor an item size,
@@ -434,27 +443,12 @@ struct peal_server {
  *                 socket, -ENAMETOOLONG, -ENOSPC no slot is free, -EOPNOTSUPP
  *                 the mode cannot be set: without fchmodat2(2) and /proc, in
  *                 a folder that others can write; or an error of bind(2),
- *                 chown(2) or chmod(2)
+ *                 chown(2) or chmod(2). Of an "fd:": -EBADF no such fd, -ENOENT
+ *                 the service manager has not passed it, -ENOTSOCK, -EPROTOTYPE
+ *                 another kind of socket, or one that does not listen
  */
 int peal_server_listen(struct peal_server *server, struct peal_reactor *loop,
 		       const char *address, const struct peal_service *service);
-
-/**
- * Serve a socket that listens already, such as one of peal_listen_fd().
- * @param fd  yours, SOCK_SEQPACKET; it is made non-blocking
- * @return    as peal_server_listen(), -ENOTSOCK, -EPROTOTYPE another kind of
- *            socket
- */
-int peal_server_adopt(struct peal_server *server, struct peal_reactor *loop,
-		      int fd, const struct peal_service *service);
-
-/**
- * The listening socket that the service manager passed, as systemd does: the
- * environment's LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES.
- * @param name  its FileDescriptorName=, or NULL: the first
- * @return      the fd, -ENOENT none was passed to this process
- */
-int peal_listen_fd(const char *name);
 
 /**
  * Serve a client through a socket that is connected, such as one end of a

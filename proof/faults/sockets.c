@@ -303,17 +303,17 @@ static int listener(void)
 	return fd;
 }
 
-SCENARIO(server_adopt)
+SCENARIO(server_inherits)
 {
-	char pid[16];
+	char pid[16], address[16];
 	int fd = listener();
 
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	setenv("LISTEN_PID", pid, 1);
 	setenv("LISTEN_FDS", "1", 1);
-	TWICE_OR(peal_listen_fd(NULL), ENOENT);
 	TWICE(peal_reactor_init(&loop, slots, PEAL_SLOTS(2)));
-	TWICE(peal_server_adopt(&server, &loop, fd, &serving));
+	snprintf(address, sizeof(address), "fd:%d", fd);
+	TWICE(peal_server_listen(&server, &loop, address, &serving));
 	WELL(peal_reactor_run_once(&loop, 0));
 	peal_server_close(&server);
 	peal_reactor_close(&loop);
