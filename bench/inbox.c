@@ -35,13 +35,14 @@ static void peal_receive_all(struct inbox *x, struct bench_stage *stage)
 {
 	size_t n = x->point->senders;
 	struct peal_inbox *inbox = loops_zeroed(1, sizeof(*inbox));
-	struct peal_inbox_options options = { .n_senders = n };
+	struct peal_slot *slots = loops_zeroed(PEAL_INBOX_SLOTS(n),
+					       sizeof(*slots));
+	struct peal_inbox_sender *senders = loops_zeroed(n, sizeof(*senders));
 	struct peal_letter letter;
 
-	options.n_slots = PEAL_INBOX_SLOTS(n);
-	options.slots = loops_zeroed(options.n_slots, sizeof(struct peal_slot));
-	options.senders = loops_zeroed(n, sizeof(*options.senders));
-	bench_check(peal_inbox_open(inbox, x->address, &options), "inbox_open");
+	bench_check(
+		peal_inbox_open_in(inbox, senders, slots, n, x->address, NULL),
+		"inbox_open");
 	inbox_ready(stage);
 	for (uint64_t i = 0; i < n; i++) { /* each says that it is there */
 		bench_check(peal_inbox_receive(inbox, -1, &letter), "receive");

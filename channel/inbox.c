@@ -242,45 +242,80 @@ static void on_refused(const struct peal_peer *peer, int reason,
 
 /* -- the inbox */
 
-int peal_inbox_open(struct peal_inbox *inbox, const char *address,
-		    const struct peal_inbox_options *options)
+static struct peal_service service_of(struct peal_inbox *inbox)
 {
-	struct peal_service service = {
+	const struct peal_inbox_options *o = &inbox->options;
+
+	return (struct peal_service){
 		.accept = { .role = PEAL_SENDER, .item_size = 8 },
-		.admit = options->admit ? admit : NULL,
-		.channels = &options->senders->channel,
-		.n_channels = options->n_senders,
-		.channel_size = sizeof(*options->senders),
+		.admit = o->admit ? admit : NULL,
+		.channels = &o->senders->channel,
+		.n_channels = o->n_senders,
+		.channel_size = sizeof(*o->senders),
 		.on_refused = on_refused,
 		.callbacks = { .on_open = on_open,
 			       .on_readable = on_readable,
 			       .on_closed = on_closed,
 			       .user = inbox },
-		.mode = options->mode,
-		.max_bytes = options->max_bytes,
-		.max_channels = (unsigned)options->n_senders,
-		.max_per_uid = options->max_per_uid,
+		.mode = o->mode,
+		.max_bytes = o->max_bytes,
+		.max_channels = (unsigned)o->n_senders,
+		.max_per_uid = o->max_per_uid,
 	};
-	int ret = peal_inbox_tag(service.accept.tag, options->tag,
-				 options->oldest);
+}
 
-	memset(inbox, 0, sizeof(*inbox));
-	if (!options->senders || !options->n_senders ||
-	    (!options->loop && !options->slots))
-		return -EINVAL;
-	if (ret < 0)
-		return ret;
+/* @param options  with senders. On failure the caller clears the inbox. */
+static int open_at(struct peal_inbox *inbox, struct peal_reactor *loop,
+		   const char *address,
+		   const struct peal_inbox_options *options)
+{
+	struct peal_service service;
+	int ret;
+
 	inbox->options = *options;
-	inbox->loop = options->loop ? options->loop : &inbox->own;
+	inbox->loop = loop;
 	peal_link_init(&inbox->ready);
 	memset(options->senders, 0,
 	       options->n_senders * sizeof(*options->senders));
-	if (!options->loop)
-		ret = peal_reactor_init(&inbox->own, options->slots,
-					options->n_slots);
+	service = service_of(inbox);
+	ret = peal_inbox_tag(service.accept.tag, options->tag, options->oldest);
+	if (ret < 0)
+		return ret;
+	return peal_server_listen_on(&inbox->server, loop, address, &service);
+}
+
+int peal_inbox_open_on(struct peal_inbox *inbox, struct peal_reactor *loop,
+		       const char *address,
+		       const struct peal_inbox_options *options)
+{
+	int ret = -EINVAL;
+
+	memset(inbox, 0, sizeof(*inbox));
+	if (options->senders && options->n_senders)
+		ret = open_at(inbox, loop, address, options);
+	if (ret < 0)
+		memset(inbox, 0, sizeof(*inbox));
+	return ret;
+}
+
+int peal_inbox_open_in(struct peal_inbox *inbox,
+		       struct peal_inbox_sender *senders,
+		       struct peal_slot *slots, size_t n, const char *address,
+		       const struct peal_inbox_options *options)
+{
+	struct peal_inbox_options stored = { 0 };
+	int ret;
+
+	if (options)
+		stored = *options;
+	stored.senders = senders;
+	stored.n_senders = n;
+	memset(inbox, 0, sizeof(*inbox));
+	if (!senders || !slots || !n || stored.on_messages)
+		return -EINVAL;
+	ret = peal_reactor_init(&inbox->own, slots, PEAL_INBOX_SLOTS(n));
 	if (ret == 0)
-		ret = peal_server_listen(&inbox->server, inbox->loop, address,
-					 &service);
+		ret = open_at(inbox, &inbox->own, address, &stored);
 	if (ret < 0) {
 		peal_reactor_close(&inbox->own);
 		memset(inbox, 0, sizeof(*inbox));
@@ -305,13 +340,13 @@ static int check(const struct peal_inbox *inbox, int timeout_ms)
 		return -ECHILD;
 	if (inbox->lent)
 		return -EBUSY;
-	return inbox->options.loop && timeout_ms != 0 ? -EINVAL : 0;
+	return inbox->loop != &inbox->own && timeout_ms != 0 ? -EINVAL : 0;
 }
 
 /* The reactor's turn: those who were idle may have something. */
 static int look_around(struct peal_inbox *inbox, int timeout_ms)
 {
-	if (inbox->options.loop)
+	if (inbox->loop != &inbox->own)
 		return 0;
 	return peal_reactor_run_once(&inbox->own, timeout_ms);
 }
@@ -414,7 +449,7 @@ void peal_inbox_wake(struct peal_inbox *inbox)
 
 int peal_inbox_fd(struct peal_inbox *inbox)
 {
-	if (inbox->options.loop || !inbox->loop)
+	if (inbox->loop != &inbox->own)
 		return -1;
 	inbox->polled = true;
 	stay_readable(inbox);

@@ -369,8 +369,9 @@ static int check_service(const struct peal_service *service)
 	return 0;
 }
 
-int peal_server_listen(struct peal_server *server, struct peal_reactor *loop,
-		       const char *address, const struct peal_service *service)
+int peal_server_listen_on(struct peal_server *server, struct peal_reactor *loop,
+			  const char *address,
+			  const struct peal_service *service)
 {
 	int ret = check_service(service);
 
@@ -451,12 +452,32 @@ static void abandon(struct peal_server *server)
 	memset(server, 0, sizeof(*server));
 }
 
-void peal_server_close(struct peal_server *server)
+int peal_server_listen_in(struct peal_server *server, struct peal_reactor *loop,
+			  struct peal_channel *channels,
+			  struct peal_slot *slots, size_t n,
+			  const char *address,
+			  const struct peal_service *service)
 {
-	struct peal_reactor *loop = server->loop;
+	struct peal_service stored = *service;
+	int ret;
 
-	if (!loop)
-		return;
+	stored.channels = channels;
+	stored.n_channels = n;
+	stored.channel_size = 0;
+	memset(server, 0, sizeof(*server));
+	ret = peal_reactor_init(loop, slots,
+				PEAL_SERVER_SLOTS(n) + PEAL_SPARE_SLOTS);
+	if (ret < 0)
+		return ret;
+	ret = peal_server_listen_on(server, loop, address, &stored);
+	if (ret < 0)
+		peal_reactor_close(loop);
+	server->owns_loop = ret == 0;
+	return ret;
+}
+
+static void close_on(struct peal_server *server, struct peal_reactor *loop)
+{
 	/* The reactor may have been finished, and made anew: not for us. */
 	if (!peal_reactor_here(loop) || !server->timer.reactor) {
 		abandon(server);
@@ -480,4 +501,16 @@ void peal_server_close(struct peal_server *server)
 	peal_reactor_remove(loop, &server->timer);
 	peal_address_remove(server);
 	memset(server, 0, sizeof(*server));
+}
+
+void peal_server_close(struct peal_server *server)
+{
+	struct peal_reactor *loop = server->loop;
+	bool owns_loop = server->owns_loop;
+
+	if (!loop)
+		return;
+	close_on(server, loop);
+	if (owns_loop)
+		peal_reactor_close(loop);
 }

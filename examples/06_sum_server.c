@@ -14,7 +14,6 @@
 #include <peal/peal.h>
 
 #define CLIENTS 64
-#define SLOTS (PEAL_SERVER_SLOTS + CLIENTS * PEAL_CHANNEL_SLOTS + 2)
 #define SECOND 1000000000u
 
 static long on_readable(struct peal_channel *ch, void *sum)
@@ -47,31 +46,25 @@ static void on_interrupt(struct peal_source *interrupt,
 int main(int argc, char **argv)
 {
 	const char *address = argc > 1 ? argv[1] : "/tmp/peal-sum";
-	static struct peal_channel channels[CLIENTS];
-	static struct peal_slot slots[SLOTS];
+	static PEAL_SERVER_STORAGE(CLIENTS) storage;
 	struct peal_source timer = { 0 }, interrupt = { 0 };
-	struct peal_server server;
-	struct peal_reactor loop;
+	struct peal_reactor *loop = &storage.loop;
 	double sum = 0;
 	struct peal_service service = {
 		.accept = { .item_size = sizeof(double), .tag = "f64" },
-		.channels = channels,
-		.n_channels = CLIENTS,
 		.callbacks = { .on_readable = on_readable, .user = &sum },
 	};
 	int ret;
 
 	setlinebuf(stdout);
-	if ((ret = peal_reactor_init(&loop, slots, SLOTS)) ||
-	    (ret = peal_server_listen(&server, &loop, address, &service)) ||
-	    (ret = peal_reactor_add_timer(&loop, &timer, on_second, &sum)) ||
-	    (ret = peal_reactor_set_timer(&loop, &timer, SECOND, SECOND, 0)) ||
-	    (ret = peal_reactor_add_signal(&loop, &interrupt, SIGINT,
-					   on_interrupt, &loop)) ||
-	    (ret = peal_reactor_run(&loop)))
+	if ((ret = peal_server_listen(&storage, address, &service)) ||
+	    (ret = peal_reactor_add_timer(loop, &timer, on_second, &sum)) ||
+	    (ret = peal_reactor_set_timer(loop, &timer, SECOND, SECOND, 0)) ||
+	    (ret = peal_reactor_add_signal(loop, &interrupt, SIGINT,
+					   on_interrupt, loop)) ||
+	    (ret = peal_reactor_run(loop)))
 		errx(1, "%s: %s", address, strerror(-ret));
-	peal_server_close(&server);
-	peal_reactor_close(&loop);
+	peal_server_close(&storage.server);
 	printf("In all: %f\n", sum);
 	return 0;
 }

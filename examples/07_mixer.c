@@ -35,8 +35,7 @@ struct player {
 
 struct mixer {
 	struct peal_reactor loop;
-	struct peal_slot slots[PEAL_SERVER_SLOTS +
-			       PLAYERS * (PEAL_CHANNEL_SLOTS + 1) + 2];
+	struct peal_slot slots[PEAL_SERVER_SLOTS(PLAYERS) + PLAYERS + 2];
 	struct peal_source signals[2];
 	struct peal_server server;
 	struct peal_channel channels[PLAYERS];
@@ -295,8 +294,8 @@ static void start(struct mixer *mixer, const char *address)
 	must(peal_reactor_init(&mixer->loop, mixer->slots,
 			       sizeof(mixer->slots) / sizeof(*mixer->slots)),
 	     "no reactor");
-	must(peal_server_listen(&mixer->server, &mixer->loop, address,
-				&service),
+	must(peal_server_listen_on(&mixer->server, &mixer->loop, address,
+				   &service),
 	     address);
 }
 

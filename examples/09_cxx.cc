@@ -89,7 +89,7 @@ struct station {
 void run()
 {
 	std::string address = "@peal-station-" + std::to_string(getpid());
-	peal::reactor_of<PEAL_SLOTS(sensors) + 1> loop;
+	peal::reactor_of<PEAL_SERVER_SLOTS(sensors) + 1> loop;
 	peal_service service{};
 	std::vector<std::thread> threads;
 

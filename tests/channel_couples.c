@@ -126,7 +126,7 @@ TEST(a_server_may_listen_nowhere)
 	pid = test_fork(inherited_client, &pair[0]);
 	close(pair[0]);
 	link_reactor(LINK_OWN);
-	CHECK_EQ(peal_server_listen(&server, &loop, NULL, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, NULL, &service), 0);
 	CHECK_EQ(peal_server_add(&server, pair[1], true), 0);
 	close(pair[1]);
 	LINK_UNTIL(there.closes);

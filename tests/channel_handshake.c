@@ -305,7 +305,7 @@ TEST(a_capacity_of_0_is_64_kib_or_what_the_server_says)
 	CHECK_EQ(granted(65536, 0), 2);
 	peal_server_close(&server);
 	service.accept.capacity = 100000;
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service), 0);
 	CHECK_EQ(granted(8, 0), 131072);
 	CHECK_EQ(granted(8, 1024), 1024);
 	link_end();

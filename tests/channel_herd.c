@@ -276,7 +276,7 @@ static void run_herd(const void *row)
 	if (herd->turn_ms)
 		pids[herd->n] = test_fork(be_the_worker, NULL);
 	link_reactor(LINK_OWN);
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service), 0);
 	say(&tale->go);
 	serve_all(herd, pids);
 	CHECK_EQ(opens, herd->n);

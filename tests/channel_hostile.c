@@ -14,7 +14,7 @@
 
 #define CHANNELS 64
 #define OF_ONE_USER 24
-#define SLOTS (PEAL_SERVER_SLOTS + CHANNELS * PEAL_CHANNEL_SLOTS)
+#define SLOTS PEAL_SERVER_SLOTS(CHANNELS)
 #define MIB ((uint64_t)1 << 20)
 #define ROWS 400
 
@@ -186,8 +186,9 @@ static void start_server(void)
 	};
 
 	CHECK_EQ(peal_reactor_init(&loop, slots, SLOTS), 0);
-	CHECK_EQ(peal_server_listen(&server, &loop, field->address, &service),
-		 0);
+	CHECK_EQ(
+		peal_server_listen_on(&server, &loop, field->address, &service),
+		0);
 	set(&field->listening);
 }
 

@@ -48,10 +48,9 @@ static void open_on_loop(void (*call)(struct peal_inbox *inbox, void *user))
 	CHECK_EQ(peal_reactor_init(&taker.loop, box.slots,
 				   PEAL_INBOX_SLOTS(PLACES)),
 		 0);
-	CHECK_EQ(box_open(&box,
-			  &(struct peal_inbox_options){ .loop = &taker.loop,
-							.on_messages = call,
-							.user = &taker }),
+	CHECK_EQ(box_open_on(&box, &taker.loop,
+			     &(struct peal_inbox_options){ .on_messages = call,
+							   .user = &taker }),
 		 0);
 }
 
@@ -316,21 +315,34 @@ TEST(an_inbox_without_storage_is_refused)
 {
 	struct peal_inbox inbox;
 	struct peal_inbox zero;
-	struct peal_inbox_options o = { .senders = box.senders,
-					.n_senders = PLACES };
+	struct peal_reactor loop;
+	struct peal_inbox_options o = { 0 };
 
 	memset(&zero, 0, sizeof(zero));
 	memset(&inbox, 0xff, sizeof(inbox));
-	CHECK_EQ(peal_inbox_open(&inbox, "@peal-none", &o), -EINVAL);
+	CHECK_EQ(peal_inbox_open_in(&inbox, NULL, box.slots, PLACES,
+				    "@peal-none", NULL),
+		 -EINVAL);
 	CHECK(memcmp(&inbox, &zero, sizeof(inbox)) == 0);
-	o = (struct peal_inbox_options){ .slots = box.slots, .n_slots = 8 };
-	CHECK_EQ(peal_inbox_open(&inbox, "@peal-none", &o), -EINVAL);
+	CHECK_EQ(peal_inbox_open_in(&inbox, box.senders, NULL, PLACES,
+				    "@peal-none", NULL),
+		 -EINVAL);
+	CHECK_EQ(peal_inbox_open_in(&inbox, box.senders, box.slots, 0,
+				    "@peal-none", NULL),
+		 -EINVAL);
+	o.on_messages = on_messages; /* who would call that? */
+	CHECK_EQ(peal_inbox_open_in(&inbox, box.senders, box.slots, PLACES,
+				    "@peal-none", &o),
+		 -EINVAL);
+	/* The timer alone. */
+	CHECK_EQ(peal_reactor_init(&loop, box.slots, 1), 0);
+	CHECK_EQ(peal_inbox_open_on(&inbox, &loop, "@peal-none", &o), -EINVAL);
 	o.senders = box.senders;
-	CHECK_EQ(peal_inbox_open(&inbox, "@peal-none", &o), -EINVAL);
+	CHECK_EQ(peal_inbox_open_on(&inbox, &loop, "@peal-none", &o), -EINVAL);
 	o.n_senders = 1;
-	o.n_slots = 1; /* the listener alone */
-	CHECK_EQ(peal_inbox_open(&inbox, "@peal-none", &o), -ENOSPC);
+	CHECK_EQ(peal_inbox_open_on(&inbox, &loop, "@peal-none", &o), -ENOSPC);
 	CHECK(memcmp(&inbox, &zero, sizeof(inbox)) == 0);
+	peal_reactor_close(&loop);
 }
 
 TEST(an_address_that_is_taken_is_refused)
@@ -393,4 +405,19 @@ TEST(a_forked_child_cannot_use_the_inbox_or_harm_it)
 	put_text(&b, "3");
 	get_text(&box, LONG, "3");
 	close_all();
+}
+
+TEST(storage_says_once_how_many_there_may_be)
+{
+	static PEAL_INBOX_STORAGE(1) storage;
+	struct peal_letter letter;
+	int fds = test_count_fds();
+
+	box_address(&box);
+	CHECK_EQ(peal_inbox_open(&storage, box.address, NULL), 0);
+	CHECK_EQ(storage.inbox.options.n_senders, 1);
+	CHECK_EQ(storage.inbox.own.n_slots, PEAL_INBOX_SLOTS(1));
+	CHECK_EQ(peal_inbox_receive(&storage.inbox, 0, &letter), -ETIMEDOUT);
+	peal_inbox_close(&storage.inbox);
+	CHECK_EQ(test_count_fds(), fds);
 }

@@ -167,7 +167,7 @@ static bool serve_with(int slots, enum peal_doorbell_kind bells)
 		CHECK_EQ(peal_reactor_add_timer(&loop, &fillers[i], nothing,
 						NULL),
 			 0);
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service), 0);
 	LINK_UNTIL(there.closes || refused.n);
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	CHECK(WIFEXITED(status));

@@ -175,7 +175,7 @@ static void serve_until_death(void *arg)
 
 	service.callbacks.on_readable = answer_and_die;
 	link_reactor(row->host);
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service), 0);
 	LINK_UNTIL(false);
 }
 

@@ -31,7 +31,7 @@ static void fill_then_expect(const struct peal_service *service, int n,
 	struct peal_server_stats stats;
 
 	start();
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, service), 0);
 	for (int round = 0; round < 2; round++) {
 		for (int i = 0; i < n; i++) {
 			client_meets_as_sender(&clients[i], link_path,
@@ -368,7 +368,7 @@ static void finish_in_callback(const void *arg)
 		.on_closed = fire_closed,
 		.user = &there,
 	};
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service), 0);
 	here.most = 100;
 	here.finishes = true;
 	CHECK_EQ(peal_connect_on(&clients[0], &loop, link_path, &hello,
@@ -433,7 +433,7 @@ TEST(a_client_may_be_added_while_another_makes_way)
 	close(pair[0]);
 	start();
 	service.on_refused = add_another;
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service), 0);
 	before = test_count_fds();
 	spare = pair[1];
 	for (int i = 0; i <= PEAL_HANDSHAKES_PER_UID; i++) {

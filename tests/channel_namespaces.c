@@ -89,7 +89,7 @@ static void serve(void *arg)
 	};
 
 	link_reactor(LINK_OWN);
-	CHECK_EQ(peal_server_listen(&server, &loop, name, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, name, &service), 0);
 	__atomic_store_n(&view->serving, 1, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&view->done, __ATOMIC_ACQUIRE))
 		CHECK(peal_reactor_run_once(&loop, 5) >= 0);

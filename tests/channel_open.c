@@ -132,7 +132,7 @@ static pid_t lose_then_serve(void (*sender)(void *arg),
 	peal_server_close(&server);
 	CHECK_EQ(there.in, 0);
 	there = (struct party){ .most = CARRIED };
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service), 0);
 	link_gate_open(&vanished);
 	return pid;
 }
@@ -284,7 +284,7 @@ static void serve_herd(uint64_t capacity)
 	CHECK_EQ(pipe(go.fds), 0);
 	for (int i = 0; i < HERD; i++)
 		pids[i] = test_fork(herd_client, &capacity);
-	_Static_assert(PEAL_SLOTS(HERD) <= LINK_SLOTS, "slots");
+	_Static_assert(PEAL_SERVER_SLOTS(HERD) <= LINK_SLOTS, "slots");
 	link_serve(LINK_OWN, &service);
 	link_gate_finish(&go);
 	opened = items = 0;
@@ -337,7 +337,7 @@ TEST(a_full_queue_is_waited_for_on_a_reactor)
 		link_once(true);
 	CHECK_EQ(here.opens + here.closes, 0);
 	snprintf(address, sizeof(address), "fd:%d", fd);
-	CHECK_EQ(peal_server_listen(&server, &loop, address, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, address, &service), 0);
 	LINK_UNTIL(here.opens);
 	peal_channel_close(&client);
 	for (int i = 0; i < n; i++)
@@ -386,7 +386,7 @@ TEST(a_full_queue_is_waited_for_by_a_blocking_connect)
 	link_gate_sleep(&go);
 	link_reactor(LINK_OWN);
 	snprintf(address, sizeof(address), "fd:%d", fd);
-	CHECK_EQ(peal_server_listen(&server, &loop, address, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, address, &service), 0);
 	LINK_UNTIL(there.closes);
 	CHECK_EQ(there.in, 10);
 	test_join(pid);

@@ -144,7 +144,7 @@ static int serve(const struct peal_service *service)
 {
 	scene.most = service->mode ? service->mode : 0600;
 	scene.group = service->chown ? service->gid : (gid_t)-1;
-	return peal_server_listen(&server, &loop, link_path, service);
+	return peal_server_listen_on(&server, &loop, link_path, service);
 }
 
 /* -- modes */

@@ -90,7 +90,7 @@ static void mortal_server(void *arg)
 	};
 
 	link_reactor(LINK_OWN);
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service), 0);
 	LINK_UNTIL(seen->ended);
 	peal_server_close(&server);
 	peal_reactor_close(&loop);

@@ -77,7 +77,7 @@ TEST(an_impossible_position_is_found_when_a_ring_is_carried_over)
 	LINK_UNTIL(here.opens && there.opens && here.out == 100);
 	leap(there.ch->in.ring.receiver_page);
 	peal_server_close(&server);
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service), 0);
 	LINK_UNTIL(here.closes);
 	CHECK_EQ(here.reason, -EPROTO);
 	CHECK_EQ(here.opens, 1);
@@ -94,7 +94,7 @@ TEST(a_refusal_ends_the_attempts_to_connect_again)
 	LINK_UNTIL(here.opens && there.opens);
 	peal_server_close(&server);
 	service.accept.item_size = 4;
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service), 0);
 	LINK_UNTIL(here.closes);
 	CHECK_EQ(here.reason, -EPROTOTYPE);
 	CHECK(strcmp(here.text, "item size: server 4, client 8") == 0);
@@ -120,9 +120,9 @@ TEST(a_server_that_finishes_is_a_death_from_which_clients_come_back)
 		 * received goes with it, for it is no death of the client. */
 		LINK_UNTIL(client.delay_ms); /* it will try again */
 		CHECK_EQ(here.in, there.out);
-		CHECK_EQ(
-			peal_server_listen(&server, &loop, link_path, &service),
-			0);
+		CHECK_EQ(peal_server_listen_on(&server, &loop, link_path,
+					       &service),
+			 0);
 	}
 	LINK_UNTIL(here.opens == 11 && there.opens == 11);
 	CHECK_EQ(here.closes, 0);

@@ -43,7 +43,7 @@ TEST(the_path_is_the_owners_alone_unless_it_is_said_otherwise)
 	CHECK_EQ(access(link_path, F_OK), -1);
 	umask(077);
 	service.mode = 0666;
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service), 0);
 	CHECK_EQ(mode_of_path(), 0666);
 	link_end();
 }
@@ -57,19 +57,19 @@ TEST(the_path_has_the_owner_that_it_is_given)
 	service.chown = true;
 	service.uid = (uid_t)-1;
 	service.gid = (gid_t)-1;
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service), 0);
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service), 0);
 	CHECK_EQ(stat(link_path, &st), 0);
 	CHECK_EQ(st.st_uid, geteuid());
 	peal_server_close(&server);
 	service.uid = service.gid = NOBODY;
 	if (geteuid() != 0) {
-		CHECK_EQ(
-			peal_server_listen(&server, &loop, link_path, &service),
-			-EPERM);
+		CHECK_EQ(peal_server_listen_on(&server, &loop, link_path,
+					       &service),
+			 -EPERM);
 	} else {
-		CHECK_EQ(
-			peal_server_listen(&server, &loop, link_path, &service),
-			0);
+		CHECK_EQ(peal_server_listen_on(&server, &loop, link_path,
+					       &service),
+			 0);
 		CHECK_EQ(stat(link_path, &st), 0);
 		CHECK_EQ(st.st_uid, NOBODY);
 		CHECK_EQ(st.st_gid, NOBODY);
@@ -135,7 +135,7 @@ TEST(a_second_server_does_not_disturb_the_first)
 
 	start();
 	CHECK_EQ(serve_at(link_path), 0);
-	CHECK_EQ(peal_server_listen(&second, &loop, link_path, &service),
+	CHECK_EQ(peal_server_listen_on(&second, &loop, link_path, &service),
 		 -EADDRINUSE);
 	peal_server_close(&second);
 	client_meets_as_sender(&clients[0], link_path, 0);
@@ -215,7 +215,7 @@ TEST(an_address_that_cannot_be_is_refused)
 	CHECK_EQ(serve_at("@"), -EINVAL);
 	service.n_channels = 0;
 	memset(&server, 0xee, sizeof(server));
-	CHECK_EQ(peal_server_listen(&server, &loop, link_path, &service),
+	CHECK_EQ(peal_server_listen_on(&server, &loop, link_path, &service),
 		 -EINVAL);
 	CHECK(memcmp(&server, &zero, sizeof(zero)) == 0);
 	CHECK_EQ(test_count_fds(), fds);
@@ -232,7 +232,7 @@ TEST(a_server_needs_slots_and_leaves_nothing_where_there_are_none)
 	start();
 	CHECK_EQ(peal_reactor_init(&small, few, 1), 0);
 	fds = test_count_fds();
-	CHECK_EQ(peal_server_listen(&server, &small, link_path, &service),
+	CHECK_EQ(peal_server_listen_on(&server, &small, link_path, &service),
 		 -ENOSPC);
 	CHECK_EQ(test_count_fds(), fds);
 	CHECK_EQ(link_folder_entries(), 0);
@@ -322,7 +322,7 @@ TEST(an_abstract_name_needs_no_file)
 	snprintf(name, sizeof(name), "@peal-test-%d", (int)getpid());
 	CHECK_EQ(serve_at(name), 0);
 	CHECK_EQ(link_folder_entries(), 0);
-	CHECK_EQ(peal_server_listen(&second, &loop, name, &service),
+	CHECK_EQ(peal_server_listen_on(&second, &loop, name, &service),
 		 -EADDRINUSE);
 	client_meets_as_sender(&clients[0], name, 0);
 	CHECK_EQ(here.opens, 1);
@@ -473,4 +473,72 @@ TEST(what_does_not_listen_cannot_be_served)
 	close(null);
 	unlink(link_path);
 	link_end();
+}
+
+/* -- storage that says once how many clients there may be */
+
+static PEAL_SERVER_STORAGE(2) storage;
+
+static void enough(struct peal_source *source, uint64_t expirations, void *user)
+{
+	(void)source;
+	(void)expirations;
+	(void)user;
+}
+
+static void connect_to_storage(void *arg)
+{
+	struct peal_hello hello = link_hello(PEAL_SENDER, 8);
+	struct peal_channel ch[3];
+
+	(void)arg;
+	link_connect(&ch[0], &hello);
+	link_connect(&ch[1], &hello);
+	CHECK_EQ(peal_connect(&ch[2], link_path, &hello, -1), -EAGAIN);
+	link_put(&ch[0], 0, 100);
+	peal_channel_close(&ch[0]);
+	peal_channel_close(&ch[1]);
+}
+
+TEST(storage_has_all_that_a_server_needs_and_is_closed_with_it)
+{
+	static struct peal_source timers[PEAL_SPARE_SLOTS];
+	struct peal_service service = usual();
+	int fds;
+	pid_t pid;
+
+	link_folder();
+	pid = test_fork(connect_to_storage, NULL);
+	service.channels = NULL;
+	service.n_channels = 0;
+	service.callbacks.on_ended = NULL; /* one party for them all */
+	fds = test_count_fds();
+	CHECK_EQ(peal_server_listen(&storage, link_path, &service), 0);
+	for (int i = 0; i < PEAL_SPARE_SLOTS; i++)
+		CHECK_EQ(peal_reactor_add_timer(&storage.loop, &timers[i],
+						enough, NULL),
+			 0);
+	while (there.closes < 2)
+		CHECK(peal_reactor_run_once(&storage.loop, 100) >= 0);
+	CHECK_EQ(there.in, 100);
+	CHECK_EQ(refused.n, 1);
+	CHECK_EQ(refused.pid, pid);
+	CHECK_EQ(refused.reason, -EAGAIN);
+	peal_server_close(&storage.server);
+	CHECK_EQ(test_count_fds(), fds);
+	CHECK_EQ(link_folder_entries(), 0);
+	peal_server_close(&storage.server);
+	test_join(pid);
+	link_reactor(LINK_OWN);
+	link_end();
+}
+
+TEST(storage_whose_server_cannot_listen_has_no_reactor_left)
+{
+	struct peal_service service = usual();
+	int fds = test_count_fds();
+
+	CHECK_EQ(peal_server_listen(&storage, "", &service), -EINVAL);
+	CHECK_EQ(test_count_fds(), fds);
+	peal_server_close(&storage.server);
 }

@@ -54,7 +54,7 @@ struct pair_of_sockets {
 TEST(cxx_clients_send_to_a_server_of_lambdas)
 {
 	constexpr int clients = 3, items = 1000;
-	peal::reactor_of<PEAL_SLOTS(clients)> loop;
+	peal::reactor_of<PEAL_SERVER_SLOTS(clients)> loop;
 	std::string at = address();
 	std::vector<std::thread> threads;
 	double sum = 0;
@@ -132,7 +132,7 @@ struct doubler {
 
 TEST(cxx_a_handler_sees_all_of_a_channels_life)
 {
-	peal::reactor_of<PEAL_SLOTS(2)> loop;
+	peal::reactor_of<PEAL_SERVER_SLOTS(2)> loop;
 	std::string at = address(), said;
 	auto server = peal::serve<2, int, long>(loop, at.c_str(),
 						doubler(loop));
@@ -170,7 +170,7 @@ TEST(cxx_a_handler_sees_all_of_a_channels_life)
 
 TEST(cxx_a_client_on_a_reactor_is_called_back)
 {
-	peal::reactor_of<PEAL_SLOTS(1) + PEAL_CHANNEL_SLOTS> loop;
+	peal::reactor_of<PEAL_SERVER_SLOTS(1) + PEAL_CHANNEL_SLOTS> loop;
 	std::string at = address(), text;
 	auto server = peal::serve<1, peal::message>(
 		loop, at.c_str(),
@@ -197,7 +197,7 @@ TEST(cxx_a_client_on_a_reactor_is_called_back)
 
 TEST(cxx_an_exception_of_a_handler_reaches_run)
 {
-	peal::reactor_of<PEAL_SLOTS(1)> loop;
+	peal::reactor_of<PEAL_SERVER_SLOTS(1)> loop;
 	std::string at = address();
 	auto server = peal::serve<1, int>(loop, at.c_str(),
 					  peal::receiving{ [](auto ch) {
@@ -262,7 +262,7 @@ TEST(cxx_a_channel_can_be_moved_and_goes_on)
 
 TEST(cxx_who_serves_other_items_says_so)
 {
-	peal::reactor_of<PEAL_SLOTS(1)> loop;
+	peal::reactor_of<PEAL_SERVER_SLOTS(1)> loop;
 	std::string at = address(), said;
 	auto server = peal::serve<1, double>(loop, at.c_str(),
 					     peal::receiving{ [](auto) {} });

@@ -45,10 +45,18 @@ nothing_is_missing() {
 # -- functions
 
 # Those of a header, without what comments and others declare.
+# Macros that are called as functions are, and are none.
+called_macros() {
+	sed -n 's/^#define \(peal_[a-z0-9_]*\)(storage, \.\.\.).*/\1/p' \
+		"$headers/$1"
+}
+
 declared() {
-	sed '/^#include/d' "$headers/$1" | $CC -E -P -x c - |
-		sed -n 's/^[a-z].*[ *]\(peal_[a-z0-9_]*\)(.*/\1/p' |
-		LC_ALL=C sort -u
+	{
+		sed '/^#include/d' "$headers/$1" | $CC -E -P -x c - |
+			sed -n 's/^[a-z].*[ *]\(peal_[a-z0-9_]*\)(.*/\1/p'
+		called_macros "$1"
+	} | LC_ALL=C sort -u
 }
 
 named() {
@@ -85,7 +93,9 @@ prototypes() {
 		gsub(/^\.Fa |"/, "")
 		list = list (list == "" ? "" : ", ") $0
 	}
-	/^\.Fc/ { print type, "(" name ")(" list ");" }'
+	/^\.Fc/ && list !~ /^storage,/ {
+		print type, "(" name ")(" list ");"
+	}'
 }
 
 # Declared otherwise than in the header, a function is an error.
@@ -93,6 +103,7 @@ prototypes_agree() {
 	prototypes "$1" >"$scratch/prototypes.c"
 	found=$(grep -c '(.*);$' "$scratch/prototypes.c")
 	echo "$found prototypes"
+	found=$((found + $(called_macros "$header" | wc -l)))
 	[ "$found" -eq "$(wc -l <"$scratch/declared")" ] &&
 		$c11 -fsyntax-only "$scratch/prototypes.c"
 }

@@ -352,12 +352,9 @@ static void allow_fds(uint64_t senders)
 
 static int open_inbox(struct receive *r)
 {
-	size_t n_slots = PEAL_INBOX_SLOTS(r->senders);
 	/* The pages that describe a ring are allowed as well. */
 	size_t pages = 4 * (size_t)sysconf(_SC_PAGESIZE);
 	struct peal_inbox_options o = {
-		.n_senders = r->senders,
-		.n_slots = n_slots,
 		.on_joined = on_joined,
 		.on_left = on_left,
 		.admit = admit,
@@ -370,15 +367,16 @@ static int open_inbox(struct receive *r)
 
 	allow_fds(r->senders);
 	strcpy(o.tag, r->raw ? RAW_TAG : r->tag ? r->tag : "");
-	o.senders = r->places = calloc(r->senders, sizeof(*r->places));
-	o.slots = r->slots = calloc(n_slots, sizeof(*r->slots));
+	r->places = calloc(r->senders, sizeof(*r->places));
+	r->slots = calloc(PEAL_INBOX_SLOTS(r->senders), sizeof(*r->slots));
 	if (!r->places || !r->slots)
 		return recv_explain_open(r, -ENOMEM);
 	/* Before there is a socket, which a signal would leave behind. */
 	ret = stop_catch(wake);
 	if (ret != 0)
 		return ret;
-	ret = peal_inbox_open(&r->inbox, r->address, &o);
+	ret = peal_inbox_open_in(&r->inbox, r->places, r->slots, r->senders,
+				 r->address, &o);
 	if (ret < 0)
 		return recv_explain_open(r, ret);
 	to_wake = &r->inbox;

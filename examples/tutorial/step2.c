@@ -60,7 +60,7 @@ static void on_closed(struct peal_channel *ch, int reason, void *user)
 int main(void)
 {
 	static struct peal_channel channels[1];
-	static struct peal_slot slots[PEAL_SLOTS(1)];
+	static struct peal_slot slots[PEAL_SERVER_SLOTS(1)];
 	struct ear ear = { 0 };
 	struct peal_server server;
 	struct peal_service service = {
@@ -74,8 +74,9 @@ int main(void)
 			       .user = &ear },
 	};
 
-	must(peal_reactor_init(&ear.loop, slots, PEAL_SLOTS(1)), "no reactor");
-	must(peal_server_listen(&server, &ear.loop, "./mixer", &service),
+	must(peal_reactor_init(&ear.loop, slots, PEAL_SERVER_SLOTS(1)),
+	     "no reactor");
+	must(peal_server_listen_on(&server, &ear.loop, "./mixer", &service),
 	     "./mixer");
 	must(peal_reactor_run(&ear.loop), "reactor");
 	peal_server_close(&server);

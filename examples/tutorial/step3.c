@@ -7,7 +7,7 @@
 #include <peal/peal.h>
 
 #define VOICES 8
-#define SLOTS (PEAL_SLOTS(VOICES) + 1)
+#define SLOTS (PEAL_SERVER_SLOTS(VOICES) + 1)
 #define HALF_A_SECOND 500000000u /* ns */
 
 static struct peal_reactor loop;
@@ -114,7 +114,7 @@ int main(void)
 
 	setlinebuf(stdout);
 	must(peal_reactor_init(&loop, slots, SLOTS), "no reactor");
-	must(peal_server_listen(&server, &loop, "./mixer", &service),
+	must(peal_server_listen_on(&server, &loop, "./mixer", &service),
 	     "./mixer");
 	must(peal_reactor_add_timer(&loop, &timer, on_timer, NULL), "no timer");
 	must(peal_reactor_set_timer(&loop, &timer, HALF_A_SECOND, HALF_A_SECOND,

@@ -11,7 +11,7 @@
 #define PERIOD 480	    /* samples that are mixed at once: 10 ms */
 #define PATIENCE 200000000u /* ns */
 #define VOICES 8
-#define SLOTS (PEAL_SLOTS(VOICES) + 1)
+#define SLOTS (PEAL_SERVER_SLOTS(VOICES) + 1)
 
 static struct peal_reactor loop;
 static struct peal_slot slots[SLOTS];
@@ -197,7 +197,7 @@ int main(void)
 		err(1, "mix.wav");
 	write_header();
 	must(peal_reactor_init(&loop, slots, SLOTS), "no reactor");
-	must(peal_server_listen(&server, &loop, "./mixer", &service),
+	must(peal_server_listen_on(&server, &loop, "./mixer", &service),
 	     "./mixer");
 	must(peal_reactor_add_timer(&loop, &timer, on_timer, NULL), "no timer");
 	must(peal_reactor_run(&loop), "reactor");

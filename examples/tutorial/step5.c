@@ -13,7 +13,7 @@
 #define PATIENCE 200000000u /* ns */
 #define VOICES 8
 #define HANDS 4 /* at the controls at once */
-#define SLOTS (PEAL_SLOTS(VOICES) + PEAL_INBOX_SLOTS(HANDS) + 3)
+#define SLOTS (PEAL_SERVER_SLOTS(VOICES) + PEAL_INBOX_SLOTS(HANDS) + 3)
 
 static struct peal_reactor loop;
 static struct peal_slot slots[SLOTS];
@@ -229,7 +229,6 @@ int main(void)
 	};
 	struct peal_inbox_options options = { .senders = hands,
 					      .n_senders = HANDS,
-					      .loop = &loop,
 					      .on_messages = on_messages };
 
 	setlinebuf(stdout);
@@ -238,10 +237,11 @@ int main(void)
 		err(1, "mix.wav");
 	write_header();
 	must(peal_reactor_init(&loop, slots, SLOTS), "no reactor");
-	must(peal_server_listen(&server, &loop, "./mixer", &service),
+	must(peal_server_listen_on(&server, &loop, "./mixer", &service),
 	     "./mixer");
 	must(peal_reactor_add_timer(&loop, &timer, on_timer, NULL), "no timer");
-	must(peal_inbox_open(&control, "./control", &options), "./control");
+	must(peal_inbox_open_on(&control, &loop, "./control", &options),
+	     "./control");
 	must(peal_reactor_add_signal(&loop, &interrupt, SIGINT, on_signal,
 				     &loop),
 	     "no signal");

@@ -24,14 +24,13 @@
  *		return PEAL_DONE;
  *	}
  *
- *	static struct peal_channel channels[64];
- *	struct peal_server server;
+ *	static PEAL_SERVER_STORAGE(64) storage;
  *
- *	peal_server_listen(&server, &loop, "/run/mixer", &(struct peal_service){
+ *	peal_server_listen(&storage, "/run/mixer", &(struct peal_service){
  *		.accept = { .item_size = sizeof(struct sample) },
- *		.channels = channels, .n_channels = 64,
  *		.callbacks = { .on_readable = on_readable, .user = &mixer } });
- *	peal_reactor_run(&loop);
+ *	peal_reactor_run(&storage.loop);
+ *	peal_server_close(&storage.server);
  *
  *	// client
  *	struct peal_channel ch;
@@ -305,7 +304,8 @@ struct peal_service {
 	bool (*admit)(const struct peal_hello *hello,
 		      const struct peal_peer *peer, const char **why,
 		      void *user);
-	/** Storage, zeroed at first: one for each client at the same time. */
+	/** Storage, zeroed at first: one for each client at the same time.
+	 * peal_server_listen() brings its own. */
 	struct peal_channel *channels;
 	size_t n_channels;
 	/** Bytes from one channel to the next, where each one is the first
@@ -406,11 +406,8 @@ struct peal_slow_user {
 #define PEAL_WAITING 64
 #define PEAL_SLOW_USERS 8
 
-/** Slots of a reactor that a server takes, besides those of its channels. */
-#define PEAL_SERVER_SLOTS (PEAL_HANDSHAKES + 2)
-
-/** Slots of a reactor for a server and n channels. */
-#define PEAL_SLOTS(n) (PEAL_SERVER_SLOTS + PEAL_CHANNEL_SLOTS * (n))
+/** Slots of a reactor for a server of n channels. */
+#define PEAL_SERVER_SLOTS(n) (PEAL_HANDSHAKES + 2 + PEAL_CHANNEL_SLOTS * (n))
 
 /** A server. Every field is private. */
 struct peal_server {
@@ -425,16 +422,63 @@ struct peal_server {
 	struct peal_server_stats stats;
 	int fd;
 	bool owned, paused;
+	bool owns_loop;	    /* of PEAL_SERVER_STORAGE() */
 	uint64_t look_at;   /* when to look at what has no event, or 0 */
 	uint64_t filled_in; /* the round of the loop, from 1 */
 	uint64_t dev, ino;
 	char path[108];
 };
 
+/** Slots for sources of yours in PEAL_SERVER_STORAGE(): timers, signals, ... */
+#define PEAL_SPARE_SLOTS 16
+
 /**
- * Listen at an address.
+ * A type: all that a server of n channels needs. Declare it static, or allocate
+ * it zeroed; it must not move. `loop` is for sources of yours, too.
+ */
+#define PEAL_SERVER_STORAGE(n)                                                 \
+	struct {                                                               \
+		struct peal_server server;                                     \
+		struct peal_reactor loop;                                      \
+		struct peal_channel channels[n];                               \
+		struct peal_slot                                               \
+			slots[PEAL_SERVER_SLOTS(n) + PEAL_SPARE_SLOTS];        \
+	}
+
+/**
+ * Listen at an address, on a reactor that is made for it: then serve with
+ * peal_reactor_run(&storage->loop), and end with
+ * peal_server_close(&storage->server).
+ *	peal_server_listen(storage, address, service)
+ * @param storage  a pointer to a PEAL_SERVER_STORAGE()
+ * @param address  as for peal_server_listen_on()
+ * @param service  its channels are those of the storage
+ * @return         0, or the errors of peal_server_listen_on() and
+ *                 peal_reactor_init()
+ */
+#define peal_server_listen(storage, ...)                                       \
+	peal_server_listen_in(&(storage)->server, &(storage)->loop,            \
+			      (storage)->channels, (storage)->slots,           \
+			      sizeof((storage)->channels) /                    \
+				      sizeof((storage)->channels[0]),          \
+			      __VA_ARGS__)
+
+/**
+ * What peal_server_listen() calls: for storage of a size that is known at run
+ * time only.
+ * @param n  channels; there are PEAL_SERVER_SLOTS(n) + PEAL_SPARE_SLOTS slots
+ */
+int peal_server_listen_in(struct peal_server *server, struct peal_reactor *loop,
+			  struct peal_channel *channels,
+			  struct peal_slot *slots, size_t n,
+			  const char *address,
+			  const struct peal_service *service);
+
+/**
+ * Listen at an address, on a reactor of yours.
  * @param server   filled in on success, all zero on failure; it must not move
- * @param loop     with PEAL_SLOTS() slots for so many channels
+ * @param loop     with PEAL_SERVER_SLOTS() slots for so many channels
+ * @param service  with channels
  * @param address  see above. At a path the socket of a server that is dead is
  *                 replaced; nothing else ever is. NULL: nowhere, there is only
  *                 peal_server_add().
@@ -447,8 +491,9 @@ struct peal_server {
  *                 the service manager has not passed it, -ENOTSOCK, -EPROTOTYPE
  *                 another kind of socket, or one that does not listen
  */
-int peal_server_listen(struct peal_server *server, struct peal_reactor *loop,
-		       const char *address, const struct peal_service *service);
+int peal_server_listen_on(struct peal_server *server, struct peal_reactor *loop,
+			  const char *address,
+			  const struct peal_service *service);
 
 /**
  * Serve a client through a socket that is connected, such as one end of a
@@ -482,7 +527,8 @@ void peal_server_stats(const struct peal_server *server,
  * see it as a death: those that reconnect keep what was not released. The path
  * is removed if it is still this server's. Before peal_reactor_close(). May be
  * called twice, and with a server that is all zero; in a forked child it closes
- * the child's copies alone.
+ * the child's copies alone. The reactor of PEAL_SERVER_STORAGE() is closed,
+ * too: not from one of its callbacks.
  */
 void peal_server_close(struct peal_server *server);
 

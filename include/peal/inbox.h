@@ -8,18 +8,15 @@
  * others; one that dies in the midst of a message takes nothing with it.
  *
  *	// the receiver
- *	static struct peal_inbox_sender senders[16];
- *	static struct peal_slot slots[PEAL_INBOX_SLOTS(16)];
- *	struct peal_inbox inbox;
+ *	static PEAL_INBOX_STORAGE(16) lines;
  *	struct peal_letter letter;
  *
- *	peal_inbox_open(&inbox, "/run/log", &(struct peal_inbox_options){
- *		.senders = senders, .n_senders = 16,
- *		.slots = slots, .n_slots = PEAL_INBOX_SLOTS(16) });
- *	while (peal_inbox_receive(&inbox, -1, &letter) > 0) {
+ *	peal_inbox_open(&lines, "/run/log", NULL);
+ *	while (peal_inbox_receive(&lines.inbox, -1, &letter) > 0) {
  *		log_it(letter.from->hello.name, letter.data, letter.size);
- *		peal_inbox_release(&inbox, &letter);
+ *		peal_inbox_release(&lines.inbox, &letter);
  *	}
+ *	peal_inbox_close(&lines.inbox);
  *
  *	// a sender
  *	struct peal_outbox out;
@@ -82,18 +79,14 @@ struct peal_letter {
 
 /** How an inbox is to be. 0 or NULL says: as usual. */
 struct peal_inbox_options {
-	struct peal_inbox_sender *senders; /**< storage, kept by you */
-	size_t n_senders;		   /**< at the same time */
-	struct peal_slot *slots; /**< without `loop`: PEAL_INBOX_SLOTS() */
-	size_t n_slots;
+	/** Of peal_inbox_open_on(): storage, one for each sender at the same
+	 * time. peal_inbox_open() brings its own. */
+	struct peal_inbox_sender *senders;
+	size_t n_senders;
 	/**
-	 * A reactor of yours to serve it on, with PEAL_INBOX_SLOTS() free
-	 * slots. Then nothing waits: take what is there with a timeout of 0.
-	 */
-	struct peal_reactor *loop;
-	/**
-	 * With `loop`: there are messages. Take some or all, and release them
-	 * before you return; it is called again for those that you leave.
+	 * Of peal_inbox_open_on(): there are messages. Take some or all, and
+	 * release them before you return; it is called again for those that you
+	 * leave.
 	 */
 	void (*on_messages)(struct peal_inbox *inbox, void *user);
 	/** A sender has come, or gone, all of its messages having been taken;
@@ -122,13 +115,13 @@ struct peal_inbox_options {
 };
 
 /** Slots of a reactor for an inbox of n senders. */
-#define PEAL_INBOX_SLOTS(n) (PEAL_SERVER_SLOTS + PEAL_CHANNEL_SLOTS * (n))
+#define PEAL_INBOX_SLOTS(n) PEAL_SERVER_SLOTS(n)
 
 /** An inbox. Every field is private. */
 struct peal_inbox {
 	struct peal_inbox_options options;
 	struct peal_server server;
-	struct peal_reactor own, *loop;
+	struct peal_reactor own, *loop; /* loop == &own, or the user's */
 	struct peal_link ready;
 	struct peal_inbox_sender *lent;	 /* whose message the user has */
 	struct peal_inbox_sender *first; /* whose message was too large */
@@ -137,14 +130,54 @@ struct peal_inbox {
 };
 
 /**
- * Open an inbox at an address (see channel.h).
- * @param inbox    filled in on success, all zero on failure; must not move
- * @param options  copied; senders, and slots or a loop, are needed
- * @return         0, -EINVAL no storage, the errors of peal_server_listen() and
+ * A type: all that an inbox of n senders needs. Declare it static, or allocate
+ * it zeroed; it must not move.
+ */
+#define PEAL_INBOX_STORAGE(n)                                                  \
+	struct {                                                               \
+		struct peal_inbox inbox;                                       \
+		struct peal_inbox_sender senders[n];                           \
+		struct peal_slot slots[PEAL_INBOX_SLOTS(n)];                   \
+	}
+
+/**
+ * Open an inbox at an address (see channel.h), with a loop of its own.
+ *	peal_inbox_open(storage, address, options)
+ * @param storage  a pointer to a PEAL_INBOX_STORAGE(); all other calls are for
+ *                 &storage->inbox
+ * @param options  copied, or NULL: all as usual
+ * @return         0, or the errors of peal_server_listen_on() and
  *                 peal_reactor_init()
  */
-int peal_inbox_open(struct peal_inbox *inbox, const char *address,
-		    const struct peal_inbox_options *options);
+#define peal_inbox_open(storage, ...)                                          \
+	peal_inbox_open_in(                                                    \
+		&(storage)->inbox, (storage)->senders, (storage)->slots,       \
+		sizeof((storage)->senders) / sizeof((storage)->senders[0]),    \
+		__VA_ARGS__)
+
+/**
+ * What peal_inbox_open() calls: for storage of a size that is known at run time
+ * only.
+ * @param inbox  filled in on success, all zero on failure; must not move
+ * @param n      senders; there are PEAL_INBOX_SLOTS(n) slots
+ */
+int peal_inbox_open_in(struct peal_inbox *inbox,
+		       struct peal_inbox_sender *senders,
+		       struct peal_slot *slots, size_t n, const char *address,
+		       const struct peal_inbox_options *options);
+
+/**
+ * Open an inbox on a reactor of yours. Then nothing waits: take what is there
+ * with a timeout of 0, such as from on_messages.
+ * @param inbox    filled in on success, all zero on failure; must not move
+ * @param loop     with PEAL_INBOX_SLOTS() free slots
+ * @param options  copied; with senders
+ * @return         0, -EINVAL no senders, or the errors of
+ *                 peal_server_listen_on()
+ */
+int peal_inbox_open_on(struct peal_inbox *inbox, struct peal_reactor *loop,
+		       const char *address,
+		       const struct peal_inbox_options *options);
 
 /**
  * Take the next message, in place.

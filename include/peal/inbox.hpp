@@ -130,14 +130,6 @@ template <std::size_t N> class inbox_storage
 
       protected:
 	inbox_storage() noexcept = default;
-	void open(const char *address, peal_inbox_options options)
-	{
-		options.senders = senders_.data();
-		options.n_senders = N;
-		must(peal_inbox_open(&inbox_, address, &options),
-		     "peal::inbox");
-	}
-
 	peal_inbox inbox_{};
 	std::array<peal_inbox_sender, N> senders_{};
 };
@@ -151,9 +143,10 @@ template <std::size_t N> class inbox : public detail::inbox_storage<N>
 	/** @param options  as in C; storage is filled in */
 	explicit inbox(const char *address, peal_inbox_options options = {})
 	{
-		options.slots = slots_.data();
-		options.n_slots = slots_.size();
-		this->open(address, options);
+		detail::must(
+			peal_inbox_open_in(this->c(), this->senders_.data(),
+					   slots_.data(), N, address, &options),
+			"peal::inbox");
 	}
 	~inbox()
 	{
@@ -189,7 +182,8 @@ class inbox_on : public detail::inbox_storage<N>
 	{
 		if (options.on_messages || options.user)
 			detail::fail(-EINVAL, "peal::inbox_on has its own");
-		options.loop = loop.c();
+		options.senders = this->senders_.data();
+		options.n_senders = N;
 		options.user = this;
 		options.on_messages = [](peal_inbox *, void *user) {
 			auto *self = static_cast<inbox_on *>(user);
@@ -197,7 +191,9 @@ class inbox_on : public detail::inbox_storage<N>
 			detail::call_back(self->loop_,
 					  [&] { self->f_(*self); });
 		};
-		this->open(address, options);
+		detail::must(peal_inbox_open_on(this->c(), loop.c(), address,
+						&options),
+			     "peal::inbox_on");
 	}
 	/** The next one that is there. */
 	letter receive() noexcept

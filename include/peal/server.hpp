@@ -7,7 +7,7 @@
  * called back.
  *
  *	// receives doubles, sends nothing, eight clients at the most
- *	peal::reactor_of<PEAL_SLOTS(8)> loop;
+ *	peal::reactor_of<PEAL_SERVER_SLOTS(8)> loop;
  *	auto server = peal::serve<8, double>(loop, "./sum",
  *		peal::receiving{ [&](auto ch) {
  *			for (double x; ch.receiver().get(x) > 0;)
@@ -243,8 +243,8 @@ class server : private detail::handled<Send, Receive, H>
 		if constexpr (detail::has_on_refused<H, const peal_peer &, int,
 						     const char *>)
 			service.on_refused = refuse;
-		detail::must(peal_server_listen(&server_, loop.c(), address,
-						&service),
+		detail::must(peal_server_listen_on(&server_, loop.c(), address,
+						   &service),
 			     "peal::serve");
 	}
 	~server()
@@ -305,7 +305,7 @@ class server : private detail::handled<Send, Receive, H>
 };
 
 /**
- * Listen at an address, for a reactor with PEAL_SLOTS(N) slots.
+ * Listen at an address, for a reactor with PEAL_SERVER_SLOTS(N) slots.
  * @param wanted  limits, mode, tags and so on; types, storage and callbacks are
  *                filled in
  */

@@ -21,7 +21,7 @@
 #define CLIENTS 3
 #define ITEMS 200
 #define CAPACITY 64
-#define SLOTS (PEAL_SLOTS(CLIENTS) + PEAL_CHANNEL_SLOTS * CLIENTS + 4)
+#define SLOTS (PEAL_SERVER_SLOTS(CLIENTS) + PEAL_CHANNEL_SLOTS * CLIENTS + 4)
 
 struct client {
 	struct peal_channel channel;
@@ -110,13 +110,13 @@ static void serve(const char *at)
 
 	address = at;
 	TWICE_OR(peal_reactor_init(&loop, slots, SLOTS), 0);
-	if (WELL_OR(peal_server_listen(&server, &loop, at, &service),
+	if (WELL_OR(peal_server_listen_on(&server, &loop, at, &service),
 		    EADDRINUSE))
 		return;
 	MUST(!server.loop);
 	if (at && at[0] != '@' && faults->shot.call != CALL_unlink)
 		MUST(access(at, F_OK) < 0); /* it leaves nothing behind */
-	MUST(peal_server_listen(&server, &loop, at, &service) == 0);
+	MUST(peal_server_listen_on(&server, &loop, at, &service) == 0);
 }
 
 /* -- the clients */

@@ -103,14 +103,16 @@ static void open_inbox(struct peal_reactor *on,
 {
 	struct peal_inbox_options options = { .senders = senders,
 					      .n_senders = SENDERS + 1,
-					      .slots = slots,
-					      .n_slots = PEAL_INBOX_SLOTS(
-						      SENDERS + 1),
-					      .loop = on,
 					      .on_messages = on_messages };
 
-	TWICE_OR(peal_inbox_open(&inbox, faults->address, &options),
-		 EADDRINUSE);
+	if (on)
+		TWICE_OR(peal_inbox_open_on(&inbox, on, faults->address,
+					    &options),
+			 EADDRINUSE);
+	else
+		TWICE_OR(peal_inbox_open_in(&inbox, senders, slots, SENDERS + 1,
+					    faults->address, &options),
+			 EADDRINUSE);
 	post()->listens = true;
 }
 

@@ -20,7 +20,7 @@
 
 #define ITEMS 200
 #define CAPACITY 64
-#define SLOTS PEAL_SLOTS(4)
+#define SLOTS PEAL_SERVER_SLOTS(4)
 #define WAIT 10000
 
 /* What both sides know. */
@@ -99,7 +99,8 @@ static void start_server(bool resume)
 	};
 
 	TWICE(peal_reactor_init(&loop, slots, SLOTS));
-	TWICE_OR(peal_server_listen(&server, &loop, faults->address, &service),
+	TWICE_OR(peal_server_listen_on(&server, &loop, faults->address,
+				       &service),
 		 EADDRINUSE);
 	tally()->listens = true;
 }

@@ -207,7 +207,7 @@ SCENARIO(connect_fd_socket)
 /* -- a server of sockets that were passed */
 
 static struct peal_reactor loop;
-static struct peal_slot slots[PEAL_SLOTS(2)];
+static struct peal_slot slots[PEAL_SERVER_SLOTS(2)];
 static struct peal_server server;
 static struct peal_channel channels[2];
 static bool over;
@@ -276,8 +276,8 @@ static void serve_pair(void)
 SCENARIO(server_add)
 {
 	over = false;
-	TWICE(peal_reactor_init(&loop, slots, PEAL_SLOTS(2)));
-	TWICE(peal_server_listen(&server, &loop, NULL, &serving));
+	TWICE(peal_reactor_init(&loop, slots, PEAL_SERVER_SLOTS(2)));
+	TWICE(peal_server_listen_on(&server, &loop, NULL, &serving));
 	serve_pair();
 	peal_server_close(&server);
 	peal_reactor_close(&loop);
@@ -311,9 +311,9 @@ SCENARIO(server_inherits)
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	setenv("LISTEN_PID", pid, 1);
 	setenv("LISTEN_FDS", "1", 1);
-	TWICE(peal_reactor_init(&loop, slots, PEAL_SLOTS(2)));
+	TWICE(peal_reactor_init(&loop, slots, PEAL_SERVER_SLOTS(2)));
 	snprintf(address, sizeof(address), "fd:%d", fd);
-	TWICE(peal_server_listen(&server, &loop, address, &serving));
+	TWICE(peal_server_listen_on(&server, &loop, address, &serving));
 	WELL(peal_reactor_run_once(&loop, 0));
 	peal_server_close(&server);
 	peal_reactor_close(&loop);
@@ -325,8 +325,9 @@ SCENARIO(server_inherits)
 static void die_at_path(void *argument)
 {
 	(void)argument;
-	MUST(peal_reactor_init(&loop, slots, PEAL_SLOTS(2)) == 0);
-	MUST(peal_server_listen(&server, &loop, faults->path, &serving) == 0);
+	MUST(peal_reactor_init(&loop, slots, PEAL_SERVER_SLOTS(2)) == 0);
+	MUST(peal_server_listen_on(&server, &loop, faults->path, &serving) ==
+	     0);
 }
 
 static void lock_for_a_while(void *argument)
@@ -348,8 +349,8 @@ SCENARIO(server_takes_over)
 	pid = faults_helper(lock_for_a_while, NULL);
 	while (!__atomic_load_n(&faults->page[0], __ATOMIC_ACQUIRE))
 		usleep(100);
-	TWICE(peal_reactor_init(&loop, slots, PEAL_SLOTS(2)));
-	TWICE_OR(peal_server_listen(&server, &loop, faults->path, &serving),
+	TWICE(peal_reactor_init(&loop, slots, PEAL_SERVER_SLOTS(2)));
+	TWICE_OR(peal_server_listen_on(&server, &loop, faults->path, &serving),
 		 EADDRINUSE);
 	faults_join(pid);
 	peal_server_close(&server);

@@ -12,7 +12,7 @@
 #define CALLS_MAX 24
 
 struct run run;
-static struct peal_slot slots[PEAL_SLOTS(CHANNELS)];
+static struct peal_slot slots[PEAL_SERVER_SLOTS(CHANNELS)];
 static struct peal_reactor loop;
 static struct peal_channel channels[CHANNELS];
 static unsigned opens, closes;
@@ -143,11 +143,12 @@ static void begin(void)
 	struct peal_service how = service();
 
 	if (!slots[0].source && !loop.slots)
-		CHECK_EQ(peal_reactor_init(&loop, slots, PEAL_SLOTS(CHANNELS)),
+		CHECK_EQ(peal_reactor_init(&loop, slots,
+					   PEAL_SERVER_SLOTS(CHANNELS)),
 			 0);
 	opens = closes = run.seals = 0;
 	clients_begin();
-	CHECK_EQ(peal_server_listen(&run.server, &loop, NULL, &how), 0);
+	CHECK_EQ(peal_server_listen_on(&run.server, &loop, NULL, &how), 0);
 }
 
 /* What is left once all clients are gone: answers that nobody has read, which

@@ -14,7 +14,7 @@
 
 #define EXIT_USAGE 2
 #define CHANNELS 64
-#define SLOTS PEAL_SLOTS(CHANNELS)
+#define SLOTS PEAL_SERVER_SLOTS(CHANNELS)
 #define ENEMY 65534
 #define NEWCOMER 65533
 #define MOST (1 << 20) /* times that are kept */
@@ -163,8 +163,9 @@ static void serve(const void *unused)
 
 	(void)unused;
 	CHECK_EQ(peal_reactor_init(&loop, slots, SLOTS), 0);
-	CHECK_EQ(peal_server_listen(&server, &loop, field->address, &service),
-		 0);
+	CHECK_EQ(
+		peal_server_listen_on(&server, &loop, field->address, &service),
+		0);
 	__atomic_store_n(&field->listening, 1, __ATOMIC_RELEASE);
 	peal_reactor_run(&loop);
 }

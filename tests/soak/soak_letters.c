@@ -276,15 +276,14 @@ static void arrive(struct peal_reactor *loop)
 	char address[80];
 
 	name_inbox(address);
-	CHECK_EQ(peal_inbox_open(&host.inbox, address,
-				 &(struct peal_inbox_options){
-					 .senders = host.senders,
-					 .n_senders = KILL_CLIENTS,
-					 .loop = loop,
-					 .on_messages = on_messages,
-					 .on_joined = on_joined,
-					 .on_left = on_left,
-					 .tag = "soak/1" }),
+	CHECK_EQ(peal_inbox_open_on(&host.inbox, loop, address,
+				    &(struct peal_inbox_options){
+					    .senders = host.senders,
+					    .n_senders = KILL_CLIENTS,
+					    .on_messages = on_messages,
+					    .on_joined = on_joined,
+					    .on_left = on_left,
+					    .tag = "soak/1" }),
 		 0);
 }
 
