@@ -93,92 +93,6 @@ struct peal_receiver {
 };
 
 /**
- * Complete a geometry: round the capacity up to a power of two and, where the
- * items are to be mapped twice, until they fill whole pages.
- * @param geometry  capacity and item_size set, tag and name if wanted, the
- *                  rest 0; changed on success alone
- * @param page      the page size of memory that will be mapped twice in a row
- *                  (peal_mem_page()), or 0 for any other memory
- * @return          0, -EINVAL a capacity or item size of 0, a page size of less
- *                  than 4096 or no power of two, a tag or name without a final
- *                  NUL,
- *                  -EOVERFLOW the ring does not fit into the address space
- */
-int peal_geometry_fit(struct peal_geometry *geometry, size_t page);
-
-/** Bytes of the items, counted once. */
-static inline size_t peal_geometry_body(const struct peal_geometry *geometry)
-{
-	return (size_t)(geometry->capacity * geometry->item_size);
-}
-
-/**
- * Read the geometry of a ring from its memory.
- * @param geometry  filled in on success, untouched on failure
- * @param memory    aligned to 8 bytes
- * @param size      bytes of it that may be read, 4096 at least
- * @return          0, -EINVAL misaligned or too small,
- *	-EBADMSG         not a ring, or one of the other byte order
- *	-EPROTONOSUPPORT a ring of another layout version
- *	-EPROTO          a geometry that cannot be
- */
-int peal_geometry_read(struct peal_geometry *geometry, const void *memory,
-		       size_t size);
-
-/**
- * Make an empty ring in memory that nobody uses.
- * @param ring      filled in on success, untouched on failure
- * @param geometry  from peal_geometry_fit()
- * @param memory    aligned to 8 bytes; the items are aligned as it is, up to
- *                  the page. With PEAL_RING_TWICE the items must be mapped
- *                  twice (peal_mem_create() with PEAL_MEM_TWICE).
- * @param size      bytes of memory, the second mapping not counted
- * @return          0, -EINVAL misaligned, or a geometry not from
- *                  peal_geometry_fit(), -ENOSPC size is too small
- * The memory stays yours, and must stay until both ends are finished.
- */
-int peal_ring_format(struct peal_ring *ring,
-		     const struct peal_geometry *geometry, void *memory,
-		     size_t size);
-
-/**
- * Find the ring that another process made in shared memory.
- * @param ring      filled in on success, untouched on failure
- * @param geometry  what it must be, to the letter; a tag or name of "" matches
- *                  any
- * @param memory    as for peal_ring_format()
- * @param size      likewise
- * @return          0, -EINVAL, -ENOSPC as for peal_ring_format(), the errors of
- *                  peal_geometry_read(), and -EPROTOTYPE it is a ring of
- *                  another geometry or tag
- * Everything is checked in a private copy; no size is read again later.
- */
-int peal_ring_open(struct peal_ring *ring, const struct peal_geometry *geometry,
-		   void *memory, size_t size);
-
-/*
- * Where a pointer to a pointer is due, this refuses anything else, so that
- * items can be of any type without a cast.
- */
-#define PEAL_SPAN(items)                                                       \
-	((void)sizeof(*(items) == (const void *)0), (void *)(items))
-
-/**
- * Become the sender of a ring: a new one, or one whose sender is gone, whose
- * position is taken up where it was published last. The receiver is rung if the
- * one before may have died before it did so.
- * @param tx     filled in on success, untouched on failure
- * @param data   the bell that the receiver waits on, or NULL: it polls
- * @param space  the bell to wait on for room, or NULL: you poll
- * @return       0, -EPROTO impossible positions, -EPIPE the sender before
- *               ended the stream
- * Bells are copied; keep their fds open as long as the sender is used.
- */
-int peal_sender_attach(struct peal_sender *tx, const struct peal_ring *ring,
-		       const struct peal_doorbell *data,
-		       const struct peal_doorbell *space);
-
-/**
  * End the stream: the receiver drains what was committed, then sees the end.
  * What was reserved and not committed is dropped. May be called twice, and
  * with a sender that is all zero. Rings the receiver, and closes what
@@ -324,64 +238,9 @@ static inline size_t peal_sender_capacity(const struct peal_sender *tx)
  */
 int peal_sender_drain(struct peal_sender *tx, int timeout_ms);
 
-/**
- * For loops that are not ours: ask to be woken, and look once more.
- * @return  true: sleep, the space bell will ring; false: there is room (as
- *          much as the watermark says), or something to be told by reserve
- * A reserve that falls short has armed already. After a put or each that falls
- * short, this is needed before you sleep: neither of the two sleeps to be sure
- * of a receiver that leaves its fences out, or can ring a socket of its own.
- * Clear a bell that is waited on level-triggered before this, never after.
- */
-bool peal_sender_arm(struct peal_sender *tx);
-
-/** Take back what the receiver rang. @return as peal_doorbell_clear() */
-int peal_sender_clear(struct peal_sender *tx);
-
-/** @return the fd to wait on for room, readable when rung, or -1 */
-int peal_sender_fd(const struct peal_sender *tx);
-
-/**
- * The receiver is known to be gone: wait for it no more. Everything returns
- * -EPIPE from now on.
- */
-void peal_sender_hangup(struct peal_sender *tx);
-
-/**
- * Allow barriers, or forbid them, as it is at first for an end that you attach
- * yourself; a peal_local, and channels among those who trust each other, allow
- * them. A commit needs a fence, which costs more than all the rest of it. Where
- * both ends allow barriers it is left out after a thousand commits in a row
- * that found nobody asleep, and whoever goes to sleep at the other end then
- * lets the kernel interrupt the processors on which we run: membarrier(2), 1 to
- * 15 microseconds. Since kernels are known that leave one out, it looks once
- * more a millisecond later. Blocking calls and a reactor do that by themselves;
- * an end that is armed by hand, or by a reserve that falls short outside a
- * reactor, sleeps for it, and takes back what it allowed, so that it is rare.
- * Not for threads that nothing may interrupt.
- * Context: set-up; system calls, the first of which in a process may take some
- * milliseconds. Where the kernel has no such barriers nothing changes.
- */
-void peal_sender_set_barriers(struct peal_sender *tx, bool allow);
-
 /** Read the counts of this end. */
 void peal_sender_stats(const struct peal_sender *tx,
 		       struct peal_ring_stats *stats);
-
-/**
- * Become the receiver of a ring: a new one, or one whose receiver is gone, from
- * what was released last. The sender is rung if the one before may have died
- * before it did so.
- * @param rx     filled in on success, untouched on failure
- * @param data   the bell to wait on for items, or NULL: you poll
- * @param space  the bell that the sender waits on, or NULL: it polls
- * @return       0, -EPROTO impossible positions, -EPIPE the receiver before
- *               finished
- * Bells are copied; keep their fds open as long as the receiver is used.
- */
-int peal_receiver_attach(struct peal_receiver *rx, const struct peal_ring *ring,
-			 const struct peal_doorbell *data,
-			 const struct peal_doorbell *space);
 
 /**
  * Take no more: the sender is told with -EPIPE. May be called twice, and with
@@ -488,6 +347,150 @@ static inline size_t peal_receiver_capacity(const struct peal_receiver *rx)
 /** @return true once the stream has ended and every item was released */
 bool peal_receiver_ended(struct peal_receiver *rx);
 
+/** Read the counts of this end. */
+void peal_receiver_stats(const struct peal_receiver *rx,
+			 struct peal_ring_stats *stats);
+
+/*
+ * -- for programs that build rings: in memory of their own, with doorbells of
+ * their own, or in a loop without a reactor. local.h, channel.h and reactor.h
+ * do all of this for the others
+ */
+
+/**
+ * Complete a geometry: round the capacity up to a power of two and, where the
+ * items are to be mapped twice, until they fill whole pages.
+ * @param geometry  capacity and item_size set, tag and name if wanted, the
+ *                  rest 0; changed on success alone
+ * @param page      the page size of memory that will be mapped twice in a row
+ *                  (peal_mem_page()), or 0 for any other memory
+ * @return          0, -EINVAL a capacity or item size of 0, a page size of less
+ *                  than 4096 or no power of two, a tag or name without a final
+ *                  NUL,
+ *                  -EOVERFLOW the ring does not fit into the address space
+ */
+int peal_geometry_fit(struct peal_geometry *geometry, size_t page);
+
+/** Bytes of the items, counted once. */
+static inline size_t peal_geometry_body(const struct peal_geometry *geometry)
+{
+	return (size_t)(geometry->capacity * geometry->item_size);
+}
+
+/**
+ * Read the geometry of a ring from its memory.
+ * @param geometry  filled in on success, untouched on failure
+ * @param memory    aligned to 8 bytes
+ * @param size      bytes of it that may be read, 4096 at least
+ * @return          0, -EINVAL misaligned or too small,
+ *	-EBADMSG         not a ring, or one of the other byte order
+ *	-EPROTONOSUPPORT a ring of another layout version
+ *	-EPROTO          a geometry that cannot be
+ */
+int peal_geometry_read(struct peal_geometry *geometry, const void *memory,
+		       size_t size);
+
+/**
+ * Make an empty ring in memory that nobody uses.
+ * @param ring      filled in on success, untouched on failure
+ * @param geometry  from peal_geometry_fit()
+ * @param memory    aligned to 8 bytes; the items are aligned as it is, up to
+ *                  the page. With PEAL_RING_TWICE the items must be mapped
+ *                  twice (peal_mem_create() with PEAL_MEM_TWICE).
+ * @param size      bytes of memory, the second mapping not counted
+ * @return          0, -EINVAL misaligned, or a geometry not from
+ *                  peal_geometry_fit(), -ENOSPC size is too small
+ * The memory stays yours, and must stay until both ends are finished.
+ */
+int peal_ring_format(struct peal_ring *ring,
+		     const struct peal_geometry *geometry, void *memory,
+		     size_t size);
+
+/**
+ * Find the ring that another process made in shared memory.
+ * @param ring      filled in on success, untouched on failure
+ * @param geometry  what it must be, to the letter; a tag or name of "" matches
+ *                  any
+ * @param memory    as for peal_ring_format()
+ * @param size      likewise
+ * @return          0, -EINVAL, -ENOSPC as for peal_ring_format(), the errors of
+ *                  peal_geometry_read(), and -EPROTOTYPE it is a ring of
+ *                  another geometry or tag
+ * Everything is checked in a private copy; no size is read again later.
+ */
+int peal_ring_open(struct peal_ring *ring, const struct peal_geometry *geometry,
+		   void *memory, size_t size);
+
+/**
+ * Become the sender of a ring: a new one, or one whose sender is gone, whose
+ * position is taken up where it was published last. The receiver is rung if the
+ * one before may have died before it did so.
+ * @param tx     filled in on success, untouched on failure
+ * @param data   the bell that the receiver waits on, or NULL: it polls
+ * @param space  the bell to wait on for room, or NULL: you poll
+ * @return       0, -EPROTO impossible positions, -EPIPE the sender before
+ *               ended the stream
+ * Bells are copied; keep their fds open as long as the sender is used.
+ */
+int peal_sender_attach(struct peal_sender *tx, const struct peal_ring *ring,
+		       const struct peal_doorbell *data,
+		       const struct peal_doorbell *space);
+
+/**
+ * For loops that are not ours: ask to be woken, and look once more.
+ * @return  true: sleep, the space bell will ring; false: there is room (as
+ *          much as the watermark says), or something to be told by reserve
+ * A reserve that falls short has armed already. After a put or each that falls
+ * short, this is needed before you sleep: neither of the two sleeps to be sure
+ * of a receiver that leaves its fences out, or can ring a socket of its own.
+ * Clear a bell that is waited on level-triggered before this, never after.
+ */
+bool peal_sender_arm(struct peal_sender *tx);
+
+/** Take back what the receiver rang. @return as peal_doorbell_clear() */
+int peal_sender_clear(struct peal_sender *tx);
+
+/** @return the fd to wait on for room, readable when rung, or -1 */
+int peal_sender_fd(const struct peal_sender *tx);
+
+/**
+ * The receiver is known to be gone: wait for it no more. Everything returns
+ * -EPIPE from now on.
+ */
+void peal_sender_hangup(struct peal_sender *tx);
+
+/**
+ * Allow barriers, or forbid them, as it is at first for an end that you attach
+ * yourself; a peal_local, and channels among those who trust each other, allow
+ * them. A commit needs a fence, which costs more than all the rest of it. Where
+ * both ends allow barriers it is left out after a thousand commits in a row
+ * that found nobody asleep, and whoever goes to sleep at the other end then
+ * lets the kernel interrupt the processors on which we run: membarrier(2), 1 to
+ * 15 microseconds. Since kernels are known that leave one out, it looks once
+ * more a millisecond later. Blocking calls and a reactor do that by themselves;
+ * an end that is armed by hand, or by a reserve that falls short outside a
+ * reactor, sleeps for it, and takes back what it allowed, so that it is rare.
+ * Not for threads that nothing may interrupt.
+ * Context: set-up; system calls, the first of which in a process may take some
+ * milliseconds. Where the kernel has no such barriers nothing changes.
+ */
+void peal_sender_set_barriers(struct peal_sender *tx, bool allow);
+
+/**
+ * Become the receiver of a ring: a new one, or one whose receiver is gone, from
+ * what was released last. The sender is rung if the one before may have died
+ * before it did so.
+ * @param rx     filled in on success, untouched on failure
+ * @param data   the bell to wait on for items, or NULL: you poll
+ * @param space  the bell that the sender waits on, or NULL: it polls
+ * @return       0, -EPROTO impossible positions, -EPIPE the receiver before
+ *               finished
+ * Bells are copied; keep their fds open as long as the receiver is used.
+ */
+int peal_receiver_attach(struct peal_receiver *rx, const struct peal_ring *ring,
+			 const struct peal_doorbell *data,
+			 const struct peal_doorbell *space);
+
 /**
  * For loops that are not ours: ask to be woken, and look once more.
  * @return  true: sleep, the data bell will ring; false: there is something (as
@@ -511,9 +514,12 @@ void peal_receiver_hangup(struct peal_receiver *rx);
 /** As peal_sender_set_barriers(), for releases. */
 void peal_receiver_set_barriers(struct peal_receiver *rx, bool allow);
 
-/** Read the counts of this end. */
-void peal_receiver_stats(const struct peal_receiver *rx,
-			 struct peal_ring_stats *stats);
+/*
+ * Where a pointer to a pointer is due, this refuses anything else, so that
+ * items can be of any type without a cast.
+ */
+#define PEAL_SPAN(items)                                                       \
+	((void)sizeof(*(items) == (const void *)0), (void *)(items))
 
 #define peal_sender_reserve(tx, n, items)                                      \
 	peal_sender_reserve(tx, n, PEAL_SPAN(items))
