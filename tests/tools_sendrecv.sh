@@ -488,6 +488,22 @@ reaches() {
 	echo hello | send "$2" && ends "$receiver" 0 && is hello
 }
 
+# As a service manager would hand it over: fd 3 listens at the path.
+inherits() {
+	python3 - "$peal" "$scratch/inherited" <<-'EOF' >"$out" 4>&- 5>&- &
+		import os, socket, sys
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+		s.bind(sys.argv[2])
+		s.listen(8)
+		os.dup2(s.fileno(), 3)
+		os.set_inheritable(3, True)
+		os.execv(sys.argv[1], ["peal", "recv", "--timeout", "60",
+			"--until-gone", "fd:3"])
+	EOF
+	receiver=$!
+	echo hello | send "$scratch/inherited" && ends "$receiver" 0 && is hello
+}
+
 folder_is_private() {
 	ls -ld "$folder"
 	[ "$(stat -c %a "$folder")" = 700 ]
@@ -630,6 +646,11 @@ check 'a path is a path' reaches "$scratch/path" "$scratch/path"
 check 'an abstract name has no file' reaches "@peal-test-$$" "@peal-test-$$"
 check 'without a runtime folder it is in /tmp' in_tmp
 check 'one that others can write to is none' a_runtime_folder_of_others
+if have python3; then
+	check 'a socket that was inherited is a name' inherits
+else
+	skip 'a socket that was inherited is a name' 'no python3'
+fi
 check 'a folder that is open to others is not used' unsafe open_to_others
 check 'nor is a link' unsafe a_link
 if [ "$(id -u)" -eq 0 ]; then
