@@ -226,10 +226,4 @@ int peal_address_passed_fd(const char *name);
 /* Close the fd if it is owned; remove the path if it is still ours. */
 void peal_address_remove(struct peal_server *server);
 
-/* -- deadline.c */
-
-/* In so many milliseconds, -1 for never; and how many are left, rounded up. */
-uint64_t peal_deadline(int timeout_ms);
-int peal_left_ms(uint64_t deadline);
-
 #endif

@@ -19,9 +19,8 @@
  * will have a turn), or `drained` (it will be armed).
  */
 #include <errno.h>
-#include <stddef.h>
 
-#include <peal/sources.h>
+#include "floor.h"
 
 enum peal_kind {
 	PEAL_KIND_RECEIVER = 1,
@@ -40,33 +39,7 @@ enum peal_kind {
 #define PEAL_TOKEN_TIMER UINT64_MAX
 #define PEAL_TOKEN_WAKE (UINT64_MAX - 1)
 
-/* -- lists: circular, with a link that stands for the list itself */
-
-static inline void peal_link_init(struct peal_link *link)
-{
-	link->next = link->prev = link;
-}
-
-static inline bool peal_link_empty(const struct peal_link *link)
-{
-	return link->next == link;
-}
-
-static inline void peal_link_remove(struct peal_link *link)
-{
-	link->prev->next = link->next;
-	link->next->prev = link->prev;
-	peal_link_init(link);
-}
-
-static inline void peal_link_append(struct peal_link *list,
-				    struct peal_link *link)
-{
-	link->prev = list->prev;
-	link->next = list;
-	list->prev->next = link;
-	list->prev = link;
-}
+/* -- lists */
 
 /* Move all of `from` to the end of `list`. */
 static inline void peal_link_splice(struct peal_link *list,
@@ -83,8 +56,7 @@ static inline void peal_link_splice(struct peal_link *list,
 
 static inline struct peal_source *peal_link_source(struct peal_link *link)
 {
-	return (struct peal_source *)((char *)link -
-				      offsetof(struct peal_source, link));
+	return PEAL_CONTAINER_OF(link, struct peal_source, link);
 }
 
 /* The first source of a list that is not empty, taken out of it. */
@@ -114,16 +86,7 @@ static inline void peal_longest(uint64_t *longest, uint64_t ns)
 		__atomic_store_n(longest, ns, __ATOMIC_RELAXED);
 }
 
-/* Nanoseconds, CLOCK_MONOTONIC. */
-uint64_t peal_now(void);
-
 /* -- reactor.c */
-
-/* Is this still the process that made the reactor? */
-static inline bool peal_reactor_here(const struct peal_reactor *loop)
-{
-	return loop->fork_mark && *loop->fork_mark;
-}
 
 /*
  * May it be used? The sources and the lists point to where the reactor was
@@ -137,27 +100,10 @@ static inline int peal_reactor_check(const struct peal_reactor *loop)
 	return peal_reactor_here(loop) ? 0 : -ECHILD;
 }
 
-/* What epoll is to give back: the slot, and whose it is at this time. */
-static inline uint64_t peal_source_token(const struct peal_source *source)
-{
-	const struct peal_slot *slot = &source->reactor->slots[source->slot];
-
-	return (uint64_t)slot->generation << 32 | source->slot;
-}
-
 static inline bool peal_source_is_ring(const struct peal_source *source)
 {
 	return source->kind == PEAL_KIND_RECEIVER ||
 	       source->kind == PEAL_KIND_SENDER;
-}
-
-/* The source that a token meant, or NULL if it was removed meanwhile. */
-static inline struct peal_source *peal_source_find(
-	const struct peal_reactor *loop, uint64_t token)
-{
-	const struct peal_slot *slot = &loop->slots[(uint32_t)token];
-
-	return slot->generation == token >> 32 ? slot->source : NULL;
 }
 
 /* Is it on this reactor, and itself, not a copy? Any thread may ask. */
@@ -179,25 +125,8 @@ static inline int peal_source_check(const struct peal_reactor *loop,
 	return peal_source_is_on(source, loop) ? 0 : -EINVAL;
 }
 
-/* Are so many slots free? */
-static inline bool peal_reactor_has(const struct peal_reactor *loop, unsigned n)
-{
-	uint32_t at = loop->free_slot;
-
-	for (; n > 0 && at != PEAL_NO_SLOT; n--)
-		at = loop->slots[at].next;
-	return n == 0;
-}
-
 int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 		      int kind);
-/*
- * Undo all that add did, as far as it came: the one way to take a source off.
- * In a forked child it undoes what the child has a copy of, and touches nothing
- * that is the parent's as well. A source that is not added is left alone.
- * @return  0 or an error of epoll_ctl(2), after which it is off all the same
- */
-int peal_source_detach(struct peal_source *source);
 /* Let it have a turn, unless it will have one anyway. */
 static inline void peal_source_ready(struct peal_source *source)
 {
@@ -206,14 +135,15 @@ static inline void peal_source_ready(struct peal_source *source)
 				 &source->link);
 }
 
-/* A callback: what is counted around it, and whether the source outlived it. */
+/* A callback: what is counted around it, and whether the source survived it. */
 struct peal_call {
 	struct peal_reactor *loop;
 	struct peal_source *source;
-	uint64_t token, began;
+	struct peal_source_mark mark;
+	uint64_t began;
 };
 
-void peal_call_timed(const struct peal_call *call, bool there);
+void peal_call_timed(const struct peal_call *call, bool survived);
 
 static inline struct peal_call peal_call_begin(struct peal_source *source)
 {
@@ -224,21 +154,19 @@ static inline struct peal_call peal_call_begin(struct peal_source *source)
 	return (struct peal_call){
 		.loop = loop,
 		.source = source,
-		.token = peal_source_token(source),
+		.mark = peal_source_mark(source),
 		.began = loop->timing ? peal_now() : 0,
 	};
 }
 
+/* Did the source survive? If it did not, the reactor may be gone as well. */
 static inline bool peal_call_end(const struct peal_call *call)
 {
-	bool there;
+	bool survived = peal_source_survived(&call->mark);
 
-	if (!peal_reactor_here(call->loop))
-		return false;
-	there = peal_source_find(call->loop, call->token) == call->source;
-	if (call->began)
-		peal_call_timed(call, there);
-	return there;
+	if (call->began && peal_reactor_here(call->loop))
+		peal_call_timed(call, survived);
+	return survived;
 }
 
 /* -- watch.c */
@@ -248,8 +176,6 @@ int peal_source_watch(struct peal_source *source, int fd, uint32_t events);
 int peal_source_rewatch(struct peal_source *source, uint32_t events);
 int peal_source_unwatch(struct peal_source *source);
 void peal_fd_turn(struct peal_source *source);
-/* Have an fd's source called back again, after the others. */
-void peal_source_again(struct peal_source *source);
 /* Events have to be cleared, for they come again and again. */
 static inline bool peal_level(const struct peal_reactor *loop)
 {
@@ -268,33 +194,16 @@ uint64_t peal_rings_late_at(const struct peal_reactor *loop);
 void peal_rings_spin(struct peal_reactor *loop);
 /* Remove it and tell why; the last that is heard of it. */
 void peal_ring_closed(struct peal_source *source, int reason);
-/*
- * A ring whose bell `bell`, an fd source, hears for it, and perhaps for other
- * rings: it says so with peal_rings_rung().
- */
-int peal_receiver_add(struct peal_reactor *loop, struct peal_source *source,
-		      struct peal_receiver *rx,
-		      const struct peal_receiver_callbacks *callbacks,
-		      struct peal_source *bell);
-int peal_sender_add(struct peal_reactor *loop, struct peal_source *source,
-		    struct peal_sender *tx,
-		    const struct peal_sender_callbacks *callbacks,
-		    struct peal_source *bell);
-
 /* The end is nobody's any more. */
 void peal_ring_drop(struct peal_source *source);
 
 /* -- storms.c */
 void peal_ring_trust(struct peal_source *source);
 void peal_ring_rung(struct peal_source *source);
-/* One bell for one or two rings, in the turn of the source that heard it. */
-void peal_rings_rung(struct peal_source *a, struct peal_source *b);
 void peal_ring_alarm(struct peal_source *source, uint64_t now);
 void peal_ring_not_idle(struct peal_source *source);
 
 /* -- timers.c */
-/* The end of time at most. */
-uint64_t peal_time_add(uint64_t a, uint64_t b);
 void peal_timer_turn(struct peal_source *source);
 /* Let a source be looked at, at a time; once. */
 void peal_alarm_set(struct peal_source *source, uint64_t deadline);

@@ -199,12 +199,12 @@ void peal_reactor_set_timing(struct peal_reactor *loop, bool on)
 	loop->timing = on;
 }
 
-void peal_call_timed(const struct peal_call *call, bool there)
+void peal_call_timed(const struct peal_call *call, bool survived)
 {
 	uint64_t took = peal_now() - call->began;
 
 	peal_longest(&call->loop->stats.longest_ns, took);
-	if (there)
+	if (survived)
 		peal_longest(&call->source->stats.longest_ns, took);
 }
 
@@ -233,6 +233,15 @@ int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 	};
 	peal_link_init(&source->link);
 	return 0;
+}
+
+bool peal_reactor_has(const struct peal_reactor *loop, unsigned n)
+{
+	uint32_t at = loop->free_slot;
+
+	for (; n > 0 && at != PEAL_NO_SLOT; n--)
+		at = loop->slots[at].next;
+	return n == 0;
 }
 
 static void vacate(struct peal_source *source)

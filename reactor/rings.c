@@ -192,9 +192,7 @@ static void store(struct peal_source *source)
 
 static struct peal_source *late_source(struct peal_link *link)
 {
-	return (struct peal_source *)((char *)link -
-				      offsetof(struct peal_source,
-					       of.ring.late));
+	return PEAL_CONTAINER_OF(link, struct peal_source, of.ring.late);
 }
 
 /*

@@ -25,11 +25,6 @@
 #define CREDIT 4
 #define PASSES 4
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* The heap has one alarm a source; a ring has two uses for it. */
 static void set_alarm(struct peal_source *source)
 {
@@ -38,8 +33,8 @@ static void set_alarm(struct peal_source *source)
 	if (source->of.ring.unheard)
 		next = source->of.ring.heard_again;
 	if (source->of.ring.idle)
-		next = earlier(next, peal_time_add(source->of.ring.quiet_since,
-						   source->of.ring.idle));
+		next = peal_min(next, peal_time_add(source->of.ring.quiet_since,
+						    source->of.ring.idle));
 	if (next != UINT64_MAX)
 		peal_alarm_set(source, next);
 }
@@ -48,10 +43,8 @@ static void listen(struct peal_source *source, bool on)
 {
 	struct peal_source *bell = source->of.ring.bell;
 
-	if (bell && bell->reactor) /* what else it hears it goes on hearing */
-		peal_reactor_set_events(bell->reactor, bell,
-					on ? bell->events | EPOLLIN
-					   : bell->events & ~(uint32_t)EPOLLIN);
+	if (bell && bell->reactor)
+		peal_source_listen(bell, on);
 	else if (on)
 		peal_source_rewatch(source, EPOLLIN | EPOLLET);
 	else /* EPOLLHUP comes unasked: once at the most */
@@ -122,8 +115,8 @@ static void earn(struct peal_source *source)
 	uint64_t earned = arms - source->of.ring.arms;
 
 	source->of.ring.arms = arms;
-	source->of.ring.credit =
-		(int)earlier((uint64_t)source->of.ring.credit + earned, CREDIT);
+	source->of.ring.credit = (int)peal_min(
+		(uint64_t)source->of.ring.credit + earned, CREDIT);
 }
 
 /* Was it to be expected? */

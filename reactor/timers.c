@@ -13,19 +13,6 @@
 #define CHILDREN 4u
 #define NSEC 1000000000u
 
-uint64_t peal_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NSEC + (uint64_t)ts.tv_nsec;
-}
-
-uint64_t peal_time_add(uint64_t a, uint64_t b)
-{
-	return a + b < a ? UINT64_MAX : a + b;
-}
-
 /* Of one deadline, the alarm that was set first is first. */
 static bool is_before(uint64_t deadline, const struct peal_source *source,
 		      const struct peal_slot *slot)

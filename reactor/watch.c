@@ -187,6 +187,14 @@ int peal_reactor_set_events(struct peal_reactor *loop,
 	return peal_source_rewatch(source, edge_or_once(events));
 }
 
+int peal_source_listen(struct peal_source *source, bool on)
+{
+	uint32_t events = source->events & ~(uint32_t)EPOLLIN;
+
+	return peal_reactor_set_events(source->reactor, source,
+				       on ? events | EPOLLIN : events);
+}
+
 void peal_source_again(struct peal_source *source)
 {
 	source->revents |= EPOLLIN;
