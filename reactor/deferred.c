@@ -74,22 +74,6 @@ bool peal_reactor_called(struct peal_reactor *loop)
 	return __atomic_exchange_n(&loop->called, false, __ATOMIC_SEQ_CST);
 }
 
-int peal_reactor_add_deferred(
-	struct peal_reactor *loop, struct peal_source *source,
-	void (*call)(struct peal_source *source, void *user), void *user)
-{
-	int ret;
-
-	if (!call)
-		return -EINVAL;
-	ret = peal_source_enter(loop, source, PEAL_KIND_DEFERRED);
-	if (ret < 0)
-		return ret;
-	source->callback.call = call;
-	source->user = user;
-	return 0;
-}
-
 void peal_source_defer(struct peal_source *source)
 {
 	struct peal_reactor *loop = source->reactor;
@@ -109,21 +93,9 @@ void peal_source_defer(struct peal_source *source)
 		peal_reactor_kick(loop);
 }
 
-int peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source)
-{
-	int ret = peal_source_check(loop, source);
-
-	if (ret < 0)
-		return ret;
-	if (source->kind != PEAL_KIND_DEFERRED)
-		return -EINVAL;
-	peal_source_defer(source);
-	return 0;
-}
-
 /* From here on it can be deferred again. An exchange, to see all that was done
  * before each call that found it deferred already. */
-static void undefer(struct peal_source *source)
+void peal_source_undefer(struct peal_source *source)
 {
 	(void)__atomic_exchange_n(&source->deferred, false, __ATOMIC_SEQ_CST);
 	peal_tsan_acquire(&source->deferred);
@@ -147,19 +119,52 @@ void peal_deferred_collect(struct peal_reactor *loop)
 		struct peal_source *source = queue;
 
 		queue = source->deferred_next;
-		/* A queue has turns that nobody has deferred, too, and must
-		 * not be pushed again while it is on the stack. */
-		if (source->kind == PEAL_KIND_QUEUE)
-			undefer(source);
-		peal_source_ready(source);
+		source->ops->deferred(source);
 	}
 }
 
-void peal_deferred_turn(struct peal_source *source)
+static void deferred_turn(struct peal_source *source)
 {
 	struct peal_call call = peal_call_begin(source);
 
-	undefer(source);
+	peal_source_undefer(source);
 	source->callback.call(source, source->user);
 	peal_call_end(&call);
+}
+
+/* The source may be among those that were deferred and not yet collected. */
+void peal_deferred_detach(struct peal_source *source)
+{
+	peal_deferred_collect(source->reactor);
+}
+
+static const struct peal_source_ops deferred_ops = {
+	.turn = deferred_turn,
+	.deferred = peal_source_ready,
+	.detach = peal_deferred_detach,
+};
+
+int peal_reactor_add_deferred(
+	struct peal_reactor *loop, struct peal_source *source,
+	void (*call)(struct peal_source *source, void *user), void *user)
+{
+	int ret;
+
+	if (!call)
+		return -EINVAL;
+	ret = peal_source_enter(loop, source, &deferred_ops);
+	if (ret < 0)
+		return ret;
+	source->callback.call = call;
+	source->user = user;
+	return 0;
+}
+
+int peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source)
+{
+	int ret = peal_source_check_kind(loop, source, &deferred_ops);
+
+	if (ret == 0)
+		peal_source_defer(source);
+	return ret;
 }

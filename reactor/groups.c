@@ -25,34 +25,8 @@ static int claim_group(struct peal_source *source, struct peal_group *group)
 	return 0;
 }
 
-int peal_reactor_add_group(struct peal_reactor *loop,
-			   struct peal_source *source, struct peal_group *group)
-{
-	int ret;
-
-	if (!group->marks)
-		return -EINVAL;
-	ret = peal_source_enter(loop, source, PEAL_KIND_GROUP);
-	if (ret < 0)
-		return ret;
-	ret = claim_group(source, group);
-	if (ret == 0)
-		ret = peal_source_watch(source, group->fd, EPOLLIN | EPOLLET);
-	if (ret < 0) {
-		peal_source_detach(source);
-		return ret;
-	}
-	source->of.group.next = loop->groups;
-	loop->groups = source;
-	peal_group_sleeps(group, true);
-	peal_end_fence();
-	if (peal_group_marked(group))
-		peal_reactor_kick(loop);
-	return 0;
-}
-
 /* Without it the rings that wait on its bells would be silent for ever. */
-void peal_group_drop(struct peal_source *source)
+static void group_detach(struct peal_source *source)
 {
 	struct peal_source **at = &source->reactor->groups;
 	struct peal_group *group = group_of(source);
@@ -74,13 +48,45 @@ void peal_group_drop(struct peal_source *source)
 	__atomic_store_n(&group->reactor, NULL, __ATOMIC_RELEASE);
 }
 
-void peal_group_arrived(struct peal_source *source)
+static void group_event(struct peal_source *source, uint32_t events)
 {
 	uint64_t count;
 
+	(void)events;
 	if (peal_level(source->reactor) &&
 	    read(source->fd, &count, sizeof(count)) < 0)
 		return; /* somebody else has */
+}
+
+static const struct peal_source_ops group_ops = {
+	.event = group_event,
+	.detach = group_detach,
+};
+
+int peal_reactor_add_group(struct peal_reactor *loop,
+			   struct peal_source *source, struct peal_group *group)
+{
+	int ret;
+
+	if (!group->marks)
+		return -EINVAL;
+	ret = peal_source_enter(loop, source, &group_ops);
+	if (ret < 0)
+		return ret;
+	ret = claim_group(source, group);
+	if (ret == 0)
+		ret = peal_source_watch(source, group->fd, EPOLLIN | EPOLLET);
+	if (ret < 0) {
+		peal_source_detach(source);
+		return ret;
+	}
+	source->of.group.next = loop->groups;
+	loop->groups = source;
+	peal_group_sleeps(group, true);
+	peal_end_fence();
+	if (peal_group_marked(group))
+		peal_reactor_kick(loop);
+	return 0;
 }
 
 static void visit(struct peal_group *group, uint32_t word, uint64_t rings)

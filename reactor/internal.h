@@ -22,16 +22,25 @@
 
 #include "floor.h"
 
-enum peal_kind {
-	PEAL_KIND_RECEIVER = 1,
-	PEAL_KIND_SENDER,
-	PEAL_KIND_FD,
-	PEAL_KIND_TIMER,
-	PEAL_KIND_SIGNAL,
-	PEAL_KIND_CHILD,
-	PEAL_KIND_DEFERRED,
-	PEAL_KIND_QUEUE,
-	PEAL_KIND_GROUP,
+/*
+ * What the reactor does with a source of one kind. Each kind has one constant
+ * table, in the file of that kind. Operations that no source of a kind can
+ * need are NULL.
+ */
+struct peal_source_ops {
+	/* Give a source that was scheduled its turn: one callback at the most.
+	 */
+	void (*turn)(struct peal_source *source);
+	/* Epoll, or the host, has reported events for the source's fd. */
+	void (*event)(struct peal_source *source, uint32_t events);
+	/* The source's alarm is over; it was set for `deadline`. */
+	void (*alarm)(struct peal_source *source, uint64_t deadline,
+		      uint64_t now);
+	/* A thread has deferred the source: peal_source_defer(). */
+	void (*deferred)(struct peal_source *source);
+	/* The source leaves the reactor. Its fd is not watched any more and its
+	 * alarm is not set; let go of what else it stands for. May be NULL. */
+	void (*detach)(struct peal_source *source);
 };
 
 #define PEAL_NO_SLOT UINT32_MAX
@@ -100,12 +109,6 @@ static inline int peal_reactor_check(const struct peal_reactor *loop)
 	return peal_reactor_here(loop) ? 0 : -ECHILD;
 }
 
-static inline bool peal_source_is_ring(const struct peal_source *source)
-{
-	return source->kind == PEAL_KIND_RECEIVER ||
-	       source->kind == PEAL_KIND_SENDER;
-}
-
 /* Is it on this reactor, and itself, not a copy? Any thread may ask. */
 static inline bool peal_source_is_on(const struct peal_source *source,
 				     const struct peal_reactor *loop)
@@ -125,8 +128,24 @@ static inline int peal_source_check(const struct peal_reactor *loop,
 	return peal_source_is_on(source, loop) ? 0 : -EINVAL;
 }
 
+/* The same for calls on a source of one kind. */
+static inline int peal_source_check_kind(const struct peal_reactor *loop,
+					 const struct peal_source *source,
+					 const struct peal_source_ops *ops)
+{
+	int ret = peal_source_check(loop, source);
+
+	if (ret < 0)
+		return ret;
+	return source->ops == ops ? 0 : -EINVAL;
+}
+
+/*
+ * Give a source a slot. Its kind's add does the rest, and calls
+ * peal_source_detach() if it fails.
+ */
 int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
-		      int kind);
+		      const struct peal_source_ops *ops);
 /* Let it have a turn, unless it will have one anyway. */
 static inline void peal_source_ready(struct peal_source *source)
 {
@@ -175,7 +194,8 @@ int peal_watch_own(struct peal_reactor *loop, int fd, uint32_t events,
 int peal_source_watch(struct peal_source *source, int fd, uint32_t events);
 int peal_source_rewatch(struct peal_source *source, uint32_t events);
 int peal_source_unwatch(struct peal_source *source);
-void peal_fd_turn(struct peal_source *source);
+/* The operation `event` of kinds that read their fd in their turn. */
+void peal_source_event(struct peal_source *source, uint32_t events);
 /* Events have to be cleared, for they come again and again. */
 static inline bool peal_level(const struct peal_reactor *loop)
 {
@@ -183,7 +203,6 @@ static inline bool peal_level(const struct peal_reactor *loop)
 }
 
 /* -- rings.c */
-void peal_ring_turn(struct peal_source *source);
 /* Arm all that were drained, with one fence, and look at each again. */
 void peal_rings_arm(struct peal_reactor *loop);
 /* Those that were armed a while ago, once more: see ring/fence.c. */
@@ -192,19 +211,15 @@ void peal_rings_look_late(struct peal_reactor *loop, uint64_t now);
 uint64_t peal_rings_late_at(const struct peal_reactor *loop);
 /* Poll all that were drained for a while, before they are armed. */
 void peal_rings_spin(struct peal_reactor *loop);
-/* Remove it and tell why; the last that is heard of it. */
-void peal_ring_closed(struct peal_source *source, int reason);
-/* The end is nobody's any more. */
-void peal_ring_drop(struct peal_source *source);
-
 /* -- storms.c */
 void peal_ring_trust(struct peal_source *source);
 void peal_ring_rung(struct peal_source *source);
-void peal_ring_alarm(struct peal_source *source, uint64_t now);
+/* The operation `alarm` of rings. */
+void peal_ring_alarm(struct peal_source *source, uint64_t deadline,
+		     uint64_t now);
 void peal_ring_not_idle(struct peal_source *source);
 
 /* -- timers.c */
-void peal_timer_turn(struct peal_source *source);
 /* Let a source be looked at, at a time; once. */
 void peal_alarm_set(struct peal_source *source, uint64_t deadline);
 void peal_alarm_drop(struct peal_source *source);
@@ -212,24 +227,18 @@ void peal_timers_expire(struct peal_reactor *loop);
 /* Tell timer_fd of the earliest deadline. */
 void peal_timers_program(struct peal_reactor *loop);
 
-/* -- signals.c */
-void peal_signal_turn(struct peal_source *source);
-void peal_signal_drop(struct peal_source *source);
-void peal_child_turn(struct peal_source *source);
-void peal_child_drop(struct peal_source *source);
-
 /* -- groups.c */
-void peal_group_drop(struct peal_source *source);
-void peal_group_arrived(struct peal_source *source);
 /* Let the rings whose bells were rung have their turns. */
 void peal_groups_collect(struct peal_reactor *loop);
 /* From now on the eventfds have to be written, or no more. */
 void peal_groups_sleep(struct peal_reactor *loop, bool asleep);
 bool peal_groups_marked(const struct peal_reactor *loop);
 
-/* -- deferred.c and queue.c */
-void peal_deferred_turn(struct peal_source *source);
-void peal_queue_turn(struct peal_source *source);
+/* -- deferred.c */
+/* From here on the source can be deferred again. */
+void peal_source_undefer(struct peal_source *source);
+/* The operation `detach` of kinds that can be deferred. */
+void peal_deferred_detach(struct peal_source *source);
 /* Of a call or a queue that is added; from anywhere. */
 void peal_source_defer(struct peal_source *source);
 /* Let the calls that were deferred have their turns. */

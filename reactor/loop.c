@@ -42,21 +42,6 @@ static void wake_arrived(struct peal_reactor *loop, bool *woken)
 		peal_timers_expire(loop);
 }
 
-static void bell_arrived(struct peal_reactor *loop, struct peal_source *source)
-{
-	int rung = 1;
-
-	/* To be cleared, or the host would see it for ever. */
-	if (peal_level(loop))
-		rung = peal_end_clear(source->end);
-	if (rung > 0)
-		source->of.ring.rung = true;
-	if (rung >= 0)
-		return;
-	peal_source_unwatch(source); /* nobody is left who could ring it */
-	source->fd = -1;
-}
-
 static void arrived(struct peal_reactor *loop, uint64_t token, uint32_t events,
 		    bool *woken)
 {
@@ -73,16 +58,8 @@ static void arrived(struct peal_reactor *loop, uint64_t token, uint32_t events,
 	if ((uint32_t)token >= loop->n_slots)
 		return;
 	source = peal_source_find(loop, token);
-	if (!source)
-		return;
-	if (peal_source_is_ring(source))
-		bell_arrived(loop, source);
-	if (source->kind == PEAL_KIND_GROUP) {
-		peal_group_arrived(source);
-		return;
-	}
-	source->revents |= events;
-	peal_source_ready(source);
+	if (source)
+		source->ops->event(source, events);
 }
 
 /*
@@ -111,33 +88,6 @@ static int wait_for_events(struct peal_reactor *loop, int timeout_ms,
 
 /* -- turns */
 
-static void turn(struct peal_source *source)
-{
-	switch (source->kind) {
-	case PEAL_KIND_RECEIVER:
-	case PEAL_KIND_SENDER:
-		peal_ring_turn(source);
-		break;
-	case PEAL_KIND_FD:
-		peal_fd_turn(source);
-		break;
-	case PEAL_KIND_TIMER:
-		peal_timer_turn(source);
-		break;
-	case PEAL_KIND_SIGNAL:
-		peal_signal_turn(source);
-		break;
-	case PEAL_KIND_CHILD:
-		peal_child_turn(source);
-		break;
-	case PEAL_KIND_QUEUE:
-		peal_queue_turn(source);
-		break;
-	default:
-		peal_deferred_turn(source);
-	}
-}
-
 static void line_up(struct peal_reactor *loop)
 {
 	struct peal_link *low = &loop->ready[PEAL_BAND_LOW];
@@ -160,7 +110,9 @@ static int round_robin(struct peal_reactor *loop)
 {
 	line_up(loop);
 	for (unsigned i = 1; !peal_link_empty(&loop->turn); i++) {
-		turn(peal_link_take(&loop->turn));
+		struct peal_source *source = peal_link_take(&loop->turn);
+
+		source->ops->turn(source);
 		if (!peal_reactor_here(loop))
 			return -ECHILD;
 		/* As long as they are in the cache. */

@@ -9,6 +9,58 @@
 #include "../ring/floor.h"
 #include "internal.h"
 
+static struct peal_post *filled(struct peal_source *source)
+{
+	uint64_t head = source->of.queue.head;
+	struct peal_post *cell =
+		&source->of.queue.cells[head & source->of.queue.mask];
+
+	if (__atomic_load_n(&cell->turn, __ATOMIC_ACQUIRE) != head + 1)
+		return NULL;
+	peal_tsan_acquire(&cell->turn);
+	return cell;
+}
+
+static void *pop(struct peal_source *source, struct peal_post *cell)
+{
+	void *message = cell->message;
+
+	peal_tsan_release(&cell->turn);
+	__atomic_store_n(&cell->turn,
+			 source->of.queue.head + source->of.queue.mask + 1,
+			 __ATOMIC_RELEASE);
+	source->of.queue.head++;
+	return message;
+}
+
+static void queue_turn(struct peal_source *source)
+{
+	struct peal_post *cell;
+	struct peal_call call;
+
+	cell = filled(source);
+	if (!cell)
+		return;
+	call = peal_call_begin(source);
+	source->callback.on_post(source, pop(source, cell), source->user);
+	if (peal_call_end(&call) && filled(source))
+		peal_source_ready(source);
+}
+
+/* A queue has turns that nobody has deferred, too, and must not be pushed
+ * again while it is on the stack. */
+static void queue_deferred(struct peal_source *source)
+{
+	peal_source_undefer(source);
+	peal_source_ready(source);
+}
+
+static const struct peal_source_ops queue_ops = {
+	.turn = queue_turn,
+	.deferred = queue_deferred,
+	.detach = peal_deferred_detach,
+};
+
 int peal_reactor_add_queue(struct peal_reactor *loop,
 			   struct peal_source *source, struct peal_post *cells,
 			   size_t n,
@@ -20,7 +72,7 @@ int peal_reactor_add_queue(struct peal_reactor *loop,
 
 	if (!on_post || n < 2 || (n & (n - 1)) != 0)
 		return -EINVAL;
-	ret = peal_source_enter(loop, source, PEAL_KIND_QUEUE);
+	ret = peal_source_enter(loop, source, &queue_ops);
 	if (ret < 0)
 		return ret;
 	for (size_t i = 0; i < n; i++)
@@ -38,12 +90,10 @@ int peal_reactor_post(struct peal_reactor *loop, struct peal_source *source,
 	uint64_t *tail = &source->of.queue.tail;
 	struct peal_post *cell;
 	uint64_t position;
-	int ret = peal_source_check(loop, source);
+	int ret = peal_source_check_kind(loop, source, &queue_ops);
 
 	if (ret < 0)
 		return ret;
-	if (source->kind != PEAL_KIND_QUEUE)
-		return -EINVAL;
 	position = __atomic_load_n(tail, __ATOMIC_RELAXED);
 	for (;;) {
 		uint64_t turn;
@@ -70,42 +120,4 @@ int peal_reactor_post(struct peal_reactor *loop, struct peal_source *source,
 	__atomic_store_n(&cell->turn, position + 1, __ATOMIC_RELEASE);
 	peal_source_defer(source);
 	return 0;
-}
-
-static struct peal_post *filled(struct peal_source *source)
-{
-	uint64_t head = source->of.queue.head;
-	struct peal_post *cell =
-		&source->of.queue.cells[head & source->of.queue.mask];
-
-	if (__atomic_load_n(&cell->turn, __ATOMIC_ACQUIRE) != head + 1)
-		return NULL;
-	peal_tsan_acquire(&cell->turn);
-	return cell;
-}
-
-static void *pop(struct peal_source *source, struct peal_post *cell)
-{
-	void *message = cell->message;
-
-	peal_tsan_release(&cell->turn);
-	__atomic_store_n(&cell->turn,
-			 source->of.queue.head + source->of.queue.mask + 1,
-			 __ATOMIC_RELEASE);
-	source->of.queue.head++;
-	return message;
-}
-
-void peal_queue_turn(struct peal_source *source)
-{
-	struct peal_post *cell;
-	struct peal_call call;
-
-	cell = filled(source);
-	if (!cell)
-		return;
-	call = peal_call_begin(source);
-	source->callback.on_post(source, pop(source, cell), source->user);
-	if (peal_call_end(&call) && filled(source))
-		peal_source_ready(source);
 }

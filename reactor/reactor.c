@@ -211,7 +211,7 @@ void peal_call_timed(const struct peal_call *call, bool survived)
 /* -- slots */
 
 int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
-		      int kind)
+		      const struct peal_source_ops *ops)
 {
 	uint32_t index = loop->free_slot;
 	int ret = peal_reactor_check(loop);
@@ -226,7 +226,7 @@ int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 	loop->slots[index].source = source;
 	*source = (struct peal_source){
 		.reactor = loop,
-		.kind = kind,
+		.ops = ops,
 		.band = PEAL_BAND_NORMAL,
 		.slot = index,
 		.fd = -1,
@@ -266,25 +266,8 @@ int peal_source_detach(struct peal_source *source)
 	if (source->fd >= 0)
 		ret = peal_source_unwatch(source);
 	peal_alarm_drop(source);
-	switch (source->kind) {
-	case PEAL_KIND_RECEIVER:
-	case PEAL_KIND_SENDER:
-		peal_ring_drop(source);
-		break;
-	case PEAL_KIND_GROUP:
-		peal_group_drop(source);
-		break;
-	case PEAL_KIND_SIGNAL:
-		peal_signal_drop(source);
-		break;
-	case PEAL_KIND_CHILD:
-		peal_child_drop(source);
-		break;
-	case PEAL_KIND_DEFERRED:
-	case PEAL_KIND_QUEUE:
-		/* It may be among them. */
-		peal_deferred_collect(source->reactor);
-	}
+	if (source->ops->detach)
+		source->ops->detach(source);
 	vacate(source);
 	return ret;
 }

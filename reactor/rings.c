@@ -14,14 +14,17 @@
 #include "../ring/floor.h"
 #include "internal.h"
 
-void peal_ring_closed(struct peal_source *source, int reason)
+static const struct peal_source_ops receiver_ops, sender_ops;
+
+/* Remove it and tell why; the last that is heard of it. */
+static void ring_closed(struct peal_source *source, int reason)
 {
 	struct peal_source copy = *source;
 	struct peal_reactor *loop = source->reactor;
 
 	/* Before the callback, so that it may do with the memory as it likes.*/
 	peal_reactor_remove(loop, source);
-	if (copy.kind == PEAL_KIND_RECEIVER) {
+	if (copy.ops == &receiver_ops) {
 		if (!copy.callback.receiver.on_closed)
 			return;
 		loop->made++;
@@ -38,7 +41,7 @@ void peal_ring_closed(struct peal_source *source, int reason)
 
 static long call_back(struct peal_source *source)
 {
-	if (source->kind == PEAL_KIND_RECEIVER)
+	if (source->ops == &receiver_ops)
 		return source->callback.receiver.on_readable(
 			(struct peal_receiver *)source->end, source->user);
 	return source->callback.sender.on_writable(
@@ -82,16 +85,16 @@ static void judge(struct peal_source *source, long verdict)
 	struct peal_end *end = source->end;
 
 	if (peal_end_error(end))
-		peal_ring_closed(source, peal_end_error(end) == -EPIPE
-						 ? 0
-						 : peal_end_error(end));
+		ring_closed(source, peal_end_error(end) == -EPIPE
+					    ? 0
+					    : peal_end_error(end));
 	else if (verdict < PEAL_MORE ||
 		 (verdict > 0 && (uint64_t)verdict > peal_end_capacity(end)))
-		peal_ring_closed(source, -EINVAL);
+		ring_closed(source, -EINVAL);
 	else if (peal_end_ended(end) &&
 		 (peal_end_is_sender(end) || verdict != PEAL_MORE ||
 		  peal_end_known(end) == 0))
-		peal_ring_closed(source, peal_end_reason(end));
+		ring_closed(source, peal_end_reason(end));
 	else
 		follow(source, verdict);
 }
@@ -141,7 +144,7 @@ static void found_nothing(struct peal_source *source)
 		look_again(source); /* reactor.pml: look_again */
 }
 
-void peal_ring_turn(struct peal_source *source)
+static void ring_turn(struct peal_source *source)
 {
 	struct peal_end *end = source->end;
 	enum peal_found found;
@@ -162,11 +165,29 @@ void peal_ring_turn(struct peal_source *source)
 		judge(source, PEAL_DONE);
 	} else if (found == PEAL_FOUND_END &&
 		   (peal_end_is_sender(end) || peal_end_known(end) == 0)) {
-		peal_ring_closed(source, peal_end_reason(end));
+		ring_closed(source, peal_end_reason(end));
 	} else {
 		peal_end_wait_done(end, found);
 		serve(source, false);
 	}
+}
+
+static void ring_event(struct peal_source *source, uint32_t events)
+{
+	int rung = 1;
+
+	(void)events;
+	/* To be cleared, or the host would see it for ever. */
+	if (peal_level(source->reactor))
+		rung = peal_end_clear(source->end);
+	if (rung > 0) {
+		source->of.ring.rung = true;
+	} else if (rung < 0) {
+		/* nobody is left who could ring it */
+		peal_source_unwatch(source);
+		source->fd = -1;
+	}
+	peal_source_ready(source);
 }
 
 /* -- arming */
@@ -397,7 +418,7 @@ static int claim_end(struct peal_source *source)
 	return peal_end_claim(source->end, source) ? 0 : -EEXIST;
 }
 
-void peal_ring_drop(struct peal_source *source)
+static void ring_detach(struct peal_source *source)
 {
 	struct peal_end *end = source->end;
 	const struct peal_doorbell *own = peal_end_own_bell(end);
@@ -410,6 +431,20 @@ void peal_ring_drop(struct peal_source *source)
 		own->group->notify_args[own->index] = NULL;
 	peal_end_unclaim(end);
 }
+
+static const struct peal_source_ops receiver_ops = {
+	.turn = ring_turn,
+	.event = ring_event,
+	.alarm = peal_ring_alarm,
+	.detach = ring_detach,
+};
+
+static const struct peal_source_ops sender_ops = {
+	.turn = ring_turn,
+	.event = ring_event,
+	.alarm = peal_ring_alarm,
+	.detach = ring_detach,
+};
 
 static int add(struct peal_source *source, struct peal_end *end, void *user,
 	       struct peal_source *bell)
@@ -460,7 +495,7 @@ int peal_receiver_add(struct peal_reactor *loop, struct peal_source *source,
 
 	if (!callbacks->on_readable || !can_wait(&rx->end))
 		return -EINVAL;
-	ret = peal_source_enter(loop, source, PEAL_KIND_RECEIVER);
+	ret = peal_source_enter(loop, source, &receiver_ops);
 	if (ret < 0)
 		return ret;
 	source->callback.receiver = *callbacks;
@@ -476,7 +511,7 @@ int peal_sender_add(struct peal_reactor *loop, struct peal_source *source,
 
 	if (!callbacks->on_writable || !can_wait(&tx->end))
 		return -EINVAL;
-	ret = peal_source_enter(loop, source, PEAL_KIND_SENDER);
+	ret = peal_source_enter(loop, source, &sender_ops);
 	if (ret < 0)
 		return ret;
 	source->callback.sender = *callbacks;

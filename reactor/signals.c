@@ -127,7 +127,7 @@ static void drain(int fd)
 	while (ret > 0 || (ret < 0 && errno == EINTR));
 }
 
-void peal_signal_drop(struct peal_source *source)
+static void signal_detach(struct peal_source *source)
 {
 	int number = source->of.signal.number;
 	bool here = peal_reactor_here(source->reactor);
@@ -148,33 +148,7 @@ void peal_signal_drop(struct peal_source *source)
 	__atomic_fetch_and(&taken, ~bit(number), __ATOMIC_RELAXED);
 }
 
-int peal_reactor_add_signal(
-	struct peal_reactor *loop, struct peal_source *source, int number,
-	void (*on_signal)(struct peal_source *source,
-			  const struct signalfd_siginfo *info, void *user),
-	void *user)
-{
-	int ret;
-
-	if (!on_signal || number < 1 || number > 64 || number == SIGKILL ||
-	    number == SIGSTOP)
-		return -EINVAL;
-	ret = peal_source_enter(loop, source, PEAL_KIND_SIGNAL);
-	if (ret < 0)
-		return ret;
-	source->callback.on_signal = on_signal;
-	source->user = user;
-	ret = claim_signal(source, number);
-	if (ret == 0)
-		ret = watch_signal(source, number);
-	if (ret < 0)
-		peal_source_detach(source);
-	else
-		block(source, number);
-	return ret;
-}
-
-void peal_signal_turn(struct peal_source *source)
+static void signal_turn(struct peal_source *source)
 {
 	struct signalfd_siginfo info;
 	struct peal_call call;
@@ -192,6 +166,38 @@ void peal_signal_turn(struct peal_source *source)
 		peal_source_ready(source); /* there may be another */
 }
 
+static const struct peal_source_ops signal_ops = {
+	.turn = signal_turn,
+	.event = peal_source_event,
+	.detach = signal_detach,
+};
+
+int peal_reactor_add_signal(
+	struct peal_reactor *loop, struct peal_source *source, int number,
+	void (*on_signal)(struct peal_source *source,
+			  const struct signalfd_siginfo *info, void *user),
+	void *user)
+{
+	int ret;
+
+	if (!on_signal || number < 1 || number > 64 || number == SIGKILL ||
+	    number == SIGSTOP)
+		return -EINVAL;
+	ret = peal_source_enter(loop, source, &signal_ops);
+	if (ret < 0)
+		return ret;
+	source->callback.on_signal = on_signal;
+	source->user = user;
+	ret = claim_signal(source, number);
+	if (ret == 0)
+		ret = watch_signal(source, number);
+	if (ret < 0)
+		peal_source_detach(source);
+	else
+		block(source, number);
+	return ret;
+}
+
 /* -- children */
 
 /* Linux 5.3 has pidfds, and no way to wait by them. */
@@ -206,42 +212,13 @@ static int can_wait_by(int fd)
 	return 0;
 }
 
-int peal_reactor_add_child(struct peal_reactor *loop,
-			   struct peal_source *source, pid_t pid,
-			   void (*on_exit)(struct peal_source *source,
-					   const struct peal_exit *how,
-					   void *user),
-			   void *user)
-{
-	int ret, fd;
-
-	if (!on_exit || pid <= 0)
-		return -EINVAL;
-	ret = peal_source_enter(loop, source, PEAL_KIND_CHILD);
-	if (ret < 0)
-		return ret;
-	source->of.pid = pid;
-	source->callback.on_exit = on_exit;
-	source->user = user;
-	fd = (int)syscall(SYS_pidfd_open, pid, 0u);
-	ret = fd < 0 ? -errno : can_wait_by(fd);
-	if (ret == 0)
-		ret = peal_source_watch(source, fd, EPOLLIN | EPOLLET);
-	if (ret < 0) {
-		if (fd >= 0)
-			close(fd);
-		peal_source_detach(source);
-	}
-	return ret;
-}
-
-void peal_child_drop(struct peal_source *source)
+static void child_detach(struct peal_source *source)
 {
 	if (source->fd >= 0)
 		close(source->fd);
 }
 
-void peal_child_turn(struct peal_source *source)
+static void child_turn(struct peal_source *source)
 {
 	struct peal_source copy = *source;
 	struct peal_exit how = { .pid = source->of.pid };
@@ -259,4 +236,39 @@ void peal_child_turn(struct peal_source *source)
 	source->reactor->made++;
 	peal_reactor_remove(source->reactor, source);
 	copy.callback.on_exit(source, &how, copy.user);
+}
+
+static const struct peal_source_ops child_ops = {
+	.turn = child_turn,
+	.event = peal_source_event,
+	.detach = child_detach,
+};
+
+int peal_reactor_add_child(struct peal_reactor *loop,
+			   struct peal_source *source, pid_t pid,
+			   void (*on_exit)(struct peal_source *source,
+					   const struct peal_exit *how,
+					   void *user),
+			   void *user)
+{
+	int ret, fd;
+
+	if (!on_exit || pid <= 0)
+		return -EINVAL;
+	ret = peal_source_enter(loop, source, &child_ops);
+	if (ret < 0)
+		return ret;
+	source->of.pid = pid;
+	source->callback.on_exit = on_exit;
+	source->user = user;
+	fd = (int)syscall(SYS_pidfd_open, pid, 0u);
+	ret = fd < 0 ? -errno : can_wait_by(fd);
+	if (ret == 0)
+		ret = peal_source_watch(source, fd, EPOLLIN | EPOLLET);
+	if (ret < 0) {
+		if (fd >= 0)
+			close(fd);
+		peal_source_detach(source);
+	}
+	return ret;
 }

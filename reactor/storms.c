@@ -172,8 +172,10 @@ void peal_rings_rung(struct peal_source *a, struct peal_source *b)
 	next_turn(a);
 }
 
-void peal_ring_alarm(struct peal_source *source, uint64_t now)
+void peal_ring_alarm(struct peal_source *source, uint64_t deadline,
+		     uint64_t now)
 {
+	(void)deadline;
 	if (source->of.ring.unheard && source->of.ring.heard_again <= now)
 		hear_again(source);
 	if (source->of.ring.idle &&

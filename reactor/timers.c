@@ -168,14 +168,11 @@ void peal_timers_expire(struct peal_reactor *loop)
 		struct peal_source *source = loop->slots[0].timer;
 
 		heap_remove(loop, source);
-		if (source->kind == PEAL_KIND_TIMER)
-			timer_expired(source, deadline, now);
-		else
-			peal_ring_alarm(source, now);
+		source->ops->alarm(source, deadline, now);
 	}
 }
 
-void peal_timer_turn(struct peal_source *source)
+static void timer_turn(struct peal_source *source)
 {
 	struct peal_call call = peal_call_begin(source);
 	uint64_t expirations = source->expirations;
@@ -184,6 +181,11 @@ void peal_timer_turn(struct peal_source *source)
 	source->callback.on_timer(source, expirations, source->user);
 	peal_call_end(&call);
 }
+
+static const struct peal_source_ops timer_ops = {
+	.turn = timer_turn,
+	.alarm = timer_expired,
+};
 
 static void cancel(struct peal_source *source)
 {
@@ -202,7 +204,7 @@ int peal_reactor_add_timer(struct peal_reactor *loop,
 
 	if (!on_timer)
 		return -EINVAL;
-	ret = peal_source_enter(loop, source, PEAL_KIND_TIMER);
+	ret = peal_source_enter(loop, source, &timer_ops);
 	if (ret < 0)
 		return ret;
 	source->callback.on_timer = on_timer;
@@ -210,20 +212,11 @@ int peal_reactor_add_timer(struct peal_reactor *loop,
 	return 0;
 }
 
-static int check(struct peal_reactor *loop, struct peal_source *source)
-{
-	int ret = peal_source_check(loop, source);
-
-	if (ret < 0)
-		return ret;
-	return source->kind == PEAL_KIND_TIMER ? 0 : -EINVAL;
-}
-
 int peal_reactor_set_timer(struct peal_reactor *loop,
 			   struct peal_source *source, uint64_t first,
 			   uint64_t period, unsigned flags)
 {
-	int ret = check(loop, source);
+	int ret = peal_source_check_kind(loop, source, &timer_ops);
 
 	if (ret < 0)
 		return ret;
@@ -240,7 +233,7 @@ int peal_reactor_set_timer(struct peal_reactor *loop,
 int peal_reactor_cancel_timer(struct peal_reactor *loop,
 			      struct peal_source *source)
 {
-	int ret = check(loop, source);
+	int ret = peal_source_check_kind(loop, source, &timer_ops);
 
 	if (ret == 0)
 		cancel(source);

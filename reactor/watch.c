@@ -147,62 +147,7 @@ static uint32_t edge_or_once(uint32_t events)
 	return events & EPOLLET ? events : events | EPOLLONESHOT;
 }
 
-int peal_reactor_add_fd(struct peal_reactor *loop, struct peal_source *source,
-			int fd, uint32_t events,
-			void (*on_event)(struct peal_source *source, int fd,
-					 uint32_t events, void *user),
-			void *user)
-{
-	int ret;
-
-	if (!on_event || !allowed(loop, events))
-		return -EINVAL;
-	if (fd < 0)
-		return -EBADF;
-	ret = peal_source_enter(loop, source, PEAL_KIND_FD);
-	if (ret < 0)
-		return ret;
-	source->events = events;
-	source->callback.on_event = on_event;
-	source->user = user;
-	ret = peal_source_watch(source, fd, edge_or_once(events));
-	if (ret < 0)
-		peal_source_detach(source);
-	return ret;
-}
-
-int peal_reactor_set_events(struct peal_reactor *loop,
-			    struct peal_source *source, uint32_t events)
-{
-	int ret = peal_source_check(loop, source);
-
-	if (ret < 0)
-		return ret;
-	if (source->kind != PEAL_KIND_FD || !allowed(loop, events))
-		return -EINVAL;
-	if (source->fd < 0)
-		return -EBADF;
-	source->events = events;
-	source->revents &= events | EPOLLERR | EPOLLHUP;
-	return peal_source_rewatch(source, edge_or_once(events));
-}
-
-int peal_source_listen(struct peal_source *source, bool on)
-{
-	uint32_t events = source->events & ~(uint32_t)EPOLLIN;
-
-	return peal_reactor_set_events(source->reactor, source,
-				       on ? events | EPOLLIN : events);
-}
-
-void peal_source_again(struct peal_source *source)
-{
-	source->revents |= EPOLLIN;
-	peal_source_ready(source);
-	peal_reactor_nudge(source->reactor);
-}
-
-void peal_fd_turn(struct peal_source *source)
+static void fd_turn(struct peal_source *source)
 {
 	struct peal_reactor *loop = source->reactor;
 	uint32_t events = source->revents;
@@ -220,4 +165,70 @@ void peal_fd_turn(struct peal_source *source)
 	    peal_source_rewatch(source, edge_or_once(source->events)) ==
 		    -ENOMEM)
 		peal_source_ready(source); /* to be watched next time */
+}
+
+static const struct peal_source_ops fd_ops = {
+	.turn = fd_turn,
+	.event = peal_source_event,
+};
+
+int peal_reactor_add_fd(struct peal_reactor *loop, struct peal_source *source,
+			int fd, uint32_t events,
+			void (*on_event)(struct peal_source *source, int fd,
+					 uint32_t events, void *user),
+			void *user)
+{
+	int ret;
+
+	if (!on_event || !allowed(loop, events))
+		return -EINVAL;
+	if (fd < 0)
+		return -EBADF;
+	ret = peal_source_enter(loop, source, &fd_ops);
+	if (ret < 0)
+		return ret;
+	source->events = events;
+	source->callback.on_event = on_event;
+	source->user = user;
+	ret = peal_source_watch(source, fd, edge_or_once(events));
+	if (ret < 0)
+		peal_source_detach(source);
+	return ret;
+}
+
+int peal_reactor_set_events(struct peal_reactor *loop,
+			    struct peal_source *source, uint32_t events)
+{
+	int ret = peal_source_check_kind(loop, source, &fd_ops);
+
+	if (ret < 0)
+		return ret;
+	if (!allowed(loop, events))
+		return -EINVAL;
+	if (source->fd < 0)
+		return -EBADF;
+	source->events = events;
+	source->revents &= events | EPOLLERR | EPOLLHUP;
+	return peal_source_rewatch(source, edge_or_once(events));
+}
+
+int peal_source_listen(struct peal_source *source, bool on)
+{
+	uint32_t events = source->events & ~(uint32_t)EPOLLIN;
+
+	return peal_reactor_set_events(source->reactor, source,
+				       on ? events | EPOLLIN : events);
+}
+
+void peal_source_event(struct peal_source *source, uint32_t events)
+{
+	source->revents |= events;
+	peal_source_ready(source);
+}
+
+void peal_source_again(struct peal_source *source)
+{
+	source->revents |= EPOLLIN;
+	peal_source_ready(source);
+	peal_reactor_nudge(source->reactor);
 }

@@ -102,6 +102,7 @@ struct peal_link {
 
 struct peal_reactor;
 struct peal_source;
+struct peal_source_ops;
 struct peal_post;
 struct peal_exit;
 
@@ -167,7 +168,7 @@ struct peal_source {
 	struct peal_reactor *reactor; /* that it is added to, or NULL */
 	struct peal_end *end;	      /* of a ring */
 	void *user;
-	int kind;
+	const struct peal_source_ops *ops; /* of its kind */
 	enum peal_band band;
 	uint32_t slot;
 	int fd; /* that is watched for it, or -1 */
