@@ -254,8 +254,7 @@ static void ring_closed(struct peal_channel *ch, int reason, bool received)
 	}
 	/* It may have been in quarantine, and nothing else would end that. */
 	if (ch->line.reactor)
-		peal_reactor_set_events(ch->loop, &ch->line,
-					ch->line.events | EPOLLIN);
+		peal_source_listen(&ch->line, true);
 	if (received && peal_end_error(&ch->receiver.end) == 0 &&
 	    ch->state == PEAL_CHANNEL_OPEN && ch->callbacks.on_ended)
 		ch->callbacks.on_ended(ch, ch->user);
@@ -300,7 +299,7 @@ static void bell(struct peal_channel *ch)
 	struct peal_source *tx = ch->tx.reactor ? &ch->tx : NULL;
 	int ret = 0;
 
-	if (peal_level(ch->loop) || (!rx && !tx))
+	if (peal_reactor_is_level(ch->loop) || (!rx && !tx))
 		ret = peal_end_clear(ch->in.mem.base ? &ch->receiver.end
 						     : &ch->sender.end);
 	if (!rx && !tx && ++ch->unowed > UNOWED)
@@ -357,7 +356,7 @@ static void on_pid(struct peal_source *source, int fd, uint32_t events,
 
 int peal_channel_watch(struct peal_channel *ch)
 {
-	uint32_t edge = peal_level(ch->loop) ? 0 : EPOLLET;
+	uint32_t edge = peal_reactor_is_level(ch->loop) ? 0 : EPOLLET;
 
 	return peal_reactor_add_fd(ch->loop, &ch->line, ch->fd,
 				   EPOLLIN | EPOLLRDHUP | edge, on_line, ch);
@@ -365,7 +364,7 @@ int peal_channel_watch(struct peal_channel *ch)
 
 static int watch_pid(struct peal_channel *ch)
 {
-	uint32_t edge = peal_level(ch->loop) ? 0 : EPOLLET;
+	uint32_t edge = peal_reactor_is_level(ch->loop) ? 0 : EPOLLET;
 
 	if (ch->peer.pidfd < 0)
 		return 0;

@@ -356,9 +356,7 @@ static void stay_readable(struct peal_inbox *inbox)
 {
 	if (!inbox->polled || peal_link_empty(&inbox->ready))
 		return;
-	/* Written anew, for those who watch edge-triggered. */
-	__atomic_store_n(&inbox->own.awoken, false, __ATOMIC_SEQ_CST);
-	peal_reactor_kick(&inbox->own);
+	peal_reactor_renotify(&inbox->own);
 }
 
 int peal_inbox_receive(struct peal_inbox *inbox, int timeout_ms,

@@ -20,7 +20,7 @@
 
 static uint32_t edge(const struct peal_server *server)
 {
-	return peal_level(server->loop) ? 0 : EPOLLET;
+	return peal_reactor_is_level(server->loop) ? 0 : EPOLLET;
 }
 
 static void cannot_watch(char *text, int error)

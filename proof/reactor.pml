@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * reactor/rings.c: one thread receives from two rings, whose senders are two
+ * reactor/arming.c: one thread receives from two rings, whose senders are two
  * other processes, and arms both with one fence: store all, fence, at most one
  * barrier, look at all. There is always room.
  */
 
-/* Steps, as the comments in reactor/rings.c name them. Each has mutants. */
+/* Steps, as the comments in reactor/ name them. Each has mutants. */
 /* labels */
 #define rings_store 1
 #define rings_fence 2
 #define rings_barrier 3
 #define rings_may_sleep 4
 #define rings_recheck 5
-#define look_again 6
-#define aim_again 7
+#define rings_rearm 6
+#define rings_aim_again 7
 #define add_recheck 8
 /* end of labels */
 
@@ -111,7 +111,7 @@ inline aim(r)
 inline aim_what_was_taken(r)
 {
 	if
-	:: waiting[r] && REACHED(r) && !IS(aim_again) -> aim(r)
+	:: waiting[r] && REACHED(r) && !IS(rings_aim_again) -> aim(r)
 	:: else
 	fi
 }
@@ -149,7 +149,7 @@ inline turn(r)
 			link[r] = DRAINED
 		fi
 	:: else ->
-		link[r] = (IS(look_again) -> NOWHERE : DRAINED)
+		link[r] = (IS(rings_rearm) -> NOWHERE : DRAINED)
 	fi
 }
 
@@ -186,7 +186,7 @@ inline look(r)
 			link[r] = READY
 		:: else ->
 			link[r] = (waiting[r] && REACHED(r) &&
-				   !IS(aim_again) -> DRAINED : NOWHERE)
+				   !IS(rings_aim_again) -> DRAINED : NOWHERE)
 		fi
 	:: else
 	fi

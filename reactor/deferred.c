@@ -1,146 +1,96 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What other threads and signal handlers can do to a loop: defer a call, wake
- * it, stop it.
+ * Calls from other threads and from signal handlers.
  *
- * Calls are pushed to a stack (R. K. Treiber, Systems Programming: Coping with
- * Parallelism, 1986) that the loop takes as a whole. Whoever pushes writes
- * wake_fd only if the loop might sleep:
- *
- *	push a call			asleep = true
- *	full fence			full fence
- *	asleep? write wake_fd		calls? do not sleep
+ * A deferred source is pushed to a stack (R. K. Treiber, Systems Programming:
+ * Coping with Parallelism, 1986), which the loop takes as a whole. The thread
+ * that pushes wakes the loop if the loop might sleep: see wake.c.
  */
 #include <errno.h>
 #include <stdint.h>
-#include <unistd.h>
 
 #include "../ring/floor.h"
 #include "internal.h"
-
-void peal_reactor_kick(struct peal_reactor *loop)
-{
-	const uint64_t one = 1;
-	int error = errno;
-
-	/* The eventfd of a child is the parent's as well. */
-	if (peal_reactor_check(loop) < 0)
-		return;
-	peal_tsan_release(&loop->awoken);
-	/* Seen as set, it is not yet unset by peal_reactor_unkick(), which is
-	 * followed by another look at what there is to do. */
-	if (!__atomic_exchange_n(&loop->awoken, true, __ATOMIC_SEQ_CST))
-		while (write(loop->wake_fd, &one, sizeof(one)) < 0 &&
-		       errno == EINTR)
-			;
-	errno = error;
-}
-
-void peal_reactor_unkick(struct peal_reactor *loop)
-{
-	uint64_t count;
-
-	peal_count(&loop->stats.system_calls);
-	while (read(loop->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
-	(void)__atomic_exchange_n(&loop->awoken, false, __ATOMIC_SEQ_CST);
-	peal_tsan_acquire(&loop->awoken);
-}
-
-void peal_reactor_nudge(struct peal_reactor *loop)
-{
-	if (!loop->dispatching)
-		peal_reactor_kick(loop);
-}
-
-void peal_reactor_wake(struct peal_reactor *loop)
-{
-	/* Before the kick, after which peal_reactor_called() is asked. */
-	__atomic_store_n(&loop->called, true, __ATOMIC_SEQ_CST);
-	peal_reactor_kick(loop);
-}
-
-void peal_reactor_stop(struct peal_reactor *loop)
-{
-	/* Before `stop`: the run that this ends takes it back. */
-	__atomic_store_n(&loop->called, true, __ATOMIC_SEQ_CST);
-	peal_tsan_release(&loop->stop);
-	__atomic_store_n(&loop->stop, true, __ATOMIC_SEQ_CST);
-	peal_reactor_kick(loop);
-}
-
-bool peal_reactor_called(struct peal_reactor *loop)
-{
-	return __atomic_exchange_n(&loop->called, false, __ATOMIC_SEQ_CST);
-}
 
 void peal_source_defer(struct peal_source *source)
 {
 	struct peal_reactor *loop = source->reactor;
 	struct peal_source *head;
 
-	peal_tsan_release(&source->deferred);
-	if (__atomic_exchange_n(&source->deferred, true, __ATOMIC_SEQ_CST))
+	peal_tsan_release(&source->deferral.pending);
+	if (__atomic_exchange_n(&source->deferral.pending, true,
+				__ATOMIC_SEQ_CST))
 		return;
-	head = __atomic_load_n(&loop->calls, __ATOMIC_RELAXED);
+	head = __atomic_load_n(&loop->wake.deferred, __ATOMIC_RELAXED);
 	do
-		source->deferred_next = head;
-	while (!__atomic_compare_exchange_n(&loop->calls, &head, source, true,
-					    __ATOMIC_SEQ_CST,
+		source->deferral.next = head;
+	while (!__atomic_compare_exchange_n(&loop->wake.deferred, &head, source,
+					    true, __ATOMIC_SEQ_CST,
 					    __ATOMIC_RELAXED));
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST))
-		peal_reactor_kick(loop);
+	if (__atomic_load_n(&loop->wake.asleep, __ATOMIC_SEQ_CST))
+		peal_wake_write(loop);
 }
 
-/* From here on it can be deferred again. An exchange, to see all that was done
- * before each call that found it deferred already. */
+/* Each thread that found the source pending has done something before that the
+ * callback is to see, so this is an exchange and not a store. */
 void peal_source_undefer(struct peal_source *source)
 {
-	(void)__atomic_exchange_n(&source->deferred, false, __ATOMIC_SEQ_CST);
-	peal_tsan_acquire(&source->deferred);
+	(void)__atomic_exchange_n(&source->deferral.pending, false,
+				  __ATOMIC_SEQ_CST);
+	peal_tsan_acquire(&source->deferral.pending);
+}
+
+static struct peal_source *deferred_reverse(struct peal_source *stack)
+{
+	struct peal_source *queue = NULL;
+
+	while (stack) {
+		struct peal_source *source = stack;
+
+		stack = source->deferral.next;
+		source->deferral.next = queue;
+		queue = source;
+	}
+	return queue;
 }
 
 void peal_deferred_collect(struct peal_reactor *loop)
 {
-	struct peal_source *stack, *queue = NULL;
+	struct peal_source *queue;
 
-	if (!__atomic_load_n(&loop->calls, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&loop->wake.deferred, __ATOMIC_RELAXED))
 		return;
-	stack = __atomic_exchange_n(&loop->calls, NULL, __ATOMIC_SEQ_CST);
-	while (stack) { /* first come, first served */
-		struct peal_source *source = stack;
-
-		stack = source->deferred_next;
-		source->deferred_next = queue;
-		queue = source;
-	}
+	queue = deferred_reverse(__atomic_exchange_n(&loop->wake.deferred, NULL,
+						     __ATOMIC_SEQ_CST));
 	while (queue) {
 		struct peal_source *source = queue;
 
-		queue = source->deferred_next;
+		queue = source->deferral.next;
 		source->ops->deferred(source);
 	}
 }
 
-static void deferred_turn(struct peal_source *source)
-{
-	struct peal_call call = peal_call_begin(source);
-
-	peal_source_undefer(source);
-	source->callback.call(source, source->user);
-	peal_call_end(&call);
-}
-
-/* The source may be among those that were deferred and not yet collected. */
+/* The source may be on the stack. */
 void peal_deferred_detach(struct peal_source *source)
 {
 	peal_deferred_collect(source->reactor);
 }
 
-static const struct peal_source_ops deferred_ops = {
-	.turn = deferred_turn,
-	.deferred = peal_source_ready,
+/* -- calls */
+
+static void call_turn(struct peal_source *source)
+{
+	struct peal_call call = peal_call_begin(source);
+
+	peal_source_undefer(source);
+	source->of.call.call(source, source->user);
+	peal_call_end(&call);
+}
+
+static const struct peal_source_ops call_ops = {
+	.turn = call_turn,
+	.deferred = peal_source_schedule,
 	.detach = peal_deferred_detach,
 };
 
@@ -152,17 +102,16 @@ int peal_reactor_add_deferred(
 
 	if (!call)
 		return -EINVAL;
-	ret = peal_source_enter(loop, source, &deferred_ops);
+	ret = peal_source_attach(loop, source, &call_ops, user);
 	if (ret < 0)
 		return ret;
-	source->callback.call = call;
-	source->user = user;
+	source->of.call.call = call;
 	return 0;
 }
 
 int peal_reactor_defer(struct peal_reactor *loop, struct peal_source *source)
 {
-	int ret = peal_source_check_kind(loop, source, &deferred_ops);
+	int ret = peal_source_check_kind(loop, source, &call_ops);
 
 	if (ret == 0)
 		peal_source_defer(source);

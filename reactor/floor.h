@@ -76,12 +76,30 @@ static inline bool peal_reactor_here(const struct peal_reactor *loop)
 /* Are n slots free? */
 bool peal_reactor_has(const struct peal_reactor *loop, unsigned n);
 
+/* How many iterations the reactor has begun. */
+static inline uint64_t peal_reactor_iterations(const struct peal_reactor *loop)
+{
+	return loop->stats.iterations;
+}
+
+/* Does the host report an fd for as long as the fd is readable? Then each
+ * readable fd has to be read. */
+static inline bool peal_reactor_is_level(const struct peal_reactor *loop)
+{
+	return loop->poll.by == PEAL_WATCHED_BY_LEVEL;
+}
+
+/* Make the fd of the reactor readable, also for a loop that watches the fd
+ * edge-triggered and was told before. */
+void peal_reactor_renotify(struct peal_reactor *loop);
+
 /* -- sources */
 
 /* What epoll gives back: the slot, and the generation of its source. */
 static inline uint64_t peal_source_token(const struct peal_source *source)
 {
-	const struct peal_slot *slot = &source->reactor->slots[source->slot];
+	const struct peal_slot *slot =
+		&source->reactor->table.slots[source->slot];
 
 	return (uint64_t)slot->generation << 32 | source->slot;
 }
@@ -90,7 +108,7 @@ static inline uint64_t peal_source_token(const struct peal_source *source)
 static inline struct peal_source *peal_source_find(
 	const struct peal_reactor *loop, uint64_t token)
 {
-	const struct peal_slot *slot = &loop->slots[(uint32_t)token];
+	const struct peal_slot *slot = &loop->table.slots[(uint32_t)token];
 
 	return slot->generation == token >> 32 ? slot->source : NULL;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Groups of doorbells: the rings that were marked have their turns. */
+/* Groups of doorbells. A ring whose bell was marked has a turn. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -12,8 +12,9 @@ static struct peal_group *group_of(const struct peal_source *source)
 	return source->of.group.group;
 }
 
-/* A group has one reactor. Another thread may want it at the same time. */
-static int claim_group(struct peal_source *source, struct peal_group *group)
+/* A group has one reactor. Another thread may claim the group at the same
+ * time. */
+static int group_claim(struct peal_source *source, struct peal_group *group)
 {
 	void *nobody = NULL;
 
@@ -25,37 +26,45 @@ static int claim_group(struct peal_source *source, struct peal_group *group)
 	return 0;
 }
 
-/* Without it the rings that wait on its bells would be silent for ever. */
-static void group_detach(struct peal_source *source)
+static void group_list_remove(struct peal_source *source)
 {
 	struct peal_source **at = &source->reactor->groups;
-	struct peal_group *group = group_of(source);
 
-	if (!group)
-		return; /* it is another's */
 	while (*at && *at != source)
 		at = &(*at)->of.group.next;
 	if (*at)
 		*at = source->of.group.next;
-	/* It was finished, and made anew for another one. */
+}
+
+static void group_detach(struct peal_source *source)
+{
+	struct peal_group *group = group_of(source);
+
+	if (!group)
+		return; /* the group belongs to another source */
+	group_list_remove(source);
+	/* The group was finished, and made anew for another reactor. */
 	if (__atomic_load_n(&group->reactor, __ATOMIC_RELAXED) !=
 	    source->reactor)
 		return;
+	/* The rings that wait on the group's bells would hear nothing more. */
 	for (uint32_t i = 0; i < group->n; i++)
 		if (group->notify_args[i])
 			peal_source_detach(group->notify_args[i]);
-	/* Pairs with the acquire in claim_group(). */
+	/* Pairs with the acquire in group_claim(). */
 	__atomic_store_n(&group->reactor, NULL, __ATOMIC_RELEASE);
 }
 
+/* The eventfd has done its work by ending the wait: the marks say what to do.
+ * A level-triggered host needs the eventfd read. */
 static void group_event(struct peal_source *source, uint32_t events)
 {
 	uint64_t count;
 
 	(void)events;
-	if (peal_level(source->reactor) &&
-	    read(source->fd, &count, sizeof(count)) < 0)
-		return; /* somebody else has */
+	if (peal_reactor_is_level(source->reactor) &&
+	    read(source->watch.fd, &count, sizeof(count)) < 0)
+		return; /* somebody else has read it */
 }
 
 static const struct peal_source_ops group_ops = {
@@ -70,10 +79,10 @@ int peal_reactor_add_group(struct peal_reactor *loop,
 
 	if (!group->marks)
 		return -EINVAL;
-	ret = peal_source_enter(loop, source, &group_ops);
+	ret = peal_source_attach(loop, source, &group_ops, NULL);
 	if (ret < 0)
 		return ret;
-	ret = claim_group(source, group);
+	ret = group_claim(source, group);
 	if (ret == 0)
 		ret = peal_source_watch(source, group->fd, EPOLLIN | EPOLLET);
 	if (ret < 0) {
@@ -85,14 +94,18 @@ int peal_reactor_add_group(struct peal_reactor *loop,
 	peal_group_sleeps(group, true);
 	peal_end_fence();
 	if (peal_group_marked(group))
-		peal_reactor_kick(loop);
+		peal_wake_write(loop);
 	return 0;
 }
 
-static void visit(struct peal_group *group, uint32_t word, uint64_t rings)
+/* -- for the loop */
+
+/* Schedule the rings of one word of marks. */
+static void group_schedule(struct peal_group *group, uint32_t word,
+			   uint64_t marks)
 {
-	for (; rings; rings &= rings - 1) {
-		uint32_t bit = (uint32_t)__builtin_ctzll(rings);
+	for (; marks; marks &= marks - 1) {
+		uint32_t bit = (uint32_t)__builtin_ctzll(marks);
 		struct peal_source *source = NULL;
 
 		if (64 * word + bit < group->n)
@@ -100,7 +113,7 @@ static void visit(struct peal_group *group, uint32_t word, uint64_t rings)
 		if (!source)
 			continue;
 		source->of.ring.rung = true;
-		peal_source_ready(source);
+		peal_source_schedule(source);
 	}
 }
 
@@ -112,18 +125,18 @@ void peal_groups_collect(struct peal_reactor *loop)
 		struct peal_group *group = group_of(source);
 		uint32_t word = 0;
 
-		/* As many words as there are: whoever rings all the time does
-		 * not keep us here. */
+		/* The loop ends after as many words as there are, even if a
+		 * peer marks its bell all the time. */
 		for (uint32_t i = 0;
 		     i <= group->n / 64 && peal_group_marked(group); i++) {
-			uint64_t rings = peal_group_take(group, &word);
+			uint64_t marks = peal_group_take(group, &word);
 
-			visit(group, word, rings);
+			group_schedule(group, word, marks);
 		}
 	}
 }
 
-void peal_groups_sleep(struct peal_reactor *loop, bool asleep)
+void peal_groups_set_asleep(struct peal_reactor *loop, bool asleep)
 {
 	struct peal_source *source = loop->groups;
 

@@ -2,21 +2,32 @@
 #ifndef PEAL_REACTOR_INTERNAL_H
 #define PEAL_REACTOR_INTERNAL_H
 /*
- * How the parts of the reactor meet:
+ * The map of reactor/:
  *
- *	reactor.c   the reactor, its table of slots, adding and removing
- *	watch.c	    what epoll, or a host, watches; plain fds
- *	rings.c	    senders and receivers: a turn, a verdict, arming, closing
- *	groups.c    groups of doorbells
- *	storms.c    doorbells that ring too often, rings that are silent
- *	timers.c    the heap behind the timerfd
- *	signals.c   signals and children
- *	deferred.c  calls from other threads, and waking the loop
- *	queue.c	    messages from other threads
- *	loop.c	    an iteration
+ *	floor.h		what the floor above may use
+ *	reactor.c	the reactor, its table of slots, adding and removing
+ *	loop.c		an iteration: wait, turns, arm
+ *	watch.c		what epoll, or a host, watches
+ *	alarms.c	the heap of alarms behind the timerfd
+ *	wake.c		waking and stopping the loop from other threads
+ *	time.c		the clock, deadlines
  *
- * A source is idle, or it stands in one of these lists: `ready` and `turn` (it
- * will have a turn), or `drained` (it will be armed).
+ * The kinds of sources, each with its table of operations:
+ *
+ *	rings.c		senders and receivers: a turn, a verdict, closing
+ *	arming.c	  arming rings after a round, polling before
+ *	quarantine.c	  accounting for bells, quarantine of a bell
+ *	idle.c		  the alarm of a ring, rings that are silent
+ *	groups.c	groups of doorbells
+ *	fds.c		fds of the caller's
+ *	timers.c	timers
+ *	signals.c	signals
+ *	children.c	the ends of processes
+ *	deferred.c	calls from other threads
+ *	queue.c		messages from other threads
+ *
+ * A source waits in one list at most: `ready` and `turn` lead to a turn,
+ * `drained` leads to arming.
  */
 #include <errno.h>
 
@@ -24,33 +35,32 @@
 
 /*
  * What the reactor does with a source of one kind. Each kind has one constant
- * table, in the file of that kind. Operations that no source of a kind can
- * need are NULL.
+ * table, in the file of that kind. An operation that no source of the kind can
+ * need is NULL.
  */
 struct peal_source_ops {
-	/* Give a source that was scheduled its turn: one callback at the most.
-	 */
+	/* Give a scheduled source its turn: one callback at the most. */
 	void (*turn)(struct peal_source *source);
 	/* Epoll, or the host, has reported events for the source's fd. */
 	void (*event)(struct peal_source *source, uint32_t events);
 	/* The source's alarm is over; it was set for `deadline`. */
 	void (*alarm)(struct peal_source *source, uint64_t deadline,
 		      uint64_t now);
-	/* A thread has deferred the source: peal_source_defer(). */
+	/* A thread has deferred the source, and the loop has noticed. */
 	void (*deferred)(struct peal_source *source);
 	/* The source leaves the reactor. Its fd is not watched any more and its
-	 * alarm is not set; let go of what else it stands for. May be NULL. */
+	 * alarm is not set. Let go of what else the source stands for. */
 	void (*detach)(struct peal_source *source);
 };
 
 #define PEAL_NO_SLOT UINT32_MAX
-/* What epoll gives back for the reactor's own fds. */
+/* The tokens of the reactor's own fds. */
 #define PEAL_TOKEN_TIMER UINT64_MAX
 #define PEAL_TOKEN_WAKE (UINT64_MAX - 1)
 
-/* -- lists */
+/* -- lists of sources */
 
-/* Move all of `from` to the end of `list`. */
+/* Move all links of `from` to the end of `list`. */
 static inline void peal_link_splice(struct peal_link *list,
 				    struct peal_link *from)
 {
@@ -68,7 +78,7 @@ static inline struct peal_source *peal_link_source(struct peal_link *link)
 	return PEAL_CONTAINER_OF(link, struct peal_source, link);
 }
 
-/* The first source of a list that is not empty, taken out of it. */
+/* Take the first source out of a list that is not empty. */
 static inline struct peal_source *peal_link_take(struct peal_link *list)
 {
 	struct peal_link *link = list->next;
@@ -98,9 +108,9 @@ static inline void peal_longest(uint64_t *longest, uint64_t ns)
 /* -- reactor.c */
 
 /*
- * May it be used? The sources and the lists point to where the reactor was
- * made, so a copy of it is none; and the mark of one that was finished since
- * the copy was made is gone, so `self` is looked at first.
+ * May the reactor be used? A copy may not: the sources and the lists point to
+ * the original. The fork mark of an original that was closed since it was
+ * copied is unmapped, so the check of `self` comes first.
  */
 static inline int peal_reactor_check(const struct peal_reactor *loop)
 {
@@ -109,15 +119,15 @@ static inline int peal_reactor_check(const struct peal_reactor *loop)
 	return peal_reactor_here(loop) ? 0 : -ECHILD;
 }
 
-/* Is it on this reactor, and itself, not a copy? Any thread may ask. */
+/* Is the source on this reactor, and itself, not a copy? Any thread may ask. */
 static inline bool peal_source_is_on(const struct peal_source *source,
 				     const struct peal_reactor *loop)
 {
-	return source->reactor == loop && source->slot < loop->n_slots &&
-	       loop->slots[source->slot].source == source;
+	return source->reactor == loop && source->slot < loop->table.n &&
+	       loop->table.slots[source->slot].source == source;
 }
 
-/* For calls on a source: -EINVAL where it is not on this reactor. */
+/* For calls on a source: -EINVAL where the source is not on this reactor. */
 static inline int peal_source_check(const struct peal_reactor *loop,
 				    const struct peal_source *source)
 {
@@ -128,7 +138,7 @@ static inline int peal_source_check(const struct peal_reactor *loop,
 	return peal_source_is_on(source, loop) ? 0 : -EINVAL;
 }
 
-/* The same for calls on a source of one kind. */
+/* For calls on a source of one kind. */
 static inline int peal_source_check_kind(const struct peal_reactor *loop,
 					 const struct peal_source *source,
 					 const struct peal_source_ops *ops)
@@ -141,20 +151,23 @@ static inline int peal_source_check_kind(const struct peal_reactor *loop,
 }
 
 /*
- * Give a source a slot. Its kind's add does the rest, and calls
- * peal_source_detach() if it fails.
+ * Give a source a slot. The kind's add function does the rest, and calls
+ * peal_source_detach() if the rest fails.
+ * @return  0, -EINVAL, -ECHILD, -EBUSY or -ENOSPC as every add
  */
-int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
-		      const struct peal_source_ops *ops);
-/* Let it have a turn, unless it will have one anyway. */
-static inline void peal_source_ready(struct peal_source *source)
+int peal_source_attach(struct peal_reactor *loop, struct peal_source *source,
+		       const struct peal_source_ops *ops, void *user);
+
+/* Let a source have a turn in the next round. A source that waits in a list
+ * keeps its place. */
+static inline void peal_source_schedule(struct peal_source *source)
 {
 	if (peal_link_empty(&source->link))
-		peal_link_append(&source->reactor->ready[source->band],
+		peal_link_append(&source->reactor->lists.ready[source->band],
 				 &source->link);
 }
 
-/* A callback: what is counted around it, and whether the source survived it. */
+/* A callback: what is counted around it, and whether the source survived. */
 struct peal_call {
 	struct peal_reactor *loop;
 	struct peal_source *source;
@@ -168,7 +181,7 @@ static inline struct peal_call peal_call_begin(struct peal_source *source)
 {
 	struct peal_reactor *loop = source->reactor;
 
-	loop->made++;
+	loop->callbacks++;
 	peal_count(&source->stats.callbacks);
 	return (struct peal_call){
 		.loop = loop,
@@ -178,7 +191,7 @@ static inline struct peal_call peal_call_begin(struct peal_source *source)
 	};
 }
 
-/* Did the source survive? If it did not, the reactor may be gone as well. */
+/* Did the source survive? If not, the reactor may be gone as well. */
 static inline bool peal_call_end(const struct peal_call *call)
 {
 	bool survived = peal_source_survived(&call->mark);
@@ -189,66 +202,105 @@ static inline bool peal_call_end(const struct peal_call *call)
 }
 
 /* -- watch.c */
-int peal_watch_own(struct peal_reactor *loop, int fd, uint32_t events,
-		   uint64_t token);
+
+/* Watch one of the reactor's own fds. */
+int peal_reactor_watch(struct peal_reactor *loop, int fd, uint32_t events,
+		       uint64_t token);
+/*
+ * Watch the fd of a source.
+ * @return  0, -EEXIST the reactor watches this fd already, or an error of
+ *          epoll_ctl(2) or of the host
+ */
 int peal_source_watch(struct peal_source *source, int fd, uint32_t events);
+/* Watch the same fd for other events. */
 int peal_source_rewatch(struct peal_source *source, uint32_t events);
+/* Watch the fd no more; the caller may close it then. */
 int peal_source_unwatch(struct peal_source *source);
-/* The operation `event` of kinds that read their fd in their turn. */
-void peal_source_event(struct peal_source *source, uint32_t events);
-/* Events have to be cleared, for they come again and again. */
-static inline bool peal_level(const struct peal_reactor *loop)
-{
-	return loop->hosted && !loop->host.edge;
-}
+/* The operation `event` of kinds that need to know in their turn which events
+ * were reported, or only that some were. */
+void peal_source_note_events(struct peal_source *source, uint32_t events);
 
 /* -- rings.c */
-/* Arm all that were drained, with one fence, and look at each again. */
+
+/* Is this the source of a sender or a receiver? */
+bool peal_source_is_ring(const struct peal_source *source);
+/* Arm a ring after the round, together with all others. */
+void peal_ring_drained(struct peal_source *source);
+
+/* -- arming.c */
+
+/* Arm all drained rings with one fence, and check each ring again. */
 void peal_rings_arm(struct peal_reactor *loop);
-/* Those that were armed a while ago, once more: see ring/fence.c. */
-void peal_rings_look_late(struct peal_reactor *loop, uint64_t now);
-/* When it is time for that, UINT64_MAX for never. */
-uint64_t peal_rings_late_at(const struct peal_reactor *loop);
-/* Poll all that were drained for a while, before they are armed. */
+/* Check rings again whose peers left out their fences: see ring/fence.c. */
+void peal_rings_recheck(struct peal_reactor *loop, uint64_t now);
+/* When the next such check is due, or UINT64_MAX for never. */
+uint64_t peal_rings_recheck_at(const struct peal_reactor *loop);
+/* Poll all drained rings for a while, before they are armed. */
 void peal_rings_spin(struct peal_reactor *loop);
-/* -- storms.c */
-void peal_ring_trust(struct peal_source *source);
-void peal_ring_rung(struct peal_source *source);
+
+/* -- quarantine.c */
+
+/* Begin to account for the bells of a ring, or begin anew. */
+void peal_bells_reset(struct peal_source *source);
+/* The bell of a ring was rung. */
+void peal_bells_heard(struct peal_source *source);
+/* The quarantine of a ring is over. */
+void peal_quarantine_finish(struct peal_source *source);
+
+/* -- idle.c */
+
+/* Set the alarm of a ring for what is due first: the end of its quarantine, or
+ * of the time after which it counts as silent. */
+void peal_ring_set_alarm(struct peal_source *source);
 /* The operation `alarm` of rings. */
 void peal_ring_alarm(struct peal_source *source, uint64_t deadline,
 		     uint64_t now);
-void peal_ring_not_idle(struct peal_source *source);
+/* The ring is called back: it is not silent. */
+void peal_idle_restart(struct peal_source *source);
+/* Call on_idle. */
+void peal_idle_tell(struct peal_source *source);
 
-/* -- timers.c */
-/* Let a source be looked at, at a time; once. */
+/* -- alarms.c */
+
+/* Have the operation `alarm` called once, at a time. A source has one alarm. */
 void peal_alarm_set(struct peal_source *source, uint64_t deadline);
-void peal_alarm_drop(struct peal_source *source);
-void peal_timers_expire(struct peal_reactor *loop);
-/* Tell timer_fd of the earliest deadline. */
-void peal_timers_program(struct peal_reactor *loop);
+/* Set the alarm again, in its own place among alarms of one deadline. */
+void peal_alarm_repeat(struct peal_source *source, uint64_t deadline);
+void peal_alarm_cancel(struct peal_source *source);
+/* Call the operation `alarm` of all sources that are due. */
+void peal_alarms_expire(struct peal_reactor *loop);
+/* Set the timerfd to what is due first. */
+void peal_alarms_program(struct peal_reactor *loop);
 
 /* -- groups.c */
-/* Let the rings whose bells were rung have their turns. */
+
+/* Schedule the rings whose bells were rung. */
 void peal_groups_collect(struct peal_reactor *loop);
-/* From now on the eventfds have to be written, or no more. */
-void peal_groups_sleep(struct peal_reactor *loop, bool asleep);
+/* Does the loop sleep? Then a peer has to write the group's eventfd. */
+void peal_groups_set_asleep(struct peal_reactor *loop, bool asleep);
+/* Is any bell marked? */
 bool peal_groups_marked(const struct peal_reactor *loop);
 
 /* -- deferred.c */
+
+/* Have the operation `deferred` called. From any thread or signal handler. */
+void peal_source_defer(struct peal_source *source);
 /* From here on the source can be deferred again. */
 void peal_source_undefer(struct peal_source *source);
+/* Call the operation `deferred` of all sources that were deferred. */
+void peal_deferred_collect(struct peal_reactor *loop);
 /* The operation `detach` of kinds that can be deferred. */
 void peal_deferred_detach(struct peal_source *source);
-/* Of a call or a queue that is added; from anywhere. */
-void peal_source_defer(struct peal_source *source);
-/* Let the calls that were deferred have their turns. */
-void peal_deferred_collect(struct peal_reactor *loop);
-/* Make wake_fd readable; from anywhere. */
-void peal_reactor_kick(struct peal_reactor *loop);
-/* The same, if nothing else would have the loop look at what is ready. */
-void peal_reactor_nudge(struct peal_reactor *loop);
-void peal_reactor_unkick(struct peal_reactor *loop);
-/* Were wake or stop called since it was asked last? */
-bool peal_reactor_called(struct peal_reactor *loop);
+
+/* -- wake.c */
+
+/* Make the eventfd readable. From any thread or signal handler. */
+void peal_wake_write(struct peal_reactor *loop);
+/* The same, unless the loop runs and so finds by itself what is scheduled. */
+void peal_wake_unless_running(struct peal_reactor *loop);
+/* Make the eventfd unreadable again. */
+void peal_wake_clear(struct peal_reactor *loop);
+/* Were wake or stop called since this was last asked? */
+bool peal_wake_called(struct peal_reactor *loop);
 
 #endif

@@ -1,58 +1,66 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Messages from other threads: D. Vyukov's bounded queue (1024cores.net), with
- * one consumer. Each cell says whose turn it is: a position p is free for the
- * producer that finds `turn` p, and filled for the consumer at p + 1.
+ * one consumer. Each cell has a turn. A producer with position p may fill the
+ * cell when the turn is p, and the consumer may empty the cell when the turn is
+ * p + 1.
  */
 #include <errno.h>
 
 #include "../ring/floor.h"
 #include "internal.h"
 
-static struct peal_post *filled(struct peal_source *source)
+static struct peal_post *queue_cell(const struct peal_source_queue *queue,
+				    uint64_t position)
 {
-	uint64_t head = source->of.queue.head;
-	struct peal_post *cell =
-		&source->of.queue.cells[head & source->of.queue.mask];
+	return &queue->cells[position & queue->mask];
+}
 
-	if (__atomic_load_n(&cell->turn, __ATOMIC_ACQUIRE) != head + 1)
+/* The next message's cell, or NULL if the queue is empty. */
+static struct peal_post *queue_first(const struct peal_source_queue *queue)
+{
+	struct peal_post *cell = queue_cell(queue, queue->head);
+
+	/* Pairs with the release in queue_fill(). */
+	if (__atomic_load_n(&cell->turn, __ATOMIC_ACQUIRE) != queue->head + 1)
 		return NULL;
 	peal_tsan_acquire(&cell->turn);
 	return cell;
 }
 
-static void *pop(struct peal_source *source, struct peal_post *cell)
+static void *queue_pop(struct peal_source_queue *queue, struct peal_post *cell)
 {
 	void *message = cell->message;
 
 	peal_tsan_release(&cell->turn);
-	__atomic_store_n(&cell->turn,
-			 source->of.queue.head + source->of.queue.mask + 1,
+	/* Pairs with the acquire in queue_claim(). */
+	__atomic_store_n(&cell->turn, queue->head + queue->mask + 1,
 			 __ATOMIC_RELEASE);
-	source->of.queue.head++;
+	queue->head++;
 	return message;
 }
 
 static void queue_turn(struct peal_source *source)
 {
-	struct peal_post *cell;
+	struct peal_source_queue *queue = &source->of.queue;
+	struct peal_post *cell = queue_first(queue);
 	struct peal_call call;
 
-	cell = filled(source);
 	if (!cell)
 		return;
 	call = peal_call_begin(source);
-	source->callback.on_post(source, pop(source, cell), source->user);
-	if (peal_call_end(&call) && filled(source))
-		peal_source_ready(source);
+	queue->on_post(source, queue_pop(queue, cell), source->user);
+	if (peal_call_end(&call) && queue_first(queue))
+		peal_source_schedule(source);
 }
 
-/* A queue has turns that nobody has deferred, too, and must not be pushed
- * again while it is on the stack. */
+/* A turn that leaves messages schedules another turn, without a thread that
+ * defers. So the source can be deferred again from now on, and not from its
+ * turn on: otherwise it could be pushed while it is on the stack. */
 static void queue_deferred(struct peal_source *source)
 {
 	peal_source_undefer(source);
-	peal_source_ready(source);
+	peal_source_schedule(source);
 }
 
 static const struct peal_source_ops queue_ops = {
@@ -72,52 +80,68 @@ int peal_reactor_add_queue(struct peal_reactor *loop,
 
 	if (!on_post || n < 2 || (n & (n - 1)) != 0)
 		return -EINVAL;
-	ret = peal_source_enter(loop, source, &queue_ops);
+	ret = peal_source_attach(loop, source, &queue_ops, user);
 	if (ret < 0)
 		return ret;
 	for (size_t i = 0; i < n; i++)
 		cells[i] = (struct peal_post){ .turn = i };
 	source->of.queue.cells = cells;
 	source->of.queue.mask = n - 1;
-	source->callback.on_post = on_post;
-	source->user = user;
+	source->of.queue.on_post = on_post;
 	return 0;
 }
 
-int peal_reactor_post(struct peal_reactor *loop, struct peal_source *source,
-		      void *message)
+/* -- posting */
+
+/* Claim a free cell for a producer. @return 0 or -EAGAIN */
+static int queue_claim(struct peal_source_queue *queue, uint64_t *claimed)
 {
-	uint64_t *tail = &source->of.queue.tail;
-	struct peal_post *cell;
-	uint64_t position;
-	int ret = peal_source_check_kind(loop, source, &queue_ops);
+	uint64_t position = __atomic_load_n(&queue->tail, __ATOMIC_RELAXED);
 
-	if (ret < 0)
-		return ret;
-	position = __atomic_load_n(tail, __ATOMIC_RELAXED);
 	for (;;) {
-		uint64_t turn;
+		struct peal_post *cell = queue_cell(queue, position);
+		/* Pairs with the release in queue_pop(): the cell is free. */
+		uint64_t turn = __atomic_load_n(&cell->turn, __ATOMIC_ACQUIRE);
 
-		cell = &source->of.queue
-				.cells[position & source->of.queue.mask];
-		/* Pairs with the release in pop(): the cell is free again. */
-		turn = __atomic_load_n(&cell->turn, __ATOMIC_ACQUIRE);
 		if (turn == position) {
 			if (__atomic_compare_exchange_n(
-				    tail, &position, position + 1, true,
+				    &queue->tail, &position, position + 1, true,
 				    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 				break;
 		} else if (turn - position > UINT64_MAX / 2) {
 			return -EAGAIN;
 		} else {
-			position = __atomic_load_n(tail, __ATOMIC_RELAXED);
+			position = __atomic_load_n(&queue->tail,
+						   __ATOMIC_RELAXED);
 		}
 	}
+	*claimed = position;
+	return 0;
+}
+
+static void queue_fill(struct peal_source_queue *queue, uint64_t position,
+		       void *message)
+{
+	struct peal_post *cell = queue_cell(queue, position);
+
 	peal_tsan_acquire(&cell->turn);
 	cell->message = message;
 	peal_tsan_release(&cell->turn);
-	/* Pairs with the acquire in filled(). */
+	/* Pairs with the acquire in queue_first(). */
 	__atomic_store_n(&cell->turn, position + 1, __ATOMIC_RELEASE);
+}
+
+int peal_reactor_post(struct peal_reactor *loop, struct peal_source *source,
+		      void *message)
+{
+	uint64_t position;
+	int ret = peal_source_check_kind(loop, source, &queue_ops);
+
+	if (ret == 0)
+		ret = queue_claim(&source->of.queue, &position);
+	if (ret < 0)
+		return ret;
+	queue_fill(&source->of.queue, position, message);
 	peal_source_defer(source);
 	return 0;
 }

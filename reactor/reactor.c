@@ -2,7 +2,7 @@
 /*
  * The reactor and its table of sources.
  *
- * Epoll gives back a slot and its generation, never a pointer: an event for a
+ * Epoll gives back a slot and a generation, never a pointer. An event for a
  * source that was removed meanwhile finds another generation, and is dropped.
  */
 #define _GNU_SOURCE
@@ -26,8 +26,8 @@ static void slots_init(struct peal_slot *slots, uint32_t n)
 		};
 }
 
-/* A byte that the kernel zeroes in every child: fork(2) is noticed without a
- * system call. */
+/* The kernel zeroes the mark in every child, so the child notices the fork
+ * without a system call. */
 static unsigned char *fork_mark_make(void)
 {
 	unsigned char *mark = mmap(NULL, 1, PROT_READ | PROT_WRITE,
@@ -43,99 +43,107 @@ static unsigned char *fork_mark_make(void)
 	return mark;
 }
 
-static void close_set(struct peal_reactor *loop)
+static void close_epoll_set(struct peal_reactor *loop)
 {
-	if (loop->epoll_fd >= 0)
-		close(loop->epoll_fd);
-	loop->epoll_fd = -1;
+	if (loop->poll.epoll_fd >= 0)
+		close(loop->poll.epoll_fd);
+	loop->poll.epoll_fd = -1;
 }
 
-static void release(struct peal_reactor *loop)
+static void close_own_fds(struct peal_reactor *loop)
 {
-	close_set(loop);
-	if (loop->timer_fd >= 0)
-		close(loop->timer_fd);
-	if (loop->wake_fd >= 0)
-		close(loop->wake_fd);
+	close_epoll_set(loop);
+	if (loop->alarms.fd >= 0)
+		close(loop->alarms.fd);
+	if (loop->wake.fd >= 0)
+		close(loop->wake.fd);
 	if (loop->fork_mark)
 		munmap(loop->fork_mark, 1);
 }
 
-static int open_own(struct peal_reactor *loop)
+static int open_own_fds(struct peal_reactor *loop)
 {
-	if (!loop->hosted) {
-		loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-		if (loop->epoll_fd < 0)
+	if (loop->poll.by == PEAL_WATCHED_BY_EPOLL) {
+		loop->poll.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+		if (loop->poll.epoll_fd < 0)
 			return -errno;
 	}
-	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC,
-					TFD_CLOEXEC | TFD_NONBLOCK);
-	if (loop->timer_fd < 0)
+	loop->alarms.fd = timerfd_create(CLOCK_MONOTONIC,
+					 TFD_CLOEXEC | TFD_NONBLOCK);
+	if (loop->alarms.fd < 0)
 		return -errno;
-	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (loop->wake_fd < 0)
+	loop->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->wake.fd < 0)
 		return -errno;
 	loop->fork_mark = fork_mark_make();
 	return loop->fork_mark ? 0 : -errno;
 }
 
-static int watch_own(struct peal_reactor *loop)
+static int watch_own_fds(struct peal_reactor *loop)
 {
-	/* Level-triggered, so that a loop of the caller's sees that our epoll
-	 * set has work until we have done it. A host is told anew each time. */
-	uint32_t edge = loop->hosted ? EPOLLET : 0;
-	int ret = peal_watch_own(loop, loop->wake_fd, EPOLLIN | edge,
-				 PEAL_TOKEN_WAKE);
+	bool hosted = loop->poll.by != PEAL_WATCHED_BY_EPOLL;
+	struct peal_host *host = &loop->poll.host;
+	/* In our own epoll set the eventfd is level-triggered: a loop of the
+	 * caller's then sees the set readable until all work is done. A host is
+	 * told anew each time. */
+	int ret = peal_reactor_watch(loop, loop->wake.fd,
+				     hosted ? EPOLLIN | EPOLLET : EPOLLIN,
+				     PEAL_TOKEN_WAKE);
 
 	if (ret < 0)
 		return ret;
-	ret = peal_watch_own(loop, loop->timer_fd, EPOLLIN | EPOLLET,
-			     PEAL_TOKEN_TIMER);
-	if (ret < 0 && loop->hosted)
-		loop->host.remove(loop->host.user, loop->wake_fd);
+	ret = peal_reactor_watch(loop, loop->alarms.fd, EPOLLIN | EPOLLET,
+				 PEAL_TOKEN_TIMER);
+	if (ret < 0 && hosted)
+		host->remove(host->user, loop->wake.fd);
 	return ret;
 }
 
-static int init(struct peal_reactor *loop, struct peal_slot *slots, size_t n,
-		const struct peal_host *host)
+static void lists_init(struct peal_reactor *loop)
+{
+	for (int i = 0; i < PEAL_BANDS; i++)
+		peal_link_init(&loop->lists.ready[i]);
+	peal_link_init(&loop->lists.turn);
+	peal_link_init(&loop->lists.drained);
+	peal_link_init(&loop->lists.recheck);
+}
+
+static int reactor_init(struct peal_reactor *loop, struct peal_slot *slots,
+			size_t n, const struct peal_host *host)
 {
 	struct peal_reactor l = {
-		.slots = slots,
-		.n_slots = (uint32_t)n,
-		.epoll_fd = -1,
-		.timer_fd = -1,
-		.wake_fd = -1,
-		.hosted = host,
-		.asleep = true,
+		.table = { .slots = slots, .n = (uint32_t)n },
+		.poll = { .epoll_fd = -1 },
+		.alarms = { .fd = -1 },
+		.wake = { .fd = -1, .asleep = true },
 	};
 	int ret;
 
 	if (n == 0 || n > (size_t)1 << 31)
 		return -EINVAL;
-	if (host)
-		l.host = *host;
-	ret = open_own(&l);
+	if (host) {
+		l.poll.host = *host;
+		l.poll.by = host->edge ? PEAL_WATCHED_BY_EDGE
+				       : PEAL_WATCHED_BY_LEVEL;
+	}
+	ret = open_own_fds(&l);
 	if (ret == 0)
-		ret = watch_own(&l);
+		ret = watch_own_fds(&l);
 	if (ret < 0) {
-		release(&l);
+		close_own_fds(&l);
 		return ret;
 	}
-	slots_init(slots, l.n_slots);
+	slots_init(slots, l.table.n);
 	*loop = l;
 	loop->self = loop;
-	for (int i = 0; i < PEAL_BANDS; i++)
-		peal_link_init(&loop->ready[i]);
-	peal_link_init(&loop->turn);
-	peal_link_init(&loop->drained);
-	peal_link_init(&loop->late);
+	lists_init(loop);
 	return 0;
 }
 
 int peal_reactor_init(struct peal_reactor *loop, struct peal_slot *slots,
 		      size_t n)
 {
-	return init(loop, slots, n, NULL);
+	return reactor_init(loop, slots, n, NULL);
 }
 
 int peal_reactor_init_hosted(struct peal_reactor *loop, struct peal_slot *slots,
@@ -143,24 +151,27 @@ int peal_reactor_init_hosted(struct peal_reactor *loop, struct peal_slot *slots,
 {
 	if (!host->add || !host->modify || !host->remove)
 		return -EINVAL;
-	return init(loop, slots, n, host);
+	return reactor_init(loop, slots, n, host);
 }
 
 void peal_reactor_close(struct peal_reactor *loop)
 {
+	const struct peal_host *host = &loop->poll.host;
+
 	if (loop->self != loop)
 		return;
-	/* What goes as a whole is not taken apart. */
-	close_set(loop);
-	loop->timers = 0;
-	for (uint32_t i = 0; i < loop->n_slots; i++)
-		if (loop->slots[i].source)
-			peal_source_detach(loop->slots[i].source);
-	if (loop->hosted && peal_reactor_here(loop)) {
-		loop->host.remove(loop->host.user, loop->wake_fd);
-		loop->host.remove(loop->host.user, loop->timer_fd);
+	/* The epoll set and the heap go as a whole, so the sources need not
+	 * leave them one by one. */
+	close_epoll_set(loop);
+	loop->alarms.n = 0;
+	for (uint32_t i = 0; i < loop->table.n; i++)
+		if (loop->table.slots[i].source)
+			peal_source_detach(loop->table.slots[i].source);
+	if (loop->poll.by != PEAL_WATCHED_BY_EPOLL && peal_reactor_here(loop)) {
+		host->remove(host->user, loop->wake.fd);
+		host->remove(host->user, loop->alarms.fd);
 	}
-	release(loop);
+	close_own_fds(loop);
 	memset(loop, 0, sizeof(*loop));
 }
 
@@ -168,12 +179,12 @@ int peal_reactor_fd(const struct peal_reactor *loop)
 {
 	int ret = peal_reactor_check(loop);
 
-	return ret < 0 ? ret : loop->epoll_fd;
+	return ret < 0 ? ret : loop->poll.epoll_fd;
 }
 
 /* -- counts */
 
-/* Word by word, as they are counted. */
+/* Word by word, as the loop's thread writes the counts. */
 static void read_counts(uint64_t *to, const uint64_t *from, size_t size)
 {
 	for (size_t i = 0; i < size / sizeof(*to); i++)
@@ -210,10 +221,10 @@ void peal_call_timed(const struct peal_call *call, bool survived)
 
 /* -- slots */
 
-int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
-		      const struct peal_source_ops *ops)
+int peal_source_attach(struct peal_reactor *loop, struct peal_source *source,
+		       const struct peal_source_ops *ops, void *user)
 {
-	uint32_t index = loop->free_slot;
+	uint32_t index = loop->table.free;
 	int ret = peal_reactor_check(loop);
 
 	if (ret < 0)
@@ -222,14 +233,15 @@ int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 		return -EBUSY;
 	if (index == PEAL_NO_SLOT)
 		return -ENOSPC;
-	loop->free_slot = loop->slots[index].next;
-	loop->slots[index].source = source;
+	loop->table.free = loop->table.slots[index].next;
+	loop->table.slots[index].source = source;
 	*source = (struct peal_source){
 		.reactor = loop,
-		.ops = ops,
-		.band = PEAL_BAND_NORMAL,
 		.slot = index,
-		.fd = -1,
+		.band = PEAL_BAND_NORMAL,
+		.ops = ops,
+		.user = user,
+		.watch = { .fd = -1 },
 	};
 	peal_link_init(&source->link);
 	return 0;
@@ -237,23 +249,23 @@ int peal_source_enter(struct peal_reactor *loop, struct peal_source *source,
 
 bool peal_reactor_has(const struct peal_reactor *loop, unsigned n)
 {
-	uint32_t at = loop->free_slot;
+	uint32_t at = loop->table.free;
 
 	for (; n > 0 && at != PEAL_NO_SLOT; n--)
-		at = loop->slots[at].next;
+		at = loop->table.slots[at].next;
 	return n == 0;
 }
 
-static void vacate(struct peal_source *source)
+static void slot_vacate(struct peal_source *source)
 {
 	struct peal_reactor *loop = source->reactor;
-	struct peal_slot *slot = &loop->slots[source->slot];
+	struct peal_slot *slot = &loop->table.slots[source->slot];
 
 	peal_link_remove(&source->link);
 	slot->source = NULL;
 	slot->generation++;
-	slot->next = loop->free_slot;
-	loop->free_slot = source->slot;
+	slot->next = loop->table.free;
+	loop->table.free = source->slot;
 	source->reactor = NULL;
 }
 
@@ -263,12 +275,12 @@ int peal_source_detach(struct peal_source *source)
 
 	if (!source->reactor)
 		return 0;
-	if (source->fd >= 0)
+	if (source->watch.fd >= 0)
 		ret = peal_source_unwatch(source);
-	peal_alarm_drop(source);
+	peal_alarm_cancel(source);
 	if (source->ops->detach)
 		source->ops->detach(source);
-	vacate(source);
+	slot_vacate(source);
 	return ret;
 }
 
@@ -285,6 +297,8 @@ int peal_reactor_remove(struct peal_reactor *loop, struct peal_source *source)
 	return peal_source_detach(source);
 }
 
+/* -- settings */
+
 int peal_reactor_set_band(struct peal_reactor *loop, struct peal_source *source,
 			  enum peal_band band)
 {
@@ -296,12 +310,12 @@ int peal_reactor_set_band(struct peal_reactor *loop, struct peal_source *source,
 	if ((unsigned)band >= PEAL_BANDS)
 		return -EINVAL;
 	if (band == source->band)
-		return 0; /* it keeps its place */
-	list = &loop->ready[source->band];
+		return 0; /* a source that is scheduled keeps its place */
+	list = &loop->lists.ready[source->band];
 	for (link = list->next; link != list; link = link->next)
-		if (link == &source->link) { /* it stands in line */
+		if (link == &source->link) {
 			peal_link_remove(link);
-			peal_link_append(&loop->ready[band], link);
+			peal_link_append(&loop->lists.ready[band], link);
 			break;
 		}
 	source->band = band;
@@ -318,8 +332,8 @@ int peal_reactor_set_hooks(struct peal_reactor *loop,
 
 	if (ret < 0)
 		return ret;
-	loop->before_sleep = before;
-	loop->after_sleep = after;
-	loop->hooks_user = user;
+	loop->hooks.before_sleep = before;
+	loop->hooks.after_sleep = after;
+	loop->hooks.user = user;
 	return 0;
 }

@@ -416,7 +416,7 @@ TEST(storage_says_once_how_many_there_may_be)
 	box_address(&box);
 	CHECK_EQ(peal_inbox_open(&storage, box.address, NULL), 0);
 	CHECK_EQ(storage.inbox.options.n_senders, 1);
-	CHECK_EQ(storage.inbox.own.n_slots, PEAL_INBOX_SLOTS(1));
+	CHECK_EQ(storage.inbox.own.table.n, PEAL_INBOX_SLOTS(1));
 	CHECK_EQ(peal_inbox_receive(&storage.inbox, 0, &letter), -ETIMEDOUT);
 	peal_inbox_close(&storage.inbox);
 	CHECK_EQ(test_count_fds(), fds);

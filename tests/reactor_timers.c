@@ -207,7 +207,7 @@ static void note(struct peal_source *source, uint64_t expirations, void *user)
 
 static uint64_t period_of(const struct clock *clock)
 {
-	return clock->source.period;
+	return clock->source.of.timer.period;
 }
 
 /* Of those that have met at one time, whoever was set first is first. */

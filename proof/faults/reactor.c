@@ -204,7 +204,7 @@ static void seven(void *argument)
 
 static void add_sources(void)
 {
-	bool edge = !all.loop.hosted || all.loop.host.edge;
+	bool edge = all.loop.poll.by != PEAL_WATCHED_BY_LEVEL;
 
 	TWICE(peal_reactor_add_fd(&all.loop, &all.fd, all.pipe[0],
 				  EPOLLIN | (edge ? EPOLLET : 0), on_fd,
@@ -448,7 +448,7 @@ static void in_child(void *argument)
 	MUST(peal_reactor_add_timer(&all.loop, &source, on_timer, NULL) ==
 	     -ECHILD);
 	peal_reactor_close(&all.loop);
-	MUST(all.loop.epoll_fd == 0 && !all.loop.fork_mark);
+	MUST(all.loop.poll.epoll_fd == 0 && !all.loop.fork_mark);
 	faults_disarm();
 }
 

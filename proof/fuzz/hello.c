@@ -142,7 +142,7 @@ static void begin(void)
 {
 	struct peal_service how = service();
 
-	if (!slots[0].source && !loop.slots)
+	if (!slots[0].source && !loop.table.slots)
 		CHECK_EQ(peal_reactor_init(&loop, slots,
 					   PEAL_SERVER_SLOTS(CHANNELS)),
 			 0);

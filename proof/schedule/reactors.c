@@ -233,7 +233,7 @@ static void reactor(void *user)
 			world_fail("a ring cannot be added");
 	if (!rs.dispatches && peal_reactor_run(&rs.loop) < 0)
 		world_fail("the reactor fails");
-	while (rs.dispatches && !rs.loop.stop) {
+	while (rs.dispatches && !rs.loop.wake.stop) {
 		bell_sleep(peal_reactor_fd(&rs.loop), -1);
 		if (peal_reactor_dispatch(&rs.loop) < 0)
 			world_fail("the reactor fails");
@@ -328,11 +328,14 @@ static void make_leg(int i, bool grouped)
 static void share(bool grouped)
 {
 	memory_share(&rs.posted, sizeof(rs.posted), "posted");
-	memory_share(&rs.loop.calls, sizeof(rs.loop.calls), "calls");
-	memory_share(&rs.loop.asleep, sizeof(rs.loop.asleep), "asleep");
-	memory_share(&rs.loop.awoken, sizeof(rs.loop.awoken), "awoken");
-	memory_share(&rs.deferred.deferred, sizeof(rs.deferred.deferred),
+	memory_share(&rs.loop.wake.deferred, sizeof(rs.loop.wake.deferred),
 		     "deferred");
+	memory_share(&rs.loop.wake.asleep, sizeof(rs.loop.wake.asleep),
+		     "asleep");
+	memory_share(&rs.loop.wake.written, sizeof(rs.loop.wake.written),
+		     "written");
+	memory_share(&rs.deferred.deferral.pending,
+		     sizeof(rs.deferred.deferral.pending), "pending");
 	if (!grouped)
 		return;
 	memory_share(&rs.marks.words, sizeof(rs.marks.words), "words");
