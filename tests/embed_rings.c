@@ -172,7 +172,7 @@ static void bell_hung_up(void)
 }
 
 /* It is not listened to for some milliseconds, and then it is again. */
-static void bell_that_storms(void)
+static void bell_without_end(void)
 {
 	struct peal_source_stats stats = { 0 };
 
@@ -271,7 +271,7 @@ const struct embed_property embed_rings_properties[] = {
 	{ "a hangup from outside", hangup_from_outside },
 	{ "a bell without data", bell_without_data },
 	{ "a bell that has hung up", bell_hung_up },
-	{ "a bell that storms", bell_that_storms },
+	{ "a bell that rings without end", bell_without_end },
 	{ "items from another thread, one by one", items_one_by_one },
 	{ "streams from other threads", streams },
 	{ NULL, NULL },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Honest peers that ring more often than others: they must not be taken for
- * storms (reactor_storms.c), nor go unheard. See also reactor_model.c.
+ * Honest peers that ring more often than others. Their bells must not be put in
+ * quarantine (reactor_quarantine.c), nor be missed. See also reactor_model.c.
  */
 #include <pthread.h>
 

@@ -107,7 +107,7 @@ TEST(callbacks_are_the_same_when_it_polls_before_it_arms)
 	operate_and_settle(OPERATIONS);
 }
 
-TEST(no_honest_peer_is_taken_for_a_storm)
+TEST(no_honest_peer_is_put_in_quarantine)
 {
 	honest = true;
 	operate_and_settle(2 * OPERATIONS);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Peers that ring without end, or make our bell dear to ring; for those who are
+ * Peers that ring without end, or make a bell slow to ring; for those who are
  * honest see reactor_honest.c. What is counted is wake-ups, never time.
  */
 #define _GNU_SOURCE
@@ -64,7 +64,7 @@ static void cease_to_ring(pthread_t thread)
  * peer that needs ten seconds for the bells of one quarantine is forgiven those
  * before, and so is this process, if it is stopped for that long.
  */
-static void check_storm(uint64_t began, uint64_t wakeups)
+static void check_endless_bell(uint64_t began, uint64_t wakeups)
 {
 	struct peal_reactor_stats stats = counts();
 
@@ -74,7 +74,7 @@ static void check_storm(uint64_t began, uint64_t wakeups)
 	CHECK(wakeups <= BELLS * (stats.quarantines + 1));
 }
 
-TEST(a_storm_is_closed_after_what_it_published_and_others_miss_no_round)
+TEST(an_endless_bell_closes_its_ring_and_others_miss_no_round)
 {
 	uint64_t began = now();
 	int rounds = 0;
@@ -94,14 +94,14 @@ TEST(a_storm_is_closed_after_what_it_published_and_others_miss_no_round)
 	CHECK_EQ(a.calls, 1);
 	CHECK_EQ(a.next_out, 3);
 	/* All but those of the other ring, one a round. */
-	check_storm(began, counts().wakeups - (uint64_t)rounds);
+	check_endless_bell(began, counts().wakeups - (uint64_t)rounds);
 	CHECK_EQ(peal_doorbell_ring(&a.data), 0);
 	CHECK_EQ(rig_settle(&loop), 0); /* it still rings, to no avail */
 	end();
 }
 
 /* Another thread, which rings as often as it can, delays no round either. */
-TEST(others_miss_no_round_beside_a_thread_that_storms)
+TEST(others_miss_no_round_beside_a_thread_that_rings_without_end)
 {
 	pthread_t thread;
 
@@ -145,7 +145,7 @@ static void ring_again(struct peal_reactor *l, void *bell)
 }
 
 /* Rung whenever it is about to sleep, it sleeps through the quarantines. */
-TEST(a_storm_does_not_keep_the_loop_awake)
+TEST(an_endless_bell_does_not_keep_the_loop_awake)
 {
 	uint64_t began = now();
 
@@ -160,7 +160,7 @@ TEST(a_storm_does_not_keep_the_loop_awake)
 	CHECK_EQ(peal_reactor_run(&loop), 0);
 	CHECK_EQ(a.closed, 1);
 	CHECK_EQ(a.reason, -EPROTO);
-	check_storm(began, counts().wakeups);
+	check_endless_bell(began, counts().wakeups);
 	/* One for each bell that was heard, and few for the alarms. */
 	CHECK(counts().iterations <= 2 * BELLS * (counts().quarantines + 1));
 	end();
@@ -222,7 +222,7 @@ static long refuse(struct peal_receiver *rx, void *user)
 }
 
 /* Else it could ring for as many times as a ring has items, or twice that. */
-TEST(a_sender_that_waits_for_room_has_no_licence_to_storm)
+TEST(a_sender_that_waits_for_room_may_not_ring_without_end)
 {
 	int *room;
 
@@ -257,13 +257,13 @@ TEST(a_socket_that_hangs_up_without_end_is_not_heard_in_quarantine_either)
 		CHECK(peal_reactor_run_once(&loop, -1) >= 0);
 	}
 	CHECK_EQ(a.reason, -EPROTO);
-	check_storm(began, counts().wakeups);
+	check_endless_bell(began, counts().wakeups);
 	close(fds[0]);
 	close(fds[1]);
 	end();
 }
 
-/* -- bells of ours that have become dear */
+/* -- bells that a peer has made slow to ring */
 
 #define COPIES 400
 #define SETS 300
@@ -290,7 +290,7 @@ static uint64_t price(struct peal_doorbell *bell)
 }
 
 /* What a peer can do to a bell that it has a copy of. */
-static void make_dear(struct peal_doorbell *bell)
+static void make_slow(struct peal_doorbell *bell)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 
@@ -308,7 +308,7 @@ static void make_dear(struct peal_doorbell *bell)
 				test_skip("epoll_ctl: %s", strerror(errno));
 	}
 	if (price(bell) < DEAR_NS)
-		test_skip("%d watches do not make a bell dear here",
+		test_skip("%d watches do not make a bell slow here",
 			  COPIES * SETS);
 }
 
@@ -341,14 +341,14 @@ static long drain_some(struct peal_receiver *rx, void *user)
 	return PEAL_DONE;
 }
 
-TEST(a_peer_whose_bell_stays_dear_is_left_and_the_others_are_served)
+TEST(a_peer_whose_bell_stays_slow_is_left_and_the_others_are_served)
 {
 	int rounds = 0;
 
 	start();
 	rig_serve(&loop, &a, drain_some);
 	rig_serve(&loop, &b, drain);
-	make_dear(&a.space);
+	make_slow(&a.space);
 	while (a.closed == 0) {
 		CHECK(rounds < 100);
 		ring_once(&a);
@@ -369,7 +369,7 @@ TEST(a_bell_that_was_slow_a_few_times_is_not_held_against_the_peer)
 {
 	start();
 	rig_serve(&loop, &a, drain_some);
-	make_dear(&a.space);
+	make_slow(&a.space);
 	for (int i = 0; i < 5; i++)
 		ring_once(&a);
 	make_cheap();
