@@ -2,37 +2,13 @@
 #ifndef PEAL_REACTOR_FLOOR_H
 #define PEAL_REACTOR_FLOOR_H
 /*
- * What reactor/ offers to the floor above, beyond the public headers: times,
- * lists, and what the owner of a source may ask of the reactor. The floor above
- * reads no field of a source or of a reactor.
+ * What reactor/ offers to the floor above, beyond the public headers: lists,
+ * and what the owner of a source may ask of the reactor. The floor above reads
+ * no field of a source or of a reactor. Times are in ring/floor.h.
  */
-#include <stddef.h>
-
 #include <peal/sources.h>
 
-/* The struct of which `pointer` is the member. */
-#define PEAL_CONTAINER_OF(pointer, type, member)                               \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
-static inline uint64_t peal_min(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* -- times: nanoseconds of CLOCK_MONOTONIC; UINT64_MAX is never */
-
-uint64_t peal_now(void);
-
-/* The sum of two times; never where it would wrap. */
-static inline uint64_t peal_time_add(uint64_t a, uint64_t b)
-{
-	return a + b < a ? UINT64_MAX : a + b;
-}
-
-/* When a time in milliseconds will be over; a negative time is for ever. */
-uint64_t peal_deadline(int timeout_ms);
-/* The time until a deadline in milliseconds, rounded up; -1 for ever. */
-int peal_left_ms(uint64_t deadline);
+#include "../ring/floor.h"
 
 /* -- lists: circular, with a link that stands for the list itself */
 

@@ -10,7 +10,6 @@
  *	watch.c		what epoll, or a host, watches
  *	alarms.c	the heap of alarms behind the timerfd
  *	wake.c		waking and stopping the loop from other threads
- *	time.c		the clock, deadlines
  *
  * The kinds of sources, each with its table of operations:
  *

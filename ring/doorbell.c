@@ -238,22 +238,9 @@ static ssize_t take(const struct peal_doorbell *bell, void *buffer, size_t size)
 	return ret;
 }
 
-static int64_t now_on(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
-static int64_t now_ns(void)
-{
-	return now_on(CLOCK_MONOTONIC);
-}
-
 struct watch {
 	clockid_t clock;
-	int64_t began;
+	uint64_t began;
 };
 
 /*
@@ -263,12 +250,12 @@ struct watch {
  */
 static bool takes_too_long(struct watch *watch)
 {
-	if (now_on(watch->clock) - watch->began <= READS_NS)
+	if (peal_clock_ns(watch->clock) - watch->began <= READS_NS)
 		return false;
 	if (watch->clock == CLOCK_THREAD_CPUTIME_ID)
 		return true;
 	watch->clock = CLOCK_THREAD_CPUTIME_ID;
-	watch->began = now_on(watch->clock);
+	watch->began = peal_clock_ns(watch->clock);
 	return false;
 }
 
@@ -282,7 +269,7 @@ int peal_doorbell_clear(const struct peal_doorbell *bell)
 	    bell->kind == PEAL_DOORBELL_GROUP)
 		return 0;
 	if (bell->kind == PEAL_DOORBELL_SOCKET)
-		watch.began = now_ns();
+		watch.began = peal_now();
 	/* A socket gives one packet at a time, and holds some hundreds; a peer
 	 * that goes on ringing while we read does not keep us here. An eventfd
 	 * is empty after one read, and never is if it was made with
@@ -323,16 +310,19 @@ int peal_doorbell_listen(const struct peal_doorbell *bell, int lifeline,
 		{ .fd = bell->wait_fd, .events = POLLIN },
 		{ .fd = lifeline, .events = POLLRDHUP },
 	};
-	int64_t end = 0, left = 0;
+	uint64_t end = 0, left = 0;
 
 	if (bell->kind == PEAL_DOORBELL_NONE || bell->wait_fd < 0)
 		return -EINVAL;
 	if (timeout_ms > 0) {
-		left = (int64_t)timeout_ms * 1000000;
-		end = now_ns() + left;
+		left = (uint64_t)timeout_ms * 1000000;
+		end = peal_now() + left;
 	}
 	for (;;) {
-		struct timespec ts = { left / 1000000000, left % 1000000000 };
+		struct timespec ts = {
+			.tv_sec = (time_t)(left / 1000000000),
+			.tv_nsec = (long)(left % 1000000000),
+		};
 		int ret = ppoll(pfds, lifeline < 0 ? 1 : 2,
 				timeout_ms < 0 ? NULL : &ts, NULL);
 
@@ -342,8 +332,11 @@ int peal_doorbell_listen(const struct peal_doorbell *bell, int lifeline,
 			return PEAL_HEARD_NOTHING;
 		if (errno != EINTR)
 			return -errno;
-		if (timeout_ms > 0 && (left = end - now_ns()) < 0)
-			left = 0;
+		if (timeout_ms > 0) {
+			uint64_t now = peal_now();
+
+			left = now < end ? end - now : 0;
+		}
 	}
 }
 

@@ -100,14 +100,14 @@ void peal_fence_allow(struct peal_end *end, bool allow)
 void peal_fence_by_hand(struct peal_end *end)
 {
 	struct timespec remaining = { .tv_nsec = PEAL_RECHECK_NS };
-	uint64_t until = peal_clock_ns(CLOCK_MONOTONIC) + PEAL_RECHECK_NS;
+	uint64_t until = peal_now() + PEAL_RECHECK_NS;
 
 	/* The peer sees it when it looks at our position the next time. */
 	__atomic_store_n(&end->own->barrier, PEAL_BARRIER_WITHDRAWN,
 			 __ATOMIC_RELEASE);
 	do
 		ppoll(NULL, 0, &remaining, NULL);
-	while (peal_clock_ns(CLOCK_MONOTONIC) < until);
+	while (peal_now() < until);
 	peal_end_wake_seen(end);
 }
 

@@ -342,7 +342,31 @@ static inline void peal_group_sleeps(struct peal_group *group, bool asleep)
 				 __ATOMIC_RELAXED);
 }
 
+/* -- times: nanoseconds of CLOCK_MONOTONIC; UINT64_MAX is never */
+
+static inline uint64_t peal_min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The sum of two times; never where it would wrap. */
+static inline uint64_t peal_time_add(uint64_t a, uint64_t b)
+{
+	return a + b < a ? UINT64_MAX : a + b;
+}
+
+uint64_t peal_now(void);
+/* When a time in milliseconds will be over; a negative time is for ever. */
+uint64_t peal_deadline(int timeout_ms);
+/* The time until a deadline in milliseconds, rounded up, so that a wait does
+ * not end before its time; -1 for ever. */
+int peal_left_ms(uint64_t deadline);
+
 /* -- small things */
+
+/* The struct of which `pointer` is the member. */
+#define PEAL_CONTAINER_OF(pointer, type, member)                               \
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* To the processor, in a loop that polls. */
 static inline void peal_relax(void)

@@ -15,6 +15,7 @@
  *	bell.c	    the bells of one end: when to ring and to clear them
  *	doorbell.c  doorbells: eventfd, pipe, socket
  *	group.c	    groups of doorbells: marks in memory
+ *	time.c	    the clock, deadlines
  *	version.c   the version of the library
  *
  *	floor.h	    what reactor/ and channel/ need of all this
@@ -165,9 +166,6 @@ void peal_end_pay(struct peal_end *end, const struct peal_owed *owed);
 void peal_end_set_spin(struct peal_end *end, uint64_t most);
 /* Sleep until n are available. @return how many, 0 or an error */
 ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms);
-/* When so many milliseconds will be over, and what is left until then. */
-uint64_t peal_end_deadline(int timeout_ms);
-int peal_end_left_ms(uint64_t deadline);
 
 /*
  * Sleep until a bell is rung, or what keeps the peer's end of `lifeline` open

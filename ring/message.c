@@ -123,9 +123,9 @@ static int reserve_or_sleep(struct peal_end *end, uint64_t units,
 		ssize_t n;
 
 		if (timeout_ms > 0 && deadline == 0)
-			deadline = peal_end_deadline(timeout_ms);
+			deadline = peal_deadline(timeout_ms);
 		else if (timeout_ms > 0)
-			timeout_ms = peal_end_left_ms(deadline);
+			timeout_ms = peal_left_ms(deadline);
 		n = peal_end_wait(end, need, timeout_ms);
 		if (n < 0)
 			return (int)n;
@@ -188,9 +188,9 @@ int peal_message_receive(struct peal_receiver *rx, int timeout_ms,
 			return peal_receiver_ended(rx) ? rx->end.end_reason
 						       : -ETIMEDOUT;
 		if (timeout_ms > 0 && deadline == 0)
-			deadline = peal_end_deadline(timeout_ms);
+			deadline = peal_deadline(timeout_ms);
 		else if (timeout_ms > 0)
-			timeout_ms = peal_end_left_ms(deadline);
+			timeout_ms = peal_left_ms(deadline);
 		n = peal_end_wait(&rx->end, 1, timeout_ms);
 		if (n <= 0)
 			return (int)n;

@@ -11,19 +11,6 @@
 #define BRIEF_LOOKS 64 /* before a wait sleeps: some 100 ns */
 #define LOOKS 64       /* of a spin, between two looks at the clock */
 
-uint64_t peal_end_deadline(int timeout_ms)
-{
-	return peal_clock_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000000;
-}
-
-/* Rounded up, so that a wait does not end before its time. */
-int peal_end_left_ms(uint64_t deadline)
-{
-	uint64_t now = peal_clock_ns(CLOCK_MONOTONIC);
-
-	return now < deadline ? (int)((deadline - now + 999999) / 1000000) : 0;
-}
-
 /* The peer died without an end of the stream. But what the peer published
  * comes first. */
 static ssize_t wait_result(struct peal_end *end)
@@ -88,7 +75,7 @@ static bool open_epoll(struct peal_end *end)
 /* @return enum peal_heard, or an error */
 static int wait_events(const struct peal_end *end, int timeout_ms)
 {
-	uint64_t deadline = timeout_ms > 0 ? peal_end_deadline(timeout_ms) : 0;
+	uint64_t deadline = timeout_ms > 0 ? peal_deadline(timeout_ms) : 0;
 	struct epoll_event events[2];
 	int set = end->wait.epoll_fd, n;
 
@@ -96,7 +83,7 @@ static int wait_events(const struct peal_end *end, int timeout_ms)
 		if (errno != EINTR)
 			return -errno;
 		if (timeout_ms > 0)
-			timeout_ms = peal_end_left_ms(deadline);
+			timeout_ms = peal_left_ms(deadline);
 	}
 	if (n == 0)
 		return PEAL_HEARD_NOTHING;
@@ -132,7 +119,7 @@ static bool spin_briefly(struct peal_end *end, uint64_t n)
 /* The same for as long as the user allows. */
 static bool spin(struct peal_end *end, uint64_t n, uint64_t deadline)
 {
-	uint64_t until = peal_clock_ns(CLOCK_MONOTONIC) + end->wait.spin_ns;
+	uint64_t until = peal_now() + end->wait.spin_ns;
 
 	if (until < end->wait.spin_ns || until > deadline)
 		until = deadline;
@@ -142,7 +129,7 @@ static bool spin(struct peal_end *end, uint64_t n, uint64_t deadline)
 				return true;
 			peal_relax();
 		}
-	} while (peal_clock_ns(CLOCK_MONOTONIC) < until);
+	} while (peal_now() < until);
 	return false;
 }
 
@@ -207,7 +194,7 @@ static ssize_t arm_and_sleep(struct peal_end *end, uint64_t n, int timeout_ms,
 		if (ret < 0)
 			return ret;
 		if (timeout_ms > 0)
-			timeout_ms = peal_end_left_ms(deadline);
+			timeout_ms = peal_left_ms(deadline);
 		/* However often it rings. */
 		if (timeout_ms == 0)
 			return timed_out(end, n);
@@ -229,12 +216,12 @@ ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms)
 	if ((uint64_t)ret >= n || end->ended)
 		return wait_result(end);
 	if (timeout_ms > 0)
-		deadline = peal_end_deadline(timeout_ms);
+		deadline = peal_deadline(timeout_ms);
 	if (end->wait.spin_ns && timeout_ms != 0) {
 		if (spin(end, n, deadline))
 			return wait_result(end);
 		if (timeout_ms > 0)
-			timeout_ms = peal_end_left_ms(deadline);
+			timeout_ms = peal_left_ms(deadline);
 	} else if (timeout_ms != 0 && spin_briefly(end, n)) {
 		return wait_result(end);
 	}

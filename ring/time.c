@@ -2,16 +2,13 @@
 /* The clock, and deadlines of calls that take a time in milliseconds. */
 #include <time.h>
 
-#include "floor.h"
+#include "internal.h"
 
 #define NSEC_PER_MS UINT64_C(1000000)
 
 uint64_t peal_now(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 * NSEC_PER_MS + (uint64_t)ts.tv_nsec;
+	return peal_clock_ns(CLOCK_MONOTONIC);
 }
 
 uint64_t peal_deadline(int timeout_ms)
