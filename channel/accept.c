@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../reactor/internal.h"
+#include "../reactor/floor.h"
 #include "internal.h"
 
 typedef int step(struct peal_handshake *shake,

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../reactor/internal.h"
+#include "../reactor/floor.h"
 #include "internal.h"
 
 #define MAX_BYTES_PER_UID (UINT64_C(1) << 30)

@@ -10,7 +10,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "../reactor/internal.h"
+#include "../reactor/floor.h"
 #include "../ring/floor.h"
 #include "internal.h"
 
@@ -69,7 +69,8 @@ int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
 	ch->bells = parts->bells;
 	ch->peer = parts->peer;
 	ch->fd = parts->fd;
-	shared = ch->bells == PEAL_DOORBELL_SOCKET && ch->hello.role == PEAL_BOTH;
+	shared = ch->bells == PEAL_DOORBELL_SOCKET &&
+		 ch->hello.role == PEAL_BOTH;
 	peal_end_bind(&ch->sender.end, ch->fd,
 		      shared ? &ch->receiver.end : NULL);
 	peal_end_bind(&ch->receiver.end, ch->fd,
@@ -220,18 +221,18 @@ static void all_closed(struct peal_channel *ch)
 
 void peal_channel_die(struct peal_channel *ch, int reason)
 {
-	bool served = ch->rx.reactor || ch->tx.reactor;
+	bool served = peal_source_added(&ch->rx) || peal_source_added(&ch->tx);
 
 	if (ch->state != PEAL_CHANNEL_OPEN)
 		return;
 	ch->state = PEAL_CHANNEL_CLOSING;
-	if (ch->line.reactor)
+	if (peal_source_added(&ch->line))
 		peal_reactor_remove(ch->loop, &ch->line);
-	if (ch->pid.reactor)
+	if (peal_source_added(&ch->pid))
 		peal_reactor_remove(ch->loop, &ch->pid);
-	if (ch->rx.reactor)
+	if (peal_source_added(&ch->rx))
 		peal_reactor_hangup(ch->loop, &ch->rx, reason);
-	if (ch->tx.reactor)
+	if (peal_source_added(&ch->tx))
 		peal_reactor_hangup(ch->loop, &ch->tx, reason);
 	if (served)
 		return;
@@ -244,7 +245,7 @@ static void ring_closed(struct peal_channel *ch, int reason, bool received)
 {
 	if (!ch->reason)
 		ch->reason = reason;
-	if (!ch->rx.reactor && !ch->tx.reactor) {
+	if (!peal_source_added(&ch->rx) && !peal_source_added(&ch->tx)) {
 		all_closed(ch);
 		return;
 	}
@@ -253,7 +254,7 @@ static void ring_closed(struct peal_channel *ch, int reason, bool received)
 		return;
 	}
 	/* It may have been in quarantine, and nothing else would end that. */
-	if (ch->line.reactor)
+	if (peal_source_added(&ch->line))
 		peal_source_listen(&ch->line, true);
 	if (received && peal_end_error(&ch->receiver.end) == 0 &&
 	    ch->state == PEAL_CHANNEL_OPEN && ch->callbacks.on_ended)
@@ -295,8 +296,8 @@ static long writable(struct peal_sender *tx, void *user)
 /* The socket is the doorbell of those rings that are still served. */
 static void bell(struct peal_channel *ch)
 {
-	struct peal_source *rx = ch->rx.reactor ? &ch->rx : NULL;
-	struct peal_source *tx = ch->tx.reactor ? &ch->tx : NULL;
+	struct peal_source *rx = peal_source_added(&ch->rx) ? &ch->rx : NULL;
+	struct peal_source *tx = peal_source_added(&ch->tx) ? &ch->tx : NULL;
 	int ret = 0;
 
 	if (peal_reactor_is_level(ch->loop) || (!rx && !tx))

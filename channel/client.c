@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../reactor/internal.h"
+#include "../reactor/floor.h"
 #include "../ring/floor.h"
 #include "internal.h"
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../reactor/internal.h"
+#include "../reactor/floor.h"
 #include "../ring/floor.h"
 #include "inbox_wire.h"
 #include "internal.h"

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../reactor/internal.h"
+#include "../reactor/floor.h"
 #include "../ring/floor.h"
 #include "inbox_wire.h"
 #include "internal.h"

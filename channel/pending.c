@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../reactor/internal.h"
+#include "../reactor/floor.h"
 #include "internal.h"
 
 #define MS UINT64_C(1000000)
@@ -249,7 +249,7 @@ void peal_pending_release(struct peal_handshake *shake)
 {
 	struct peal_server *server = shake->server;
 
-	if (shake->source.reactor)
+	if (peal_source_added(&shake->source))
 		peal_reactor_remove(server->loop, &shake->source);
 	if (!shake->leaving && shake->parts.fd >= 0 &&
 	    !peal_socket_leave(shake->parts.fd) && leave_slowly(shake))

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../reactor/internal.h"
+#include "../reactor/floor.h"
 #include "internal.h"
 
 /* In one turn: connections that are served, and that are dead already. */
@@ -113,13 +113,14 @@ static int fill(struct peal_handshake *shake)
 	uint64_t began = peal_now();
 	int ret;
 
-	if (large && server->filled_in == server->loop->stats.iterations + 1)
+	if (large &&
+	    server->filled_in == peal_reactor_iterations(server->loop) + 1)
 		return 0;
 	do
 		ret = peal_handshake_fill(shake, FILL);
 	while (ret == 0 && peal_now() - began < FILL_NS);
 	if (large)
-		server->filled_in = server->loop->stats.iterations + 1;
+		server->filled_in = peal_reactor_iterations(server->loop) + 1;
 	return ret;
 }
 
@@ -479,7 +480,7 @@ int peal_server_listen_in(struct peal_server *server, struct peal_reactor *loop,
 static void close_on(struct peal_server *server, struct peal_reactor *loop)
 {
 	/* The reactor may have been finished, and made anew: not for us. */
-	if (!peal_reactor_here(loop) || !server->timer.reactor) {
+	if (!peal_reactor_here(loop) || !peal_source_added(&server->timer)) {
 		abandon(server);
 		return;
 	}

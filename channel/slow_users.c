@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../reactor/internal.h"
+#include "../reactor/floor.h"
 #include "../ring/floor.h"
 #include "internal.h"
 
