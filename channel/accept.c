@@ -7,45 +7,45 @@
 #include "../reactor/floor.h"
 #include "internal.h"
 
-typedef int step(struct peal_handshake *shake,
+typedef int step(struct peal_handshake *handshake,
 		 const struct peal_service *service);
 
-static int ready(struct peal_handshake *shake,
+static int ready(struct peal_handshake *handshake,
 		 const struct peal_service *service)
 {
 	(void)service;
-	return peal_handshake_ready(shake);
+	return peal_handshake_ready(handshake);
 }
 
-static int wait_and(step *next, struct peal_handshake *shake,
+static int wait_and(step *next, struct peal_handshake *handshake,
 		    const struct peal_service *service, uint64_t deadline)
 {
 	int ret;
 
 	do {
-		ret = peal_socket_wait(shake->parts.fd, deadline);
+		ret = peal_socket_wait(handshake->made.fd, deadline);
 		if (ret == 0)
-			ret = next(shake, service);
+			ret = next(handshake, service);
 	} while (ret == -EAGAIN);
 	return ret;
 }
 
-static int shake_hands(struct peal_handshake *shake,
+static int shake_hands(struct peal_handshake *handshake,
 		       const struct peal_service *service, uint64_t deadline)
 {
-	int ret = wait_and(peal_handshake_hello, shake, service, deadline);
+	int ret = wait_and(peal_handshake_hello, handshake, service, deadline);
 
 	if (ret == 0)
-		ret = peal_handshake_offer(shake, service);
+		ret = peal_handshake_offer(handshake, service);
 	if (ret < 0) {
-		peal_handshake_refuse(shake, ret);
+		peal_handshake_refuse(handshake, ret);
 		return ret;
 	}
-	ret = wait_and(ready, shake, service, deadline);
+	ret = wait_and(ready, handshake, service, deadline);
 	while (ret == 0)
-		ret = peal_handshake_fill(shake, SIZE_MAX);
+		ret = peal_handshake_fill(handshake, SIZE_MAX);
 	if (ret < 0)
-		peal_handshake_refuse(shake, ret);
+		peal_handshake_refuse(handshake, ret);
 	return ret < 0 ? ret : 0;
 }
 
@@ -53,12 +53,12 @@ int peal_channel_accept(struct peal_channel *ch, int fd,
 			const struct peal_service *service, bool trusted,
 			int timeout_ms)
 {
-	struct peal_handshake shake = {
-		.parts.peer = { .trusted = trusted,
-				.pid = -1,
-				.uid = (uid_t)-1,
-				.gid = (gid_t)-1,
-				.pidfd = -1 },
+	struct peal_handshake handshake = {
+		.made.peer = { .trusted = trusted,
+			       .pid = -1,
+			       .uid = (uid_t)-1,
+			       .gid = (gid_t)-1,
+			       .pidfd = -1 },
 	};
 	int ret = peal_socket_adopt(fd);
 
@@ -66,16 +66,16 @@ int peal_channel_accept(struct peal_channel *ch, int fd,
 	if (ret < 0)
 		return ret;
 	peal_socket_refuse(ret);
-	shake.parts.fd = ret;
-	ret = shake_hands(&shake, service, peal_deadline(timeout_ms));
+	handshake.made.fd = ret;
+	ret = shake_hands(&handshake, service, peal_deadline(timeout_ms));
 	if (ret < 0) {
-		memcpy(ch->text, shake.text, sizeof(ch->text));
-		peal_parts_close(&shake.parts);
+		memcpy(ch->text, handshake.text, sizeof(ch->text));
+		peal_made_close(&handshake.made);
 		return ret;
 	}
-	ch->hello = shake.hello;
+	ch->hello = handshake.hello;
 	ch->owner = getpid();
-	ret = peal_channel_assemble(ch, &shake.parts);
+	ret = peal_channel_assemble(ch, &handshake.made);
 	if (ret < 0)
 		return ret;
 	peal_channel_opened(ch);

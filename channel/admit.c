@@ -36,52 +36,52 @@ static void measure(struct peal_server *server, uid_t uid, struct usage *usage)
 							&server->service);
 	}
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		const struct peal_handshake *shake = &server->handshakes[i];
+		const struct peal_handshake *handshake = &server->handshakes[i];
 
-		if (!shake->server || !shake->channel)
+		if (!handshake->server || !handshake->channel)
 			continue;
 		usage->channels++;
-		if (shake->parts.peer.uid != uid)
+		if (handshake->made.peer.uid != uid)
 			continue;
 		usage->of_uid++;
-		usage->bytes_of_uid += peal_hello_bytes(&shake->hello,
+		usage->bytes_of_uid += peal_hello_bytes(&handshake->hello,
 							&server->service);
 	}
 }
 
-static int too_much(struct peal_handshake *shake, const char *what,
+static int too_much(struct peal_handshake *handshake, const char *what,
 		    uint64_t limit)
 {
-	snprintf(shake->text, sizeof(shake->text),
+	snprintf(handshake->text, sizeof(handshake->text),
 		 "the server allows %llu %s, and all are in use",
 		 (unsigned long long)limit, what);
 	return -EAGAIN;
 }
 
-static int check_limits(struct peal_handshake *shake)
+static int check_limits(struct peal_handshake *handshake)
 {
-	struct peal_server *server = shake->server;
+	struct peal_server *server = handshake->server;
 	const struct peal_service *s = &server->service;
 	uint64_t bytes = s->max_bytes_per_uid ? s->max_bytes_per_uid
 					      : MAX_BYTES_PER_UID;
 	struct usage usage;
 
-	measure(server, shake->parts.peer.uid, &usage);
+	measure(server, handshake->made.peer.uid, &usage);
 	if (s->max_channels && usage.channels >= s->max_channels)
-		return too_much(shake, "channels", s->max_channels);
+		return too_much(handshake, "channels", s->max_channels);
 	if (s->max_per_uid && usage.of_uid >= s->max_per_uid)
-		return too_much(shake, "channels for each user",
+		return too_much(handshake, "channels for each user",
 				s->max_per_uid);
-	if (usage.bytes_of_uid + peal_hello_bytes(&shake->hello, s) > bytes)
-		return too_much(shake, "bytes for each user", bytes);
+	if (usage.bytes_of_uid + peal_hello_bytes(&handshake->hello, s) > bytes)
+		return too_much(handshake, "bytes for each user", bytes);
 	return 0;
 }
 
 /* -- admitting */
 
-static void adopt(struct peal_handshake *shake, struct peal_channel *ch)
+static void adopt(struct peal_handshake *handshake, struct peal_channel *ch)
 {
-	struct peal_server *server = shake->server;
+	struct peal_server *server = handshake->server;
 
 	if (ch->state == PEAL_CHANNEL_UNUSED) {
 		memset(ch, 0, sizeof(*ch));
@@ -89,81 +89,82 @@ static void adopt(struct peal_handshake *shake, struct peal_channel *ch)
 		ch->user = server->service.callbacks.user;
 	}
 	ch->state = PEAL_CHANNEL_PENDING;
-	ch->hello = shake->hello;
-	ch->peer = shake->parts.peer;
+	ch->hello = handshake->hello;
+	ch->peer = handshake->made.peer;
 	ch->peer.pidfd = -1;
 	ch->owner = getpid();
 	ch->server = server;
 	ch->loop = server->loop;
 	ch->callbacks = server->service.callbacks;
-	shake->channel = ch;
+	handshake->channel = ch;
 }
 
 /* Can what was kept go on in the ring that the client asks for? */
-static bool continues(struct peal_handshake *shake,
+static bool continues(struct peal_handshake *handshake,
 		      const struct peal_channel *ch)
 {
 	const struct peal_geometry *old = &ch->out.ring.geometry;
 	struct peal_geometry asked;
 
-	peal_hello_geometry(&asked, &shake->hello, true);
-	if ((shake->hello.role & PEAL_RECEIVER) &&
+	peal_hello_geometry(&asked, &handshake->hello, true);
+	if ((handshake->hello.role & PEAL_RECEIVER) &&
 	    asked.item_size == old->item_size && !strcmp(asked.tag, old->tag))
 		return true;
 	snprintf(
-		shake->text, sizeof(shake->text),
+		handshake->text, sizeof(handshake->text),
 		"the server keeps items of %llu bytes and tag \"%.64s\" for it",
 		(unsigned long long)old->item_size, old->tag);
 	return false;
 }
 
 /* @return 0, an error, or 1: the callback closed the server */
-static int ask_owner(struct peal_handshake *shake)
+static int ask_owner(struct peal_handshake *handshake)
 {
-	struct peal_reactor *loop = shake->server->loop;
-	const struct peal_service *s = &shake->server->service;
-	uint64_t token = peal_source_token(&shake->source);
+	struct peal_reactor *loop = handshake->server->loop;
+	const struct peal_service *s = &handshake->server->service;
+	uint64_t token = peal_source_token(&handshake->source);
 	const char *why = "the server does not admit it";
 	bool yes;
 
 	if (!s->admit)
 		return 0;
-	yes = s->admit(&shake->hello, &shake->parts.peer, &why,
+	yes = s->admit(&handshake->hello, &handshake->made.peer, &why,
 		       s->callbacks.user);
 	if (!peal_reactor_here(loop) ||
-	    peal_source_find(loop, token) != &shake->source)
+	    peal_source_find(loop, token) != &handshake->source)
 		return 1;
 	if (yes)
 		return 0;
-	snprintf(shake->text, sizeof(shake->text), "%s", why);
+	snprintf(handshake->text, sizeof(handshake->text), "%s", why);
 	return -EPERM;
 }
 
 /* Does the channel belong to the client that says this hello? */
 static bool is_of_client(const struct peal_channel *ch,
-			 const struct peal_handshake *shake)
+			 const struct peal_handshake *handshake)
 {
-	const struct peal_peer *peer = &shake->parts.peer;
+	const struct peal_peer *peer = &handshake->made.peer;
 
-	return ch->server == shake->server &&
+	return ch->server == handshake->server &&
 	       (ch->hello.role & PEAL_RECEIVER) &&
 	       peal_client_is_known(&ch->hello, &ch->peer) &&
 	       ch->peer.known == peer->known && ch->peer.uid == peer->uid &&
-	       strcmp(ch->hello.name, shake->hello.name) == 0;
+	       strcmp(ch->hello.name, handshake->hello.name) == 0;
 }
 
 /* @return the client's own channel if the service resumes, or NULL */
-static struct peal_channel *find_own(struct peal_handshake *shake)
+static struct peal_channel *find_own(struct peal_handshake *handshake)
 {
-	const struct peal_service *s = &shake->server->service;
+	const struct peal_service *s = &handshake->server->service;
 
 	if (!s->resume ||
-	    !peal_client_is_known(&shake->hello, &shake->parts.peer))
+	    !peal_client_is_known(&handshake->hello, &handshake->made.peer))
 		return NULL;
 	for (size_t i = 0; i < s->n_channels; i++) {
 		struct peal_channel *ch = peal_service_channel(s, i);
 
-		if (ch->state != PEAL_CHANNEL_UNUSED && is_of_client(ch, shake))
+		if (ch->state != PEAL_CHANNEL_UNUSED &&
+		    is_of_client(ch, handshake))
 			return ch;
 	}
 	return NULL;
@@ -181,47 +182,49 @@ static struct peal_channel *find_unused(const struct peal_service *s)
 }
 
 /* @return 0, an error, or 1: the callback closed the server */
-static int admit(struct peal_handshake *shake)
+static int admit(struct peal_handshake *handshake)
 {
-	const struct peal_service *s = &shake->server->service;
-	int ret = ask_owner(shake);
+	const struct peal_service *s = &handshake->server->service;
+	int ret = ask_owner(handshake);
 	struct peal_channel *ch;
 
 	if (ret != 0)
 		return ret;
-	ch = find_own(shake);
+	ch = find_own(handshake);
 	if (ch && ch->state != PEAL_CHANNEL_KEPT) {
-		snprintf(shake->text, sizeof(shake->text),
+		snprintf(handshake->text, sizeof(handshake->text),
 			 "its channel is still in use");
 		return -EAGAIN;
 	}
-	if (ch && !continues(shake, ch))
+	if (ch && !continues(handshake, ch))
 		return -EPROTOTYPE;
 	if (!ch)
 		ch = find_unused(s);
 	if (!ch)
-		return too_much(shake, "channels", s->n_channels);
-	adopt(shake, ch);
+		return too_much(handshake, "channels", s->n_channels);
+	adopt(handshake, ch);
 	return 0;
 }
 
-int peal_server_judge(struct peal_handshake *shake)
+int peal_server_judge(struct peal_handshake *handshake)
 {
-	const struct peal_service *s = &shake->server->service;
+	const struct peal_service *s = &handshake->server->service;
 	int ret;
 
-	if ((shake->hello.role & PEAL_SENDER) && !s->callbacks.on_readable) {
-		snprintf(shake->text, sizeof(shake->text),
+	if ((handshake->hello.role & PEAL_SENDER) &&
+	    !s->callbacks.on_readable) {
+		snprintf(handshake->text, sizeof(handshake->text),
 			 "role: the server receives nothing");
 		return -EPROTOTYPE;
 	}
-	ret = peal_slow_users_check(shake->server, &shake->parts.peer,
-				    shake->text);
+	ret = peal_slow_users_check(handshake->server, &handshake->made.peer,
+				    handshake->text);
 	if (ret == 0)
-		ret = check_limits(shake);
+		ret = check_limits(handshake);
 	if (ret < 0)
 		return ret;
-	if (shake->parts.peer.known)
-		shake->parts.peer.pidfd = peal_socket_pidfd(shake->parts.fd);
-	return admit(shake);
+	if (handshake->made.peer.known)
+		handshake->made.peer.pidfd =
+			peal_socket_pidfd(handshake->made.fd);
+	return admit(handshake);
 }

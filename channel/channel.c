@@ -17,22 +17,22 @@
 /* Bells that nobody is owed, while no ring is served: then it is enough. */
 #define UNOWED 64u
 
-void peal_parts_keep_fd(struct peal_parts *parts)
+void peal_made_close_rings(struct peal_made *made)
 {
-	if (parts->peer.pidfd >= 0)
-		close(parts->peer.pidfd);
-	parts->peer.pidfd = -1;
-	peal_leg_close(&parts->out);
-	peal_leg_close(&parts->in);
+	if (made->peer.pidfd >= 0)
+		close(made->peer.pidfd);
+	made->peer.pidfd = -1;
+	peal_channel_ring_close(&made->out);
+	peal_channel_ring_close(&made->in);
 }
 
-void peal_parts_close(struct peal_parts *parts)
+void peal_made_close(struct peal_made *made)
 {
-	peal_parts_keep_fd(parts);
-	if (parts->fd >= 0)
-		close(parts->fd);
-	memset(parts, 0, sizeof(*parts));
-	parts->fd = parts->peer.pidfd = -1;
+	peal_made_close_rings(made);
+	if (made->fd >= 0)
+		close(made->fd);
+	memset(made, 0, sizeof(*made));
+	made->fd = made->peer.pidfd = -1;
 }
 
 bool peal_channel_here(const struct peal_channel *ch)
@@ -46,29 +46,29 @@ static void put_down(struct peal_channel *ch)
 {
 	peal_end_unwatch(&ch->sender.end);
 	peal_end_unwatch(&ch->receiver.end);
-	peal_leg_close(&ch->out);
-	peal_leg_close(&ch->in);
+	peal_channel_ring_close(&ch->out);
+	peal_channel_ring_close(&ch->in);
 }
 
-int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts)
+int peal_channel_assemble(struct peal_channel *ch, struct peal_made *made)
 {
 	bool shared;
 
-	if (ch->out.mem.base && parts->out.mem.base) {
-		int ret = peal_end_carry_over(&parts->sender.end,
+	if (ch->out.mem.base && made->out.mem.base) {
+		int ret = peal_end_carry_over(&made->sender.end,
 					      &ch->sender.end);
 
 		if (ret < 0)
 			return ret;
 	}
 	put_down(ch);
-	ch->sender = parts->sender;
-	ch->receiver = parts->receiver;
-	ch->out = parts->out;
-	ch->in = parts->in;
-	ch->bells = parts->bells;
-	ch->peer = parts->peer;
-	ch->fd = parts->fd;
+	ch->sender = made->sender;
+	ch->receiver = made->receiver;
+	ch->out = made->out;
+	ch->in = made->in;
+	ch->bells = made->bells;
+	ch->peer = made->peer;
+	ch->fd = made->fd;
 	shared = ch->bells == PEAL_DOORBELL_SOCKET &&
 		 ch->hello.role == PEAL_BOTH;
 	peal_end_bind(&ch->sender.end, ch->fd,
@@ -158,7 +158,7 @@ void peal_channel_maroon(struct peal_channel *ch)
 {
 	peal_end_unwatch(&ch->sender.end);
 	peal_end_unwatch(&ch->receiver.end);
-	peal_leg_close(&ch->in);
+	peal_channel_ring_close(&ch->in);
 	memset(&ch->receiver, 0, sizeof(ch->receiver));
 	if (!ch->out.mem.base)
 		return;

@@ -132,7 +132,7 @@ static int not_new(char *text)
 	return -EPROTO;
 }
 
-static int open_out(struct peal_parts *parts, const struct peal_hello *hello,
+static int open_out(struct peal_made *made, const struct peal_hello *hello,
 		    const struct peal_wire_ring *ring, const int *fds,
 		    int socket, char *text)
 {
@@ -140,15 +140,16 @@ static int open_out(struct peal_parts *parts, const struct peal_hello *hello,
 	int ret;
 
 	peal_hello_geometry(&wanted, hello, false);
-	ret = peal_leg_open(&parts->out, ring, &wanted, fds, socket, text);
+	ret = peal_channel_ring_open(&made->out, ring, &wanted, fds, socket,
+				     text);
 	if (ret < 0)
 		return ret;
-	ret = peal_sender_attach(&parts->sender, &parts->out.ring,
-				 &parts->out.data, &parts->out.space);
+	ret = peal_sender_attach(&made->sender, &made->out.ring,
+				 &made->out.data, &made->out.space);
 	return ret < 0 ? not_new(text) : 0;
 }
 
-static int open_in(struct peal_parts *parts, const struct peal_hello *hello,
+static int open_in(struct peal_made *made, const struct peal_hello *hello,
 		   const struct peal_wire_ring *ring, const int *fds,
 		   int socket, char *text)
 {
@@ -156,19 +157,20 @@ static int open_in(struct peal_parts *parts, const struct peal_hello *hello,
 	int ret;
 
 	peal_hello_geometry(&wanted, hello, true);
-	ret = peal_leg_open(&parts->in, ring, &wanted, fds, socket, text);
+	ret = peal_channel_ring_open(&made->in, ring, &wanted, fds, socket,
+				     text);
 	if (ret < 0)
 		return ret;
-	ret = peal_receiver_attach(&parts->receiver, &parts->in.ring,
-				   &parts->in.data, &parts->in.space);
+	ret = peal_receiver_attach(&made->receiver, &made->in.ring,
+				   &made->in.data, &made->in.space);
 	return ret < 0 ? not_new(text) : 0;
 }
 
-static int open_rings(struct peal_parts *parts, const struct peal_hello *hello,
+static int open_rings(struct peal_made *made, const struct peal_hello *hello,
 		      const struct peal_wire_answer *answer, int *fds,
 		      char *text)
 {
-	int socket = answer->bells == PEAL_DOORBELL_SOCKET ? parts->fd : -1;
+	int socket = answer->bells == PEAL_DOORBELL_SOCKET ? made->fd : -1;
 	int each = socket < 0 ? 3 : 1, next = 0, ret = 0;
 	int expected = hello->role == PEAL_BOTH ? 2 * each : each;
 	int of_ring[3];
@@ -181,20 +183,20 @@ static int open_rings(struct peal_parts *parts, const struct peal_hello *hello,
 		return -EPROTO;
 	}
 	if ((answer->ring[0].mem || answer->ring[1].mem) &&
-	    !parts->peer.trusted) {
+	    !made->peer.trusted) {
 		snprintf(text, PEAL_TEXT, "huge pages of a stranger");
 		return -EPROTO;
 	}
-	parts->bells = (enum peal_doorbell_kind)answer->bells;
+	made->bells = (enum peal_doorbell_kind)answer->bells;
 	if (hello->role & PEAL_SENDER) {
 		take(of_ring, fds, each);
 		next = each;
-		ret = open_out(parts, hello, &answer->ring[0], of_ring, socket,
+		ret = open_out(made, hello, &answer->ring[0], of_ring, socket,
 			       text);
 	}
 	if (ret == 0 && (hello->role & PEAL_RECEIVER)) {
 		take(of_ring, fds + next, each);
-		ret = open_in(parts, hello, &answer->ring[1], of_ring, socket,
+		ret = open_in(made, hello, &answer->ring[1], of_ring, socket,
 			      text);
 	}
 	return ret;
@@ -203,15 +205,15 @@ static int open_rings(struct peal_parts *parts, const struct peal_hello *hello,
 /*
  * The answer may be there: take the new ring, and publish what the old one
  * holds. Whoever says READY has brought everything.
- * @return 0, -EAGAIN, or why not, and then the parts are still the caller's
+ * @return 0, -EAGAIN, or why not, and then the made are still the caller's
  */
-static int take_rings(struct peal_channel *ch, struct peal_parts *parts,
+static int take_rings(struct peal_channel *ch, struct peal_made *made,
 		      const struct peal_hello *hello)
 {
 	char *text = ch->text;
 	struct peal_wire_answer answer;
 	int fds[PEAL_FDS];
-	int ret = peal_socket_receive_fds(parts->fd, &answer, sizeof(answer),
+	int ret = peal_socket_receive_fds(made->fd, &answer, sizeof(answer),
 					  fds);
 
 	if (ret == -EPROTO)
@@ -224,21 +226,21 @@ static int take_rings(struct peal_channel *ch, struct peal_parts *parts,
 		close_fds(fds);
 		return refusal(ret);
 	}
-	ret = lacking_here(open_rings(parts, hello, &answer, fds, text), text);
+	ret = lacking_here(open_rings(made, hello, &answer, fds, text), text);
 	if (ret < 0)
 		close_fds(fds);
 	if (ret == 0)
-		ret = peal_channel_assemble(ch, parts);
+		ret = peal_channel_assemble(ch, made);
 	if (ret < 0)
-		say_ready(parts->fd, ret, text);
+		say_ready(made->fd, ret, text);
 	return ret;
 }
 
 /* The same, and say so. @return likewise; from then on it is JOINING */
-static int join(struct peal_channel *ch, struct peal_parts *parts,
+static int join(struct peal_channel *ch, struct peal_made *made,
 		const struct peal_hello *hello)
 {
-	int ret = take_rings(ch, parts, hello);
+	int ret = take_rings(ch, made, hello);
 
 	if (ret < 0)
 		return ret;
@@ -348,19 +350,19 @@ static int wait_for_open(struct peal_channel *ch, uint64_t deadline)
 
 static int shake_hands(struct peal_channel *ch, int fd, uint64_t deadline)
 {
-	struct peal_parts parts = { .fd = fd };
+	struct peal_made made = { .fd = fd };
 	struct peal_hello hello;
 	int ret;
 
-	who_serves(ch, fd, &parts.peer);
-	hello = what_to_ask(ch, &parts.peer);
+	who_serves(ch, fd, &made.peer);
+	hello = what_to_ask(ch, &made.peer);
 	ret = say_hello(fd, &hello);
 	while (ret == 0) {
 		ret = peal_socket_wait(fd, deadline);
 		if (ret == -ETIMEDOUT)
 			ret = late(ch, "the server does not answer");
 		if (ret == 0)
-			ret = join(ch, &parts, &hello);
+			ret = join(ch, &made, &hello);
 		if (ret != -EAGAIN)
 			break;
 		ret = 0;
@@ -371,7 +373,7 @@ static int shake_hands(struct peal_channel *ch, int fd, uint64_t deadline)
 		else
 			forsake(ch);
 	} else if (ret < 0) {
-		peal_parts_close(&parts);
+		peal_made_close(&made);
 	}
 	return ret == -EDQUOT ? -EAGAIN : ret;
 }
@@ -418,7 +420,7 @@ static int reset(struct peal_channel *ch, int ret)
 {
 	char text[PEAL_TEXT];
 
-	peal_leg_close(&ch->out); /* of an attempt that got so far */
+	peal_channel_ring_close(&ch->out); /* of an attempt that got so far */
 
 	if (ch->text[0])
 		memcpy(text, ch->text, sizeof(text));
@@ -567,14 +569,14 @@ static void failed(struct peal_channel *ch, int ret)
 static int answered(struct peal_channel *ch)
 {
 	struct peal_hello hello = what_to_ask(ch, &ch->peer);
-	struct peal_parts parts = { .fd = ch->fd, .peer = ch->peer };
-	int ret = join(ch, &parts, &hello);
+	struct peal_made made = { .fd = ch->fd, .peer = ch->peer };
+	int ret = join(ch, &made, &hello);
 
 	if (ch->state == PEAL_CHANNEL_JOINING) {
 		wait_for_server(ch, OPEN_NS);
 	} else if (ret != -EAGAIN) {
-		parts.fd = -1; /* the channel closes it */
-		peal_parts_close(&parts);
+		made.fd = -1; /* the channel closes it */
+		peal_made_close(&made);
 	}
 	return ret;
 }

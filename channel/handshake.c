@@ -16,9 +16,9 @@
 #define DEFAULT_BYTES 65536u
 #define MAX_BYTES (UINT64_C(64) << 20)
 
-static int say(struct peal_handshake *shake, int error, const char *why)
+static int say(struct peal_handshake *handshake, int error, const char *why)
 {
-	snprintf(shake->text, sizeof(shake->text), "%s", why);
+	snprintf(handshake->text, sizeof(handshake->text), "%s", why);
 	return error;
 }
 
@@ -64,22 +64,22 @@ static void plan(struct peal_geometry *g, const struct peal_hello *hello,
 
 /* What is carried over has to fit in. */
 static void plan_for(struct peal_geometry *g,
-		     const struct peal_handshake *shake,
+		     const struct peal_handshake *handshake,
 		     const struct peal_service *service, bool back)
 {
-	const struct peal_channel *ch = shake->channel;
+	const struct peal_channel *ch = handshake->channel;
 
-	plan(g, &shake->hello, service, back);
+	plan(g, &handshake->hello, service, back);
 	if (back && ch && ch->out.mem.base)
 		g->capacity = at_least(g->capacity,
 				       peal_end_capacity(&ch->sender.end));
 }
 
-static unsigned mem_flags(const struct peal_handshake *shake,
+static unsigned mem_flags(const struct peal_handshake *handshake,
 			  const struct peal_service *service)
 {
 	/* Holes in huge pages are SIGBUS, and locked memory is ours to pay. */
-	return shake->parts.peer.trusted ? service->mem : 0;
+	return handshake->made.peer.trusted ? service->mem : 0;
 }
 
 uint64_t peal_hello_bytes(const struct peal_hello *hello,
@@ -103,173 +103,179 @@ uint64_t peal_hello_bytes(const struct peal_hello *hello,
 	return bytes;
 }
 
-static int check_size(struct peal_handshake *shake,
+static int check_size(struct peal_handshake *handshake,
 		      const struct peal_service *service)
 {
 	uint64_t most = most_bytes(service);
-	uint64_t bytes = peal_hello_bytes(&shake->hello, service);
+	uint64_t bytes = peal_hello_bytes(&handshake->hello, service);
 
 	if (bytes == UINT64_MAX)
-		return say(shake, -EINVAL, "rings beyond any memory");
+		return say(handshake, -EINVAL, "rings beyond any memory");
 	if (bytes <= most)
 		return 0;
-	snprintf(shake->text, sizeof(shake->text),
+	snprintf(handshake->text, sizeof(handshake->text),
 		 "rings of %llu bytes of items, the server allows %llu",
 		 (unsigned long long)bytes, (unsigned long long)most);
 	return -EPERM;
 }
 
-int peal_handshake_hello(struct peal_handshake *shake,
+int peal_handshake_hello(struct peal_handshake *handshake,
 			 const struct peal_service *service)
 {
 	struct peal_wire_hello wire;
-	int ret = peal_socket_receive(shake->parts.fd, &wire, sizeof(wire));
+	int ret = peal_socket_receive(handshake->made.fd, &wire, sizeof(wire));
 
 	if (ret == -EPROTO)
 		ret = peal_wire_misfit(&wire.start, PEAL_WIRE_HELLO,
-				       "not a hello", shake->text);
+				       "not a hello", handshake->text);
 	if (ret == 0)
-		ret = peal_wire_get_hello(&shake->hello, &wire, shake->text);
+		ret = peal_wire_get_hello(&handshake->hello, &wire,
+					  handshake->text);
 	if (ret == 0)
-		ret = peal_hello_match(&shake->hello, &service->accept,
-				       shake->text);
+		ret = peal_hello_match(&handshake->hello, &service->accept,
+				       handshake->text);
 	if (ret == 0)
-		ret = check_size(shake, service);
+		ret = check_size(handshake, service);
 	return ret;
 }
 
-static enum peal_doorbell_kind choose_bells(const struct peal_handshake *shake,
-					    const struct peal_service *service)
+static enum peal_doorbell_kind choose_bells(
+	const struct peal_handshake *handshake,
+	const struct peal_service *service)
 {
-	enum peal_doorbell_kind wanted = shake->hello.bells;
+	enum peal_doorbell_kind wanted = handshake->hello.bells;
 
 	if (wanted == PEAL_DOORBELL_SOCKET)
 		return wanted;
 	if (service->accept.bells != PEAL_DOORBELL_NONE)
 		return service->accept.bells;
-	return shake->parts.peer.trusted ? PEAL_DOORBELL_EVENTFD
-					 : PEAL_DOORBELL_SOCKET;
+	return handshake->made.peer.trusted ? PEAL_DOORBELL_EVENTFD
+					    : PEAL_DOORBELL_SOCKET;
 }
 
 /* The own ends are attached before anybody else can write a word. */
-static int make_rings(struct peal_handshake *shake,
+static int make_rings(struct peal_handshake *handshake,
 		      const struct peal_service *service)
 {
-	struct peal_parts *parts = &shake->parts;
-	unsigned mem = mem_flags(shake, service);
-	int socket = parts->bells == PEAL_DOORBELL_SOCKET ? parts->fd : -1;
+	struct peal_made *made = &handshake->made;
+	unsigned mem = mem_flags(handshake, service);
+	int socket = made->bells == PEAL_DOORBELL_SOCKET ? made->fd : -1;
 	struct peal_geometry g;
 	int ret = 0;
 
-	if (shake->hello.role & PEAL_SENDER) {
-		plan_for(&g, shake, service, false);
-		ret = peal_leg_make(&parts->in, &g, mem, socket);
+	if (handshake->hello.role & PEAL_SENDER) {
+		plan_for(&g, handshake, service, false);
+		ret = peal_channel_ring_make(&made->in, &g, mem, socket);
 		if (ret == 0)
 			ret = peal_receiver_attach(
-				&parts->receiver, &parts->in.ring,
-				&parts->in.data, &parts->in.space);
+				&made->receiver, &made->in.ring, &made->in.data,
+				&made->in.space);
 	}
-	if (ret == 0 && (shake->hello.role & PEAL_RECEIVER)) {
-		plan_for(&g, shake, service, true);
-		ret = peal_leg_make(&parts->out, &g, mem, socket);
+	if (ret == 0 && (handshake->hello.role & PEAL_RECEIVER)) {
+		plan_for(&g, handshake, service, true);
+		ret = peal_channel_ring_make(&made->out, &g, mem, socket);
 		if (ret == 0)
-			ret = peal_sender_attach(
-				&parts->sender, &parts->out.ring,
-				&parts->out.data, &parts->out.space);
+			ret = peal_sender_attach(&made->sender, &made->out.ring,
+						 &made->out.data,
+						 &made->out.space);
 	}
 	return ret;
 }
 
-static int send_answer(struct peal_handshake *shake)
+static int send_answer(struct peal_handshake *handshake)
 {
-	struct peal_parts *parts = &shake->parts;
-	struct peal_wire_answer answer = { .bells = parts->bells };
+	struct peal_made *made = &handshake->made;
+	struct peal_wire_answer answer = { .bells = made->bells };
 	int fds[PEAL_FDS];
 	size_t n = 0;
 
 	peal_wire_begin(&answer.start, PEAL_WIRE_ANSWER, 0, NULL);
-	if (parts->in.mem.base)
-		n += peal_leg_tell(&parts->in, &answer.ring[0], fds);
-	if (parts->out.mem.base)
-		n += peal_leg_tell(&parts->out, &answer.ring[1], fds + n);
-	return peal_socket_send(parts->fd, &answer, sizeof(answer), fds, n);
+	if (made->in.mem.base)
+		n += peal_channel_ring_describe(&made->in, &answer.ring[0],
+						fds);
+	if (made->out.mem.base)
+		n += peal_channel_ring_describe(&made->out, &answer.ring[1],
+						fds + n);
+	return peal_socket_send(made->fd, &answer, sizeof(answer), fds, n);
 }
 
-int peal_handshake_offer(struct peal_handshake *shake,
+int peal_handshake_offer(struct peal_handshake *handshake,
 			 const struct peal_service *service)
 {
 	int ret;
 
-	shake->parts.bells = choose_bells(shake, service);
-	peal_socket_enlarge(shake->parts.fd); /* for bells */
-	ret = make_rings(shake, service);
+	handshake->made.bells = choose_bells(handshake, service);
+	peal_socket_enlarge(handshake->made.fd); /* for bells */
+	ret = make_rings(handshake, service);
 	if (ret < 0) {
-		snprintf(shake->text, sizeof(shake->text),
+		snprintf(handshake->text, sizeof(handshake->text),
 			 "the server cannot make a ring: %s", strerror(-ret));
 		return ret;
 	}
-	ret = send_answer(shake);
+	ret = send_answer(handshake);
 	/* Fds in flight are as many as the server may have. */
 	if (ret == -EAGAIN || ret == -ETOOMANYREFS)
-		return say(shake, -EBUSY, "the server cannot hand over fds");
-	shake->answered = ret == 0;
-	shake->since = peal_now();
+		return say(handshake, -EBUSY,
+			   "the server cannot hand over fds");
+	handshake->answered = ret == 0;
+	handshake->since = peal_now();
 	return ret;
 }
 
-int peal_handshake_ready(struct peal_handshake *shake)
+int peal_handshake_ready(struct peal_handshake *handshake)
 {
-	struct peal_parts *parts = &shake->parts;
+	struct peal_made *made = &handshake->made;
 	struct peal_wire_ready wire;
-	int ret = peal_socket_receive(parts->fd, &wire, sizeof(wire));
+	int ret = peal_socket_receive(made->fd, &wire, sizeof(wire));
 
 	if (ret == -EPROTO)
 		ret = peal_wire_misfit(&wire.start, PEAL_WIRE_READY,
 				       "not the packet that says ready",
-				       shake->text);
+				       handshake->text);
 	if (ret == 0)
 		ret = peal_wire_check(&wire.start, PEAL_WIRE_READY,
-				      shake->text);
+				      handshake->text);
 	/* Its own words, but not its choice of what our owner is told. */
 	if (ret < 0 && wire.start.status < 0)
 		return -ECONNABORTED;
 	if (ret < 0)
 		return ret;
-	if (parts->in.mem.base)
-		ret = peal_leg_sealed(&parts->in);
-	if (ret == 0 && parts->out.mem.base)
-		ret = peal_leg_sealed(&parts->out);
+	if (made->in.mem.base)
+		ret = peal_channel_ring_check_seals(&made->in);
+	if (ret == 0 && made->out.mem.base)
+		ret = peal_channel_ring_check_seals(&made->out);
 	if (ret == -EPROTO)
-		say(shake, ret, "the client has not sealed the memory");
-	shake->sealed = ret == 0;
+		say(handshake, ret, "the client has not sealed the memory");
+	handshake->sealed = ret == 0;
 	return ret;
 }
 
-static int cannot_fill(struct peal_handshake *shake, int error)
+static int cannot_fill(struct peal_handshake *handshake, int error)
 {
 	if (error == -ENOMEM)
-		return say(shake, error, "the server lacks memory");
+		return say(handshake, error, "the server lacks memory");
 	if (error == -EOPNOTSUPP)
-		return say(shake, error,
+		return say(handshake, error,
 			   "a sandbox refuses the server madvise(2) and "
 			   "futex(2), one of which channels need");
-	snprintf(shake->text, sizeof(shake->text),
+	snprintf(handshake->text, sizeof(handshake->text),
 		 "the server cannot fault its ring in: %s", strerror(-error));
 	return error;
 }
 
-int peal_handshake_fill(struct peal_handshake *shake, size_t most)
+int peal_handshake_fill(struct peal_handshake *handshake, size_t most)
 {
-	struct peal_leg *legs[] = { &shake->parts.in, &shake->parts.out };
+	struct peal_channel_ring *rings[] = { &handshake->made.in,
+					      &handshake->made.out };
 
 	for (int i = 0; i < 2; i++) {
 		int ret;
 
-		if (!legs[i]->mem.base || legs[i]->mem.fd < 0)
+		if (!rings[i]->mem.base || rings[i]->mem.fd < 0)
 			continue;
-		ret = peal_leg_fill(legs[i], most);
+		ret = peal_channel_ring_fill(rings[i], most);
 		if (ret < 0)
-			return cannot_fill(shake, ret);
+			return cannot_fill(handshake, ret);
 		if (ret == 0)
 			return 0;
 	}
@@ -301,19 +307,19 @@ static int status_of(int error)
 	}
 }
 
-void peal_handshake_refuse(struct peal_handshake *shake, int error)
+void peal_handshake_refuse(struct peal_handshake *handshake, int error)
 {
 	struct peal_wire_answer answer = { .bells = 0 };
 
 	if (error == -EPIPE || error == -ECONNABORTED)
 		return; /* it is gone */
-	if (shake->answered) {
-		peal_handshake_open(shake->parts.fd, error, shake->text);
+	if (handshake->answered) {
+		peal_handshake_open(handshake->made.fd, error, handshake->text);
 		return;
 	}
 	peal_wire_begin(&answer.start, PEAL_WIRE_ANSWER, status_of(error),
-			shake->text);
-	peal_socket_send(shake->parts.fd, &answer, sizeof(answer), NULL, 0);
+			handshake->text);
+	peal_socket_send(handshake->made.fd, &answer, sizeof(answer), NULL, 0);
 }
 
 int peal_handshake_open(int fd, int error, const char *text)

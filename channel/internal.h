@@ -79,11 +79,11 @@ static inline bool peal_client_is_known(const struct peal_hello *hello,
 bool peal_channel_here(const struct peal_channel *ch);
 
 /*
- * Take the parts over, with what an older ring still holds. No bell is rung.
- * On failure the parts are as they were.
+ * Take the made over, with what an older ring still holds. No bell is rung.
+ * On failure the made are as they were.
  * @return 0, or the errors of peal_end_carry_over()
  */
-int peal_channel_assemble(struct peal_channel *ch, struct peal_parts *parts);
+int peal_channel_assemble(struct peal_channel *ch, struct peal_made *made);
 /* The server has said OPEN. */
 void peal_channel_opened(struct peal_channel *ch);
 /*
@@ -114,23 +114,23 @@ void peal_channel_drop(struct peal_channel *ch);
 /* What stays of one that will get another ring: its sender, and what it has
  * published. */
 void peal_channel_maroon(struct peal_channel *ch);
-void peal_parts_close(struct peal_parts *parts);
+void peal_made_close(struct peal_made *made);
 /* All but the socket. */
-void peal_parts_keep_fd(struct peal_parts *parts);
+void peal_made_close_rings(struct peal_made *made);
 
 /* -- handshake.c */
 
 /*
  * A packet may be there. In this order; -EAGAIN says to wait for more, any
- * other error ends it, and shake->text says more.
+ * other error ends it, and handshake->text says more.
  */
-int peal_handshake_hello(struct peal_handshake *shake,
+int peal_handshake_hello(struct peal_handshake *handshake,
 			 const struct peal_service *service);
-int peal_handshake_offer(struct peal_handshake *shake,
+int peal_handshake_offer(struct peal_handshake *handshake,
 			 const struct peal_service *service);
-int peal_handshake_ready(struct peal_handshake *shake);
+int peal_handshake_ready(struct peal_handshake *handshake);
 /* The last step. @return 1 all is done, 0 there is more, -ENOMEM */
-int peal_handshake_fill(struct peal_handshake *shake, size_t most);
+int peal_handshake_fill(struct peal_handshake *handshake, size_t most);
 /*
  * Bytes of the items that a client asks for; UINT64_MAX: they cannot be. Limits
  * count these, and neither control pages nor what is rounded up.
@@ -138,7 +138,7 @@ int peal_handshake_fill(struct peal_handshake *shake, size_t most);
 uint64_t peal_hello_bytes(const struct peal_hello *hello,
 			  const struct peal_service *service);
 /* Tell the client why, in the packet that it waits for. */
-void peal_handshake_refuse(struct peal_handshake *shake, int error);
+void peal_handshake_refuse(struct peal_handshake *handshake, int error);
 /* Tell the client that its channel is open, or that it comes to nothing after
  * all. @return 0, -EPIPE, -EPROTO it reads nothing */
 int peal_handshake_open(int fd, int error, const char *text);
@@ -147,7 +147,7 @@ int peal_handshake_open(int fd, int error, const char *text);
 
 /* Read what lies in the socket of a handshake. Callbacks may finish the
  * server. */
-void peal_server_progress(struct peal_handshake *shake);
+void peal_server_progress(struct peal_handshake *handshake);
 
 /* -- client.c */
 
@@ -163,11 +163,11 @@ bool peal_client_retry(struct peal_channel *ch, int reason);
  * @return NULL: there is none, or no server */
 struct peal_handshake *peal_pending_room(struct peal_server *server, uid_t uid);
 /* It is over, and nobody has to be told. */
-void peal_pending_release(struct peal_handshake *shake);
+void peal_pending_release(struct peal_handshake *handshake);
 /* A socket of this user that cannot be left at once, and its end. */
 void peal_pending_bury(struct peal_server *server, int fd, uid_t uid);
 /* It has come to nothing. The client is told, and whoever else knows of it. */
-void peal_pending_fail(struct peal_handshake *shake, int error);
+void peal_pending_fail(struct peal_handshake *handshake, int error);
 void peal_pending_count(struct peal_server *server, int error);
 /* Tell the server's owner of a connection that never became a channel. */
 void peal_pending_tell(struct peal_server *server, const struct peal_peer *who,
@@ -208,7 +208,7 @@ void peal_slow_users_closed(struct peal_channel *ch);
  * Does the server want it? Then its channel is PENDING.
  * @return 0, an error and a text, or 1: the server was finished by a callback
  */
-int peal_server_judge(struct peal_handshake *shake);
+int peal_server_judge(struct peal_handshake *handshake);
 
 /* What the address of a socket that was inherited begins with. */
 #define PEAL_ADDRESS_FD "fd:"

@@ -17,38 +17,41 @@
  * @return          0, or the errors of peal_geometry_fit(), peal_mem_create()
  *                  and peal_doorbell_init(); and then nothing is left
  */
-int peal_leg_make(struct peal_leg *leg, const struct peal_geometry *geometry,
-		  unsigned mem, int socket);
+int peal_channel_ring_make(struct peal_channel_ring *cr,
+			   const struct peal_geometry *geometry, unsigned mem,
+			   int socket);
 /* What to tell the client. @return how many fds */
-size_t peal_leg_tell(const struct peal_leg *leg, struct peal_wire_ring *ring,
-		     int *fds);
+size_t peal_channel_ring_describe(const struct peal_channel_ring *cr,
+				  struct peal_wire_ring *ring, int *fds);
 /*
  * Server: is it sealed as the client says? Before Linux 5.1 it cannot be, and
  * a client that is trusted need not. @return 0, -EPROTO
  */
-int peal_leg_sealed(const struct peal_leg *leg);
+int peal_channel_ring_check_seals(const struct peal_channel_ring *cr);
 /*
  * Fault it in, when there can be no more holes: a lack of memory is an error
  * here, not SIGBUS later. Then the memory's fd is closed.
  * @param most  bytes to be done now
  * @return      1 all is done, 0 there is more, -ENOMEM
  */
-int peal_leg_fill(struct peal_leg *leg, size_t most);
+int peal_channel_ring_fill(struct peal_channel_ring *cr, size_t most);
 /*
  * Client: verify what the server made, map and seal it. The memory's fd is
- * closed; the bells' become the leg's. On failure all fds are closed.
- * @param fds  those of this ring, as peal_leg_tell() put them
+ * closed; the bells' become the cr's. On failure all fds are closed.
+ * @param fds  those of this ring, as peal_channel_ring_describe() put them
  * @return     0, -EPROTO and a text, -EOPNOTSUPP and a text: the kernel cannot
  *             seal it, and the server is not trusted; -ENOMEM, ...
  */
-int peal_leg_open(struct peal_leg *leg, const struct peal_wire_ring *ring,
-		  const struct peal_geometry *wanted, const int *fds,
-		  int socket, char *text);
-void peal_leg_close(struct peal_leg *leg);
+int peal_channel_ring_open(struct peal_channel_ring *cr,
+			   const struct peal_wire_ring *ring,
+			   const struct peal_geometry *wanted, const int *fds,
+			   int socket, char *text);
+void peal_channel_ring_close(struct peal_channel_ring *cr);
 /* Bytes of memory. */
-static inline uint64_t peal_leg_bytes(const struct peal_leg *leg)
+static inline uint64_t peal_channel_ring_bytes(
+	const struct peal_channel_ring *cr)
 {
-	return leg->mem.head + leg->mem.body;
+	return cr->mem.head + cr->mem.body;
 }
 
 #endif

@@ -40,11 +40,11 @@ static struct peal_handshake *find_room(struct peal_server *server, uid_t uid,
 	int of_uid = 0;
 
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_handshake *shake = &server->handshakes[i];
+		struct peal_handshake *handshake = &server->handshakes[i];
 
-		if (!shake->server)
-			unused = shake;
-		else if (shake->parts.peer.uid == uid)
+		if (!handshake->server)
+			unused = handshake;
+		else if (handshake->made.peer.uid == uid)
 			of_uid++;
 	}
 	*its_share = of_uid >= PEAL_HANDSHAKES_PER_UID;
@@ -56,26 +56,26 @@ static struct peal_handshake *find_room(struct peal_server *server, uid_t uid,
  * user has all that it may have, so that one of its own has to go.
  * @return a time that may be over, or UINT64_MAX: never
  */
-static uint64_t makes_way_at(const struct peal_handshake *shake, uid_t uid,
+static uint64_t makes_way_at(const struct peal_handshake *handshake, uid_t uid,
 			     bool its_share)
 {
-	bool own = shake->parts.peer.uid == uid;
+	bool own = handshake->made.peer.uid == uid;
 
-	if (!shake->server || shake->sealed || shake->leaving)
+	if (!handshake->server || handshake->sealed || handshake->leaving)
 		return UINT64_MAX;
 	/* Its own unread answers do not make way for a user. */
-	if (its_share && (!own || shake->unread))
+	if (its_share && (!own || handshake->unread))
 		return UINT64_MAX;
-	if (shake->unread || !shake->channel)
+	if (handshake->unread || !handshake->channel)
 		return 0;
-	return shake->since + (own ? PATIENCE_OWN_NS : PATIENCE_NS);
+	return handshake->since + (own ? PATIENCE_OWN_NS : PATIENCE_NS);
 }
 
 /* First those that are silent, then those that were answered long ago, and at
  * last those whose answer nobody reads. */
-static int rank(const struct peal_handshake *shake)
+static int rank(const struct peal_handshake *handshake)
 {
-	return shake->unread ? 2 : shake->channel ? 1 : 0;
+	return handshake->unread ? 2 : handshake->channel ? 1 : 0;
 }
 
 /* The one to make way now. */
@@ -86,13 +86,14 @@ static struct peal_handshake *oldest(struct peal_server *server, uid_t uid,
 	uint64_t now = peal_now();
 
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_handshake *shake = &server->handshakes[i];
+		struct peal_handshake *handshake = &server->handshakes[i];
 
-		if (makes_way_at(shake, uid, its_share) > now)
+		if (makes_way_at(handshake, uid, its_share) > now)
 			continue;
-		if (!found || rank(shake) < rank(found) ||
-		    (rank(shake) == rank(found) && shake->since < found->since))
-			found = shake;
+		if (!found || rank(handshake) < rank(found) ||
+		    (rank(handshake) == rank(found) &&
+		     handshake->since < found->since))
+			found = handshake;
 	}
 	return found;
 }
@@ -173,13 +174,13 @@ void peal_pending_clock(struct peal_server *server)
 	bool look = server->paused;
 
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		const struct peal_handshake *shake = &server->handshakes[i];
-		uint64_t end = shake->since + handshake_ns(server);
+		const struct peal_handshake *handshake = &server->handshakes[i];
+		uint64_t end = handshake->since + handshake_ns(server);
 
-		if (!shake->server || shake->leaving)
+		if (!handshake->server || handshake->leaving)
 			continue;
-		look |= shake->unread;
-		if (!shake->unread && !shake->sealed && end < first)
+		look |= handshake->unread;
+		if (!handshake->unread && !handshake->sealed && end < first)
 			first = end;
 	}
 	if (look && !server->look_at)
@@ -200,62 +201,62 @@ void peal_pending_clock(struct peal_server *server)
 static void on_leaving(struct peal_source *source, int fd, uint32_t events,
 		       void *user)
 {
-	struct peal_handshake *shake = user;
+	struct peal_handshake *handshake = user;
 
 	(void)events;
 	if (peal_socket_leave(fd))
-		peal_pending_release(shake);
+		peal_pending_release(handshake);
 	else
 		peal_source_again(source);
 }
 
 /* Step by step, between the turns of others, at the expense of its user. */
-static bool leave_slowly(struct peal_handshake *shake)
+static bool leave_slowly(struct peal_handshake *handshake)
 {
-	struct peal_reactor *loop = shake->server->loop;
-	int fd = shake->parts.fd;
+	struct peal_reactor *loop = handshake->server->loop;
+	int fd = handshake->made.fd;
 
-	peal_parts_keep_fd(&shake->parts);
-	shake->channel = NULL;
-	shake->unread = false;
-	shake->leaving = true;
-	if (peal_reactor_add_fd(loop, &shake->source, fd, 0, on_leaving,
-				shake) < 0)
+	peal_made_close_rings(&handshake->made);
+	handshake->channel = NULL;
+	handshake->unread = false;
+	handshake->leaving = true;
+	if (peal_reactor_add_fd(loop, &handshake->source, fd, 0, on_leaving,
+				handshake) < 0)
 		return false;
-	peal_source_again(&shake->source);
+	peal_source_again(&handshake->source);
 	return true;
 }
 
 void peal_pending_bury(struct peal_server *server, int fd, uid_t uid)
 {
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_handshake *shake = &server->handshakes[i];
+		struct peal_handshake *handshake = &server->handshakes[i];
 
-		if (shake->server)
+		if (handshake->server)
 			continue;
-		shake->server = server;
-		shake->parts.fd = fd;
-		shake->parts.peer.uid = uid;
-		shake->parts.peer.pidfd = -1;
+		handshake->server = server;
+		handshake->made.fd = fd;
+		handshake->made.peer.uid = uid;
+		handshake->made.peer.pidfd = -1;
 		server->stats.handshakes++;
-		if (!leave_slowly(shake))
-			peal_pending_release(shake);
+		if (!leave_slowly(handshake))
+			peal_pending_release(handshake);
 		return;
 	}
 	close(fd);
 }
 
-void peal_pending_release(struct peal_handshake *shake)
+void peal_pending_release(struct peal_handshake *handshake)
 {
-	struct peal_server *server = shake->server;
+	struct peal_server *server = handshake->server;
 
-	if (peal_source_added(&shake->source))
-		peal_reactor_remove(server->loop, &shake->source);
-	if (!shake->leaving && shake->parts.fd >= 0 &&
-	    !peal_socket_leave(shake->parts.fd) && leave_slowly(shake))
+	if (peal_source_added(&handshake->source))
+		peal_reactor_remove(server->loop, &handshake->source);
+	if (!handshake->leaving && handshake->made.fd >= 0 &&
+	    !peal_socket_leave(handshake->made.fd) && leave_slowly(handshake))
 		return;
-	peal_parts_close(&shake->parts);
-	memset(shake, 0, sizeof(*shake));
+	peal_made_close(&handshake->made);
+	memset(handshake, 0, sizeof(*handshake));
 	server->stats.handshakes--;
 	peal_pending_clock(server);
 }
@@ -266,14 +267,14 @@ void peal_pending_release(struct peal_handshake *shake)
  * among those that its user has under way until it is read, or the socket gone;
  * nothing but that is of interest, and there is no event for it.
  */
-static void set_aside(struct peal_handshake *shake)
+static void set_aside(struct peal_handshake *handshake)
 {
-	peal_leg_close(&shake->parts.in);
-	peal_leg_close(&shake->parts.out);
-	peal_reactor_remove(shake->server->loop, &shake->source);
-	shake->channel = NULL;
-	shake->unread = true;
-	peal_pending_clock(shake->server);
+	peal_channel_ring_close(&handshake->made.in);
+	peal_channel_ring_close(&handshake->made.out);
+	peal_reactor_remove(handshake->server->loop, &handshake->source);
+	handshake->channel = NULL;
+	handshake->unread = true;
+	peal_pending_clock(handshake->server);
 }
 
 void peal_pending_count(struct peal_server *server, int error)
@@ -300,24 +301,24 @@ void peal_pending_tell(struct peal_server *server, const struct peal_peer *who,
 				   server->service.callbacks.user);
 }
 
-void peal_pending_fail(struct peal_handshake *shake, int error)
+void peal_pending_fail(struct peal_handshake *handshake, int error)
 {
-	struct peal_server *server = shake->server;
-	struct peal_channel *ch = shake->channel;
-	const struct peal_peer peer = shake->parts.peer;
-	bool unread = ch && !peal_socket_was_read(shake->parts.fd);
+	struct peal_server *server = handshake->server;
+	struct peal_channel *ch = handshake->channel;
+	const struct peal_peer peer = handshake->made.peer;
+	bool unread = ch && !peal_socket_was_read(handshake->made.fd);
 	char text[PEAL_TEXT];
 
-	memcpy(text, shake->text, sizeof(text));
+	memcpy(text, handshake->text, sizeof(text));
 	peal_pending_count(server, error);
-	peal_handshake_refuse(shake, error);
+	peal_handshake_refuse(handshake, error);
 	/* To the server's owner both are the same: the client was too slow. */
 	if (error == -EBUSY)
 		error = -ETIMEDOUT;
 	if (unread)
-		set_aside(shake);
+		set_aside(handshake);
 	else
-		peal_pending_release(shake);
+		peal_pending_release(handshake);
 	if (ch) {
 		memcpy(ch->text, text, sizeof(text));
 		peal_channel_closed(ch, error);
@@ -327,33 +328,33 @@ void peal_pending_fail(struct peal_handshake *shake, int error)
 }
 
 /* @return false: the server was finished by a callback */
-static bool expire_one(struct peal_handshake *shake)
+static bool expire_one(struct peal_handshake *handshake)
 {
-	struct peal_server *server = shake->server;
+	struct peal_server *server = handshake->server;
 	struct peal_reactor *loop = server->loop;
 	uint64_t token = peal_source_token(&server->timer), since;
 
-	if (shake->leaving || shake->sealed)
+	if (handshake->leaving || handshake->sealed)
 		return true;
-	if (shake->unread) {
-		if (peal_socket_was_read(shake->parts.fd))
-			peal_pending_release(shake);
+	if (handshake->unread) {
+		if (peal_socket_was_read(handshake->made.fd))
+			peal_pending_release(handshake);
 		return true;
 	}
-	since = shake->since;
+	since = handshake->since;
 	if (peal_now() - since < handshake_ns(server))
 		return true;
-	peal_server_progress(shake);
+	peal_server_progress(handshake);
 	if (!peal_reactor_here(loop) ||
 	    peal_source_find(loop, token) != &server->timer)
 		return false;
 	/* It was we who took too long, or this is another one by now. */
-	if (!shake->server || shake->since != since || shake->sealed ||
-	    shake->leaving || shake->unread)
+	if (!handshake->server || handshake->since != since ||
+	    handshake->sealed || handshake->leaving || handshake->unread)
 		return true;
-	snprintf(shake->text, sizeof(shake->text),
+	snprintf(handshake->text, sizeof(handshake->text),
 		 "the handshake took too long");
-	peal_pending_fail(shake, -ETIMEDOUT);
+	peal_pending_fail(handshake, -ETIMEDOUT);
 	return peal_reactor_here(loop) &&
 	       peal_source_find(loop, token) == &server->timer;
 }

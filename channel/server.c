@@ -64,24 +64,24 @@ static int make_ready(struct peal_channel *ch)
 	return ret;
 }
 
-static void opened(struct peal_handshake *shake)
+static void opened(struct peal_handshake *handshake)
 {
-	struct peal_server *server = shake->server;
-	struct peal_channel *ch = shake->channel;
-	int ret = peal_channel_assemble(ch, &shake->parts);
+	struct peal_server *server = handshake->server;
+	struct peal_channel *ch = handshake->channel;
+	int ret = peal_channel_assemble(ch, &handshake->made);
 
 	if (ret < 0) {
-		snprintf(shake->text, sizeof(shake->text),
+		snprintf(handshake->text, sizeof(handshake->text),
 			 "what the server keeps for it cannot be carried over");
-		peal_pending_fail(shake, ret);
+		peal_pending_fail(handshake, ret);
 		return;
 	}
 	/* What it made is the channel's now. */
-	peal_reactor_remove(server->loop, &shake->source);
-	memset(&shake->parts, 0, sizeof(shake->parts));
-	shake->parts.fd = shake->parts.peer.pidfd = -1;
-	shake->channel = NULL;
-	peal_pending_release(shake);
+	peal_reactor_remove(server->loop, &handshake->source);
+	memset(&handshake->made, 0, sizeof(handshake->made));
+	handshake->made.fd = handshake->made.peer.pidfd = -1;
+	handshake->channel = NULL;
+	peal_pending_release(handshake);
 	if (!ch->link.next)
 		peal_link_append(&server->channels, &ch->link);
 	peal_slow_users_opened(ch);
@@ -104,11 +104,11 @@ static void opened(struct peal_handshake *shake)
  * large ones the first is filled in each round of the loop. A small one takes
  * no longer than the rest of its handshake.
  */
-static int fill(struct peal_handshake *shake)
+static int fill(struct peal_handshake *handshake)
 {
-	struct peal_server *server = shake->server;
-	bool large = peal_leg_bytes(&shake->parts.in) +
-			     peal_leg_bytes(&shake->parts.out) >
+	struct peal_server *server = handshake->server;
+	bool large = peal_channel_ring_bytes(&handshake->made.in) +
+			     peal_channel_ring_bytes(&handshake->made.out) >
 		     FILL;
 	uint64_t began = peal_now();
 	int ret;
@@ -117,45 +117,45 @@ static int fill(struct peal_handshake *shake)
 	    server->filled_in == peal_reactor_iterations(server->loop) + 1)
 		return 0;
 	do
-		ret = peal_handshake_fill(shake, FILL);
+		ret = peal_handshake_fill(handshake, FILL);
 	while (ret == 0 && peal_now() - began < FILL_NS);
 	if (large)
 		server->filled_in = peal_reactor_iterations(server->loop) + 1;
 	return ret;
 }
 
-void peal_server_progress(struct peal_handshake *shake)
+void peal_server_progress(struct peal_handshake *handshake)
 {
-	const struct peal_service *service = &shake->server->service;
+	const struct peal_service *service = &handshake->server->service;
 	int ret;
 
-	if (!shake->channel) {
-		ret = peal_handshake_hello(shake, service);
+	if (!handshake->channel) {
+		ret = peal_handshake_hello(handshake, service);
 		if (ret == -EAGAIN)
 			return;
 		if (ret == 0)
-			ret = peal_server_judge(shake);
+			ret = peal_server_judge(handshake);
 		if (ret == 0)
-			ret = peal_handshake_offer(shake, service);
+			ret = peal_handshake_offer(handshake, service);
 		if (ret < 0)
-			peal_pending_fail(shake, ret);
+			peal_pending_fail(handshake, ret);
 		return; /* the client has to answer before anything else */
 	}
-	ret = shake->sealed ? 0 : peal_handshake_ready(shake);
+	ret = handshake->sealed ? 0 : peal_handshake_ready(handshake);
 	if (ret == -EAGAIN)
 		return;
 	if (ret == 0)
-		ret = fill(shake);
+		ret = fill(handshake);
 	if (ret < 0)
-		peal_pending_fail(shake, ret);
+		peal_pending_fail(handshake, ret);
 	else if (ret > 0)
-		opened(shake);
+		opened(handshake);
 	else
-		peal_source_again(&shake->source);
+		peal_source_again(&handshake->source);
 }
 
-static void on_shake(struct peal_source *source, int fd, uint32_t events,
-		     void *user)
+static void on_handshake(struct peal_source *source, int fd, uint32_t events,
+			 void *user)
 {
 	(void)source;
 	(void)fd;
@@ -173,28 +173,28 @@ static bool is_gone(struct peal_server *server, struct peal_reactor *loop,
 }
 
 /* Begin a handshake in a place that is free. The fd is closed on failure. */
-static int begin(struct peal_server *server, struct peal_handshake *shake,
+static int begin(struct peal_server *server, struct peal_handshake *handshake,
 		 int fd, const struct peal_peer *peer)
 {
 	int ret;
 
-	*shake = (struct peal_handshake){
+	*handshake = (struct peal_handshake){
 		.server = server,
-		.parts.fd = fd,
-		.parts.peer = *peer,
+		.made.fd = fd,
+		.made.peer = *peer,
 		.since = peal_now(),
 	};
 	server->stats.handshakes++;
-	ret = peal_reactor_add_fd(server->loop, &shake->source, fd,
-				  EPOLLIN | EPOLLRDHUP | edge(server), on_shake,
-				  shake);
+	ret = peal_reactor_add_fd(server->loop, &handshake->source, fd,
+				  EPOLLIN | EPOLLRDHUP | edge(server),
+				  on_handshake, handshake);
 	if (ret < 0) {
-		cannot_watch(shake->text, ret);
-		peal_pending_fail(shake, ret);
+		cannot_watch(handshake->text, ret);
+		peal_pending_fail(handshake, ret);
 		return ret;
 	}
 	peal_pending_clock(server);
-	peal_server_progress(shake);
+	peal_server_progress(handshake);
 	return 0;
 }
 
@@ -208,18 +208,18 @@ static int meet(struct peal_server *server, int fd,
 {
 	struct peal_reactor *loop = server->loop;
 	uint64_t token = peal_source_token(&server->timer);
-	struct peal_handshake *shake = NULL;
+	struct peal_handshake *handshake = NULL;
 	int ret;
 
 	/* First come, first served. */
 	if (!peal_waiting_has(server, server->n_waiting, peer->uid))
-		shake = peal_pending_room(server, peer->uid);
+		handshake = peal_pending_room(server, peer->uid);
 	if (is_gone(server, loop, token)) {
 		close(fd);
 		return -EPIPE;
 	}
-	if (shake)
-		return begin(server, shake, fd, peer);
+	if (handshake)
+		return begin(server, handshake, fd, peer);
 	ret = peal_waiting_add(server, fd, peer);
 	if (ret < 0)
 		peal_waiting_turn_away(server, fd);
@@ -235,21 +235,21 @@ static void serve_waiting(struct peal_server *server)
 
 	for (int n = 0; n < ACCEPTS && i < server->n_waiting;) {
 		uid_t uid = server->waiting[i].peer.uid;
-		struct peal_handshake *shake = NULL;
+		struct peal_handshake *handshake = NULL;
 		struct peal_waiting next;
 
 		if (!peal_waiting_has(server, i, uid))
-			shake = peal_pending_room(server, uid);
+			handshake = peal_pending_room(server, uid);
 		if (is_gone(server, loop, token))
 			return;
 		/* A callback may have changed the list. */
-		if (!shake || i >= server->n_waiting ||
+		if (!handshake || i >= server->n_waiting ||
 		    server->waiting[i].peer.uid != uid) {
 			i++;
 			continue;
 		}
 		next = peal_waiting_take(server, i);
-		begin(server, shake, next.fd, &next.peer);
+		begin(server, handshake, next.fd, &next.peer);
 		if (is_gone(server, loop, token))
 			return;
 		n++;
@@ -436,14 +436,14 @@ static void abandon(struct peal_server *server)
 		peal_channel_drop(ch);
 	}
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_handshake *shake = &server->handshakes[i];
+		struct peal_handshake *handshake = &server->handshakes[i];
 
-		if (!shake->server)
+		if (!handshake->server)
 			continue;
-		if (shake->channel)
-			peal_channel_drop(shake->channel);
-		peal_source_detach(&shake->source);
-		peal_parts_close(&shake->parts);
+		if (handshake->channel)
+			peal_channel_drop(handshake->channel);
+		peal_source_detach(&handshake->source);
+		peal_made_close(&handshake->made);
 	}
 	peal_waiting_close(server);
 	peal_source_detach(&server->listener);
@@ -487,13 +487,13 @@ static void close_on(struct peal_server *server, struct peal_reactor *loop)
 	while (!peal_link_empty(&server->channels))
 		peal_channel_drop(peal_link_channel(server->channels.next));
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_handshake *shake = &server->handshakes[i];
-		struct peal_channel *ch = shake->channel;
+		struct peal_handshake *handshake = &server->handshakes[i];
+		struct peal_channel *ch = handshake->channel;
 
 		/* There are no more turns in which to leave it slowly. */
-		shake->leaving = true;
-		if (shake->server)
-			peal_pending_release(shake);
+		handshake->leaving = true;
+		if (handshake->server)
+			peal_pending_release(handshake);
 		if (ch)
 			peal_channel_drop(ch);
 	}

@@ -58,11 +58,11 @@ static unsigned newest_of_the_most(const struct peal_server *server)
 
 void peal_waiting_turn_away(struct peal_server *server, int fd)
 {
-	struct peal_handshake shake = { .parts.fd = fd };
+	struct peal_handshake handshake = { .made.fd = fd };
 
-	snprintf(shake.text, sizeof(shake.text),
+	snprintf(handshake.text, sizeof(handshake.text),
 		 "too many connections at once");
-	peal_handshake_refuse(&shake, -EBUSY);
+	peal_handshake_refuse(&handshake, -EBUSY);
 	close(fd);
 	server->stats.failed++;
 }

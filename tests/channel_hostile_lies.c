@@ -149,13 +149,13 @@ static void file_for_memory(struct lie *lie)
 {
 	int fd = tmpfs_file();
 
-	CHECK_EQ(ftruncate(fd, (off_t)peal_leg_bytes(&lie->leg)), 0);
+	CHECK_EQ(ftruncate(fd, (off_t)peal_channel_ring_bytes(&lie->made)), 0);
 	put_memory(lie, fd);
 }
 
 static void seals_for_memory(struct lie *lie, int seals, off_t more)
 {
-	off_t size = (off_t)peal_leg_bytes(&lie->leg) + more;
+	off_t size = (off_t)peal_channel_ring_bytes(&lie->made) + more;
 
 	put_memory(lie, foreign_memfd((size_t)size, seals));
 }
@@ -220,7 +220,8 @@ static void huge_pages(struct lie *lie)
 
 static struct peal_page *page_of(struct lie *lie, bool sender)
 {
-	return sender ? lie->leg.ring.sender_page : lie->leg.ring.receiver_page;
+	return sender ? lie->made.ring.sender_page
+		      : lie->made.ring.receiver_page;
 }
 
 static void false_header(struct lie *lie)

@@ -11,7 +11,7 @@
 /* All that an answer consists of, for one who lies in one of it. */
 struct lie {
 	struct peal_wire_hello hello; /* what the client asked for */
-	struct peal_leg leg;
+	struct peal_channel_ring made;
 	struct peal_wire_answer answer;
 	size_t size; /* of the packet */
 	int fds[12];

@@ -35,12 +35,13 @@ static void prepare(int fd, struct lie *lie)
 
 	memcpy(g.tag, lie->hello.tag, sizeof(g.tag));
 	memcpy(g.name, lie->hello.name, sizeof(g.name));
-	CHECK_EQ(peal_leg_make(&lie->leg, &g, 0, socket ? fd : -1), 0);
+	CHECK_EQ(peal_channel_ring_make(&lie->made, &g, 0, socket ? fd : -1),
+		 0);
 	peal_wire_begin(&lie->answer.start, PEAL_WIRE_ANSWER, 0, NULL);
 	lie->answer.bells = socket ? PEAL_DOORBELL_SOCKET
 				   : PEAL_DOORBELL_EVENTFD;
-	lie->n_fds = (int)peal_leg_tell(&lie->leg, &lie->answer.ring[0],
-					lie->fds);
+	lie->n_fds = (int)peal_channel_ring_describe(
+		&lie->made, &lie->answer.ring[0], lie->fds);
 	lie->size = sizeof(lie->answer);
 	lie->times = 1;
 	peal_wire_begin(&lie->last.open.start, PEAL_WIRE_OPEN, 0, NULL);

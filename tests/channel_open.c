@@ -30,11 +30,11 @@ static struct peal_handshake *under_way(void)
 /* Serve until the client has been answered, and wait for what it says to it. */
 static void wait_for_ready(void)
 {
-	struct peal_handshake *shake;
+	struct peal_handshake *handshake;
 	struct pollfd pfd = { .events = POLLIN };
 
-	LINK_UNTIL((shake = under_way()) && shake->answered);
-	pfd.fd = shake->parts.fd;
+	LINK_UNTIL((handshake = under_way()) && handshake->answered);
+	pfd.fd = handshake->made.fd;
 	CHECK_EQ(poll(&pfd, 1, -1), 1);
 }
 

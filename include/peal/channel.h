@@ -169,7 +169,7 @@ struct peal_channel_callbacks {
 };
 
 /** The memory and the doorbells of one ring of a channel. Private. */
-struct peal_leg {
+struct peal_channel_ring {
 	size_t filled; /* bytes of it that are faulted in */
 	struct peal_mem mem;
 	struct peal_ring ring;
@@ -188,8 +188,8 @@ struct peal_channel {
 	/* private from here on */
 	int state, reason, fd;
 	enum peal_doorbell_kind bells;
-	struct peal_leg out, in; /* of the sender, of the receiver */
-	struct peal_link link;	 /* among the server's */
+	struct peal_channel_ring out, in; /* of the sender, of the receiver */
+	struct peal_link link;		  /* among the server's */
 	struct peal_server *server;
 	struct peal_reactor *loop;
 	struct peal_channel_callbacks callbacks;
@@ -361,11 +361,11 @@ struct peal_server_stats {
 };
 
 /** What a handshake makes, before it is a channel's. Private. */
-struct peal_parts {
+struct peal_made {
 	int fd;
 	enum peal_doorbell_kind bells;
 	struct peal_peer peer;
-	struct peal_leg out, in;
+	struct peal_channel_ring out, in;
 	struct peal_sender sender;
 	struct peal_receiver receiver;
 };
@@ -376,7 +376,7 @@ struct peal_handshake {
 	struct peal_server *server; /* NULL: it is free */
 	struct peal_channel *channel;
 	struct peal_hello hello;
-	struct peal_parts parts;
+	struct peal_made made;
 	uint64_t since; /* when the client was last heard, or answered */
 	bool answered;	/* the next word to the client is OPEN */
 	bool sealed;	/* all that is left is to fault it in */

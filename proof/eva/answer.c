@@ -166,7 +166,7 @@ static void open_ring(uint64_t capacity, size_t tag, int socket)
 {
 	struct peal_geometry wanted;
 	struct peal_wire_ring ring = any_ring;
-	struct peal_leg leg;
+	struct peal_channel_ring cr;
 	char text[PEAL_TEXT] = "";
 	uint64_t items_offset;
 
@@ -176,14 +176,14 @@ static void open_ring(uint64_t capacity, size_t tag, int socket)
 	else
 		any_text(ring.tag, 64, tag);
 	peal_hello_geometry(&wanted, &hello, false);
-	if (peal_leg_open(&leg, &ring, &wanted, fds, socket, text) < 0)
+	if (peal_channel_ring_open(&cr, &ring, &wanted, fds, socket, text) < 0)
 		return;
-	//@ assert items: leg.ring.geometry.item_size == ITEM;
-	items_offset = leg.ring.geometry.items_offset;
+	//@ assert items: cr.ring.geometry.item_size == ITEM;
+	items_offset = cr.ring.geometry.items_offset;
 	//@ assert place: items_offset == PEAL_RING_ITEMS_OFFSET;
-	//@ assert twice: leg.ring.geometry.flags == PEAL_RING_TWICE;
-	//@ assert size: leg.ring.geometry.capacity * ITEM == leg.mem.body;
-	//@ assert enough: leg.ring.geometry.capacity >= hello.capacity;
+	//@ assert twice: cr.ring.geometry.flags == PEAL_RING_TWICE;
+	//@ assert size: cr.ring.geometry.capacity * ITEM == cr.mem.body;
+	//@ assert enough: cr.ring.geometry.capacity >= hello.capacity;
 }
 
 void main(void)

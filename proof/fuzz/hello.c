@@ -161,9 +161,10 @@ static void check_all_gone(void)
 	while (hello_serve() || hello_serve())
 		;
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		const struct peal_handshake *shake = &run.server.handshakes[i];
+		const struct peal_handshake *handshake =
+			&run.server.handshakes[i];
 
-		CHECK(!shake->server || shake->unread);
+		CHECK(!handshake->server || handshake->unread);
 	}
 	peal_server_stats(&run.server, &stats);
 	CHECK(opens == stats.opened);

@@ -207,18 +207,18 @@ static void answer(const struct peal_hello *hello)
 			packet->fds[i] = KERNEL_SOCKET + 2 + (int)i;
 }
 
-static void check_leg(const struct peal_leg *leg,
-		      const struct peal_hello *hello, bool back)
+static void check_channel_ring(const struct peal_channel_ring *cr,
+			       const struct peal_hello *hello, bool back)
 {
-	const struct peal_geometry *g = &leg->ring.geometry;
+	const struct peal_geometry *g = &cr->ring.geometry;
 	const struct kernel_mem *m = kernel.mems;
 	struct peal_geometry asked;
 
 	peal_hello_geometry(&asked, hello, back);
-	CHECK(leg->mem.base);
-	if (m->base != leg->mem.base)
+	CHECK(cr->mem.base);
+	if (m->base != cr->mem.base)
 		m++;
-	CHECK(m->base == leg->mem.base && m->sealed && m->filled);
+	CHECK(m->base == cr->mem.base && m->sealed && m->filled);
 	CHECK(g->item_size == asked.item_size);
 	CHECK(g->capacity >= asked.capacity);
 	CHECK(!(g->capacity & (g->capacity - 1)));
@@ -253,9 +253,9 @@ static void check_connected(const struct peal_hello *hello)
 	CHECK_EQ(kernel.comes[0].n_fds,
 		 ch.bells == PEAL_DOORBELL_SOCKET ? rings : 3 * rings);
 	if (hello->role & PEAL_SENDER)
-		check_leg(&ch.out, hello, false);
+		check_channel_ring(&ch.out, hello, false);
 	if (hello->role & PEAL_RECEIVER)
-		check_leg(&ch.in, hello, true);
+		check_channel_ring(&ch.in, hello, true);
 }
 
 static void be_client(void)

@@ -35,7 +35,7 @@ enum wrong {
 };
 
 /* One of the server's, of which it needs to see no more than the pages. */
-struct leg {
+struct server_ring {
 	struct peal_ring ring; /* the pages; NULL: there is none */
 	size_t size;
 	int fd;
@@ -45,7 +45,7 @@ struct run {
 	struct input in;
 	int pair[2]; /* the client's, the server's */
 	struct peal_hello hello;
-	struct leg legs[2];
+	struct server_ring rings[2];
 	struct peal_wire_answer answer;
 	struct peal_wire_open open;
 	size_t answer_size;
@@ -120,7 +120,7 @@ static void ask(struct run *run)
 static void make_leg(struct run *run, bool back)
 {
 	struct peal_wire_ring *told = &run->answer.ring[back];
-	struct leg *leg = &run->legs[back];
+	struct server_ring *r = &run->rings[back];
 	struct peal_geometry g;
 	void *pages;
 
@@ -128,19 +128,19 @@ static void make_leg(struct run *run, bool back)
 	if (g.capacity == 0)
 		g.capacity = 4;
 	CHECK_EQ(peal_geometry_fit(&g, peal_mem_page(0)), 0);
-	leg->size = g.items_offset + peal_geometry_body(&g);
-	leg->fd = peal_memfd_create(g.name, leg->size, 0);
-	CHECK(leg->fd >= 0);
+	r->size = g.items_offset + peal_geometry_body(&g);
+	r->fd = peal_memfd_create(g.name, r->size, 0);
+	CHECK(r->fd >= 0);
 	pages = mmap(NULL, g.items_offset, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     leg->fd, 0);
+		     r->fd, 0);
 	CHECK(pages != MAP_FAILED);
-	CHECK_EQ(peal_ring_format(&leg->ring, &g, pages, leg->size), 0);
+	CHECK_EQ(peal_ring_format(&r->ring, &g, pages, r->size), 0);
 	*told = (struct peal_wire_ring){ .capacity = g.capacity,
 					 .item_size = g.item_size,
 					 .items_offset = g.items_offset,
 					 .flags = g.flags };
 	memcpy(told->tag, g.tag, sizeof(told->tag));
-	run->fds[run->n_fds++] = leg->fd;
+	run->fds[run->n_fds++] = r->fd;
 	if (run->answer.bells == PEAL_DOORBELL_SOCKET)
 		return;
 	run->fds[run->n_fds++] = bells[2 * back];
@@ -168,9 +168,8 @@ static int make_memfd(struct run *run)
 {
 	uint8_t how = input_byte(&run->in);
 	size_t i = how / 128;
-	const struct leg *leg = &run->legs[i];
-	size_t size = leg->ring.sender_page ? leg->size
-					    : PEAL_RING_ITEMS_OFFSET;
+	const struct server_ring *r = &run->rings[i];
+	size_t size = r->ring.sender_page ? r->size : PEAL_RING_ITEMS_OFFSET;
 	int fd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	CHECK(fd >= 0);
@@ -184,9 +183,9 @@ static int make_memfd(struct run *run)
 	if (how & 8)
 		fcntl(fd, F_ADD_SEALS, input_byte(&run->in) % 32);
 	/* With what belongs into it. */
-	if ((how & 16) && leg->ring.sender_page &&
+	if ((how & 16) && r->ring.sender_page &&
 	    size >= PEAL_RING_ITEMS_OFFSET &&
-	    pwrite(fd, leg->ring.sender_page, PEAL_RING_ITEMS_OFFSET, 0) < 0)
+	    pwrite(fd, r->ring.sender_page, PEAL_RING_ITEMS_OFFSET, 0) < 0)
 		CHECK(errno == EPERM); /* sealed */
 	return fd;
 }
@@ -216,9 +215,9 @@ static void replace_fd(struct run *run)
 static void write_memory(struct run *run)
 {
 	uint8_t how = input_byte(&run->in);
-	struct leg *leg = &run->legs[how & 1];
-	struct peal_page *page = how & 2 ? leg->ring.sender_page
-					 : leg->ring.receiver_page;
+	struct server_ring *r = &run->rings[how & 1];
+	struct peal_page *page = how & 2 ? r->ring.sender_page
+					 : r->ring.receiver_page;
 	uint64_t value = input_nearby(&run->in);
 	size_t at;
 
@@ -320,7 +319,7 @@ static void check_channel(const struct run *run)
 {
 	const struct peal_channel *ch = &run->ch;
 	const struct peal_hello *hello = &run->hello;
-	const struct peal_leg *legs[] = { &ch->out, &ch->in };
+	const struct peal_channel_ring *opened[] = { &ch->out, &ch->in };
 	off_t size;
 
 	CHECK(ch->bells == PEAL_DOORBELL_SOCKET ||
@@ -329,19 +328,19 @@ static void check_channel(const struct run *run)
 		struct peal_geometry g;
 
 		if (!(hello->role & (i ? PEAL_RECEIVER : PEAL_SENDER))) {
-			CHECK(!legs[i]->mem.base);
+			CHECK(!opened[i]->mem.base);
 			continue;
 		}
 		peal_hello_geometry(&g, hello, i);
-		CHECK(legs[i]->ring.geometry.item_size == g.item_size);
-		CHECK(legs[i]->ring.geometry.capacity >= g.capacity);
-		CHECK(legs[i]->mem.mapped >=
+		CHECK(opened[i]->ring.geometry.item_size == g.item_size);
+		CHECK(opened[i]->ring.geometry.capacity >= g.capacity);
+		CHECK(opened[i]->mem.mapped >=
 		      g.items_offset + 2 * peal_geometry_body(&g));
 	}
 	/* An honest server's memory is as it should be, and sealed now. */
 	for (int i = 0; i < 2 && !run->lied; i++)
-		if (run->legs[i].ring.sender_page)
-			CHECK_EQ(peal_memfd_verify(run->legs[i].fd,
+		if (run->rings[i].ring.sender_page)
+			CHECK_EQ(peal_memfd_verify(run->rings[i].fd,
 						   PEAL_SEALS_FROZEN,
 						   peal_mem_page(0), &size),
 				 0);
@@ -443,13 +442,13 @@ static void check_said(struct run *run, int ret)
 static void finish(struct run *run)
 {
 	for (int i = 0; i < 2; i++) {
-		struct leg *leg = &run->legs[i];
+		struct server_ring *r = &run->rings[i];
 
 		close(run->pair[i]);
-		if (!leg->ring.sender_page)
+		if (!r->ring.sender_page)
 			continue;
-		munmap(leg->ring.sender_page, leg->ring.geometry.items_offset);
-		close(leg->fd);
+		munmap(r->ring.sender_page, r->ring.geometry.items_offset);
+		close(r->fd);
 	}
 	for (int i = 0; i < run->n_made; i++)
 		close(run->made[i]);

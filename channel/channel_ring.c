@@ -13,35 +13,36 @@
 #define MEM_FLAGS (PEAL_MEM_HUGE_2M | PEAL_MEM_LOCK)
 #define MUCH (UINT64_C(64) << 20) /* bytes, of a ring */
 
-static int make_bells(struct peal_leg *leg, int socket)
+static int make_bells(struct peal_channel_ring *cr, int socket)
 {
 	unsigned drain_every;
 	int ret;
 
 	if (socket < 0) {
-		ret = peal_doorbell_init(&leg->data, PEAL_DOORBELL_EVENTFD);
+		ret = peal_doorbell_init(&cr->data, PEAL_DOORBELL_EVENTFD);
 		if (ret == 0)
-			ret = peal_doorbell_init(&leg->space,
+			ret = peal_doorbell_init(&cr->space,
 						 PEAL_DOORBELL_EVENTFD);
 		return ret;
 	}
-	ret = peal_doorbell_borrow(&leg->data, PEAL_DOORBELL_SOCKET, socket,
+	ret = peal_doorbell_borrow(&cr->data, PEAL_DOORBELL_SOCKET, socket,
 				   socket);
 	if (ret < 0)
 		return ret;
 	drain_every = peal_socket_drain_every(socket, 2);
-	leg->data.drain_every = drain_every;
-	leg->space = leg->data;
+	cr->data.drain_every = drain_every;
+	cr->space = cr->data;
 	return 0;
 }
 
-int peal_leg_make(struct peal_leg *leg, const struct peal_geometry *geometry,
-		  unsigned mem, int socket)
+int peal_channel_ring_make(struct peal_channel_ring *cr,
+			   const struct peal_geometry *geometry, unsigned mem,
+			   int socket)
 {
 	/* Not faulted in before the client has shown that it is in earnest. */
 	const unsigned flags = PEAL_MEM_TWICE | mem;
 	struct peal_geometry g = *geometry;
-	struct peal_leg l = { 0 };
+	struct peal_channel_ring l = { 0 };
 	int ret = peal_geometry_fit(&g, peal_mem_page(flags));
 
 	if (ret == 0)
@@ -53,48 +54,48 @@ int peal_leg_make(struct peal_leg *leg, const struct peal_geometry *geometry,
 	if (ret == 0)
 		ret = make_bells(&l, socket);
 	if (ret < 0) {
-		peal_leg_close(&l);
+		peal_channel_ring_close(&l);
 		return ret;
 	}
-	*leg = l;
+	*cr = l;
 	return 0;
 }
 
-size_t peal_leg_tell(const struct peal_leg *leg, struct peal_wire_ring *ring,
-		     int *fds)
+size_t peal_channel_ring_describe(const struct peal_channel_ring *cr,
+				  struct peal_wire_ring *ring, int *fds)
 {
-	const struct peal_geometry *g = &leg->ring.geometry;
+	const struct peal_geometry *g = &cr->ring.geometry;
 
 	*ring = (struct peal_wire_ring){
 		.capacity = g->capacity,
 		.item_size = g->item_size,
 		.items_offset = g->items_offset,
 		.flags = g->flags,
-		.mem = leg->mem.flags & MEM_FLAGS,
+		.mem = cr->mem.flags & MEM_FLAGS,
 	};
 	memcpy(ring->tag, g->tag, sizeof(ring->tag));
-	fds[0] = leg->mem.fd;
-	if (leg->data.kind == PEAL_DOORBELL_SOCKET)
+	fds[0] = cr->mem.fd;
+	if (cr->data.kind == PEAL_DOORBELL_SOCKET)
 		return 1;
-	fds[1] = leg->data.wait_fd;
-	fds[2] = leg->space.wait_fd;
+	fds[1] = cr->data.wait_fd;
+	fds[2] = cr->space.wait_fd;
 	return 3;
 }
 
 /* Both sides trust each other: to others the server gives no eventfds. */
-static bool is_trusted(const struct peal_leg *leg)
+static bool is_trusted(const struct peal_channel_ring *cr)
 {
-	return leg->data.kind == PEAL_DOORBELL_EVENTFD;
+	return cr->data.kind == PEAL_DOORBELL_EVENTFD;
 }
 
-int peal_leg_sealed(const struct peal_leg *leg)
+int peal_channel_ring_check_seals(const struct peal_channel_ring *cr)
 {
-	return peal_mem_verify(&leg->mem, is_trusted(leg)) < 0 ? -EPROTO : 0;
+	return peal_mem_verify(&cr->mem, is_trusted(cr)) < 0 ? -EPROTO : 0;
 }
 
-int peal_leg_fill(struct peal_leg *leg, size_t most)
+int peal_channel_ring_fill(struct peal_channel_ring *cr, size_t most)
 {
-	return peal_mem_fill(&leg->mem, &leg->filled, most);
+	return peal_mem_fill(&cr->mem, &cr->filled, most);
 }
 
 /* -- the client */
@@ -138,9 +139,9 @@ static int check_ring(const struct peal_wire_ring *ring,
 	return 0;
 }
 
-static int seal(struct peal_leg *leg, bool trusted, char *text)
+static int seal(struct peal_channel_ring *cr, bool trusted, char *text)
 {
-	int ret = peal_mem_seal(&leg->mem);
+	int ret = peal_mem_seal(&cr->mem);
 
 	if (ret == -EOPNOTSUPP && trusted)
 		return 0;
@@ -153,11 +154,12 @@ static int seal(struct peal_leg *leg, bool trusted, char *text)
 	return ret < 0 ? refuse(text, "memory that cannot be sealed") : 0;
 }
 
-static int open_memory(struct peal_leg *leg, const struct peal_wire_ring *ring,
+static int open_memory(struct peal_channel_ring *cr,
+		       const struct peal_wire_ring *ring,
 		       const struct peal_geometry *g, int fd, bool trusted,
 		       char *text)
 {
-	int ret = peal_mem_open(&leg->mem, fd, g->items_offset,
+	int ret = peal_mem_open(&cr->mem, fd, g->items_offset,
 				peal_geometry_body(g),
 				PEAL_MEM_TWICE | ring->mem);
 
@@ -165,40 +167,41 @@ static int open_memory(struct peal_leg *leg, const struct peal_wire_ring *ring,
 		return refuse(text, "memory that is not what it says");
 	if (ret < 0)
 		return ret;
-	ret = seal(leg, trusted, text);
+	ret = seal(cr, trusted, text);
 	if (ret < 0)
 		return ret;
-	ret = peal_leg_fill(leg, SIZE_MAX);
+	ret = peal_channel_ring_fill(cr, SIZE_MAX);
 	if (ret == -EOPNOTSUPP)
 		snprintf(text, PEAL_TEXT,
 			 "a sandbox refuses this process madvise(2) and "
 			 "futex(2), one of which channels need");
 	if (ret < 0)
 		return ret;
-	ret = peal_ring_open(&leg->ring, g, leg->mem.base,
-			     leg->mem.head + leg->mem.body);
+	ret = peal_ring_open(&cr->ring, g, cr->mem.base,
+			     cr->mem.head + cr->mem.body);
 	return ret < 0 ? refuse(text, "a ring that is none") : 0;
 }
 
-static int take_bells(struct peal_leg *leg, const int *fds, int socket,
+static int take_bells(struct peal_channel_ring *cr, const int *fds, int socket,
 		      char *text)
 {
 	if (socket >= 0)
-		return make_bells(leg, socket);
-	if (peal_doorbell_borrow(&leg->data, PEAL_DOORBELL_EVENTFD, fds[1],
+		return make_bells(cr, socket);
+	if (peal_doorbell_borrow(&cr->data, PEAL_DOORBELL_EVENTFD, fds[1],
 				 fds[1]) < 0 ||
-	    peal_doorbell_borrow(&leg->space, PEAL_DOORBELL_EVENTFD, fds[2],
+	    peal_doorbell_borrow(&cr->space, PEAL_DOORBELL_EVENTFD, fds[2],
 				 fds[2]) < 0)
 		return refuse(text, "doorbells that are no eventfds");
 	return 0;
 }
 
-int peal_leg_open(struct peal_leg *leg, const struct peal_wire_ring *ring,
-		  const struct peal_geometry *wanted, const int *fds,
-		  int socket, char *text)
+int peal_channel_ring_open(struct peal_channel_ring *cr,
+			   const struct peal_wire_ring *ring,
+			   const struct peal_geometry *wanted, const int *fds,
+			   int socket, char *text)
 {
 	int count = socket < 0 ? 3 : 1;
-	struct peal_leg l = { 0 };
+	struct peal_channel_ring l = { 0 };
 	struct peal_geometry g;
 	int ret = check_ring(ring, wanted, &g, text);
 
@@ -210,10 +213,10 @@ int peal_leg_open(struct peal_leg *leg, const struct peal_wire_ring *ring,
 		if (socket < 0)
 			l.data.owned = l.space.owned = 1;
 		close(fds[0]);
-		*leg = l;
+		*cr = l;
 		return 0;
 	}
-	peal_leg_close(&l);
+	peal_channel_ring_close(&l);
 	for (int i = 0; i < count; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -222,10 +225,10 @@ int peal_leg_open(struct peal_leg *leg, const struct peal_wire_ring *ring,
 
 /* -- both */
 
-void peal_leg_close(struct peal_leg *leg)
+void peal_channel_ring_close(struct peal_channel_ring *cr)
 {
-	peal_doorbell_close(&leg->data);
-	peal_doorbell_close(&leg->space);
-	peal_mem_close(&leg->mem);
-	memset(leg, 0, sizeof(*leg));
+	peal_doorbell_close(&cr->data);
+	peal_doorbell_close(&cr->space);
+	peal_mem_close(&cr->mem);
+	memset(cr, 0, sizeof(*cr));
 }
