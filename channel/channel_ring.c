@@ -7,8 +7,7 @@
 
 #include "../mem/floor.h"
 #include "../ring/floor.h"
-#include "leg.h"
-#include "socket.h"
+#include "internal.h"
 
 #define MEM_FLAGS (PEAL_MEM_HUGE_2M | PEAL_MEM_LOCK)
 #define MUCH (UINT64_C(64) << 20) /* bytes, of a ring */

@@ -10,7 +10,6 @@
 
 #include "../reactor/floor.h"
 #include "../ring/floor.h"
-#include "inbox_wire.h"
 #include "internal.h"
 
 /* Messages between two looks at those who were idle. */

@@ -6,11 +6,10 @@
  *
  *	socket.c     packets, fds, credentials
  *	wire.c	     what the packets of a handshake say
- *	leg.c	     a ring with its memory and doorbells: made, opened, sealed
- *	handshake.c  the server's side of a handshake
- *	client.c     the client's side, blocking and on a reactor
- *	server.c     connections, and the steps of their handshakes
- *	pending.c    handshakes under way: caps, deadlines, the end
+ *	channel_ring.c  a ring with its memory and doorbells: made, opened,
+ *sealed handshake.c  the server's side of a handshake client.c     the client's
+ *side, blocking and on a reactor server.c     connections, and the steps of
+ *their handshakes pending.c    handshakes under way: caps, deadlines, the end
  *	waiting.c    connections that wait for a place among them
  *	slow_users.c users whose doorbells cost the server time
  *	admit.c	     what a server allows, and whom it admits
@@ -26,8 +25,235 @@
  */
 #include <string.h>
 
-#include "leg.h"
-#include "socket.h"
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <peal/channel.h>
+#include <peal/inbox.h>
+
+/* -- wire.c */
+
+/*
+ * What the two sides of a handshake say to each other, in four packets:
+ *
+ *	client	HELLO	what the client wants
+ *	server	ANSWER	the rings, with their fds; or why not
+ *	client	READY	the client has verified and sealed the rings, and has
+ *			published what it carries over; or why not
+ *	server	OPEN	the server has opened the channel; or why not
+ *
+ * From OPEN on the socket carries nothing but bells. A refusal with the status
+ * -EBUSY, in ANSWER or in OPEN, asks the client to connect again: the server
+ * had no room for its handshake. A change here is a new PEAL_WIRE_VERSION;
+ * magic, version, endian, status and text stand where they stand in all of
+ * them.
+ */
+#define PEAL_WIRE_VERSION 2u
+#define PEAL_WIRE_ENDIAN 0x01020304u
+#define PEAL_WIRE_HELLO UINT64_C(0x4f4c4c454c414550)  /* "PEALELLO" */
+#define PEAL_WIRE_ANSWER UINT64_C(0x52534e414c414550) /* "PEALANSR" */
+#define PEAL_WIRE_READY UINT64_C(0x594445524c414550)  /* "PEALREDY" */
+#define PEAL_WIRE_OPEN UINT64_C(0x4e45504f4c414550)   /* "PEALOPEN" */
+
+/* How each of them begins. */
+struct peal_wire_start {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t endian;
+	int32_t status;	 /* 0, or an errno negated */
+	uint32_t layout; /* PEAL_LAYOUT_VERSION */
+	char text[PEAL_TEXT];
+};
+
+struct peal_wire_hello {
+	struct peal_wire_start start;
+	uint32_t role, bells;
+	uint64_t item_size, capacity, back_item_size, back_capacity;
+	char tag[64], back_tag[64], name[64];
+};
+
+struct peal_wire_ring {
+	uint64_t capacity, item_size, items_offset;
+	uint32_t flags, mem; /* of the geometry, of the memory */
+	char tag[64];
+};
+
+/*
+ * The ring to the server first, then that to the client; one that is not
+ * there is all zero. Fds: of each ring the memfd, and with eventfds the data
+ * bell and the space bell.
+ */
+struct peal_wire_answer {
+	struct peal_wire_start start;
+	uint32_t bells, reserved;
+	struct peal_wire_ring ring[2];
+};
+
+struct peal_wire_ready {
+	struct peal_wire_start start;
+};
+
+struct peal_wire_open {
+	struct peal_wire_start start;
+};
+
+_Static_assert(sizeof(struct peal_wire_start) == 184, "wire");
+_Static_assert(sizeof(struct peal_wire_hello) == 416, "wire");
+_Static_assert(sizeof(struct peal_wire_answer) == 384, "wire");
+
+void peal_wire_begin(struct peal_wire_start *start, uint64_t magic, int status,
+		     const char *text);
+/*
+ * Is it what it should be?
+ * @param text  why not, or what the other side says
+ * @return      0, the status of the other side, -EPROTO, -EPROTONOSUPPORT
+ */
+int peal_wire_check(const struct peal_wire_start *start, uint64_t magic,
+		    char *text);
+
+/*
+ * It has not the size that it should have; that of another version may have
+ * another one. @return -EPROTONOSUPPORT, or -EPROTO with this text
+ */
+int peal_wire_misfit(const struct peal_wire_start *start, uint64_t magic,
+		     const char *what, char *text);
+
+void peal_wire_put_hello(struct peal_wire_hello *wire,
+			 const struct peal_hello *hello);
+/* @return 0, -EPROTO, -EPROTONOSUPPORT, -EINVAL; the text says why */
+int peal_wire_get_hello(struct peal_hello *hello,
+			const struct peal_wire_hello *wire, char *text);
+
+/* Can it be? @return 0, -EINVAL and a text */
+int peal_hello_check(const struct peal_hello *hello, char *text);
+/* Does the server serve it? @return 0, -EPROTOTYPE and a text */
+int peal_hello_match(const struct peal_hello *hello,
+		     const struct peal_hello *accept, char *text);
+/* The geometry of the ring to the server, or of the one to the client. */
+void peal_hello_geometry(struct peal_geometry *geometry,
+			 const struct peal_hello *hello, bool back);
+
+/* -- socket.c */
+
+/*
+ * Unix sockets of packets, as channels use them. Nothing here ever blocks but
+ * peal_socket_wait().
+ */
+/* Fds in one packet at most: a memfd and two eventfds for each of two rings. */
+#define PEAL_FDS 6
+
+/* @return 0, -EINVAL, -ENAMETOOLONG */
+int peal_socket_address(struct sockaddr_un *to, socklen_t *size,
+			const char *address);
+int peal_socket_make(void);
+/* A duplicate of a foreign one, made fit. @return it, -ENOTSOCK, -EPROTOTYPE */
+int peal_socket_adopt(int fd);
+/* Bells that find it full count as rung, so it has to hold some. */
+void peal_socket_enlarge(int fd);
+/* Packets alone: no credentials, and where the kernel can no fds. What is
+ * accepted inherits it. */
+void peal_socket_refuse(int fd);
+/*
+ * Connect. While the server's queue is full, wait in the kernel until the
+ * deadline; 0: do not wait.
+ * @return the fd, -EAGAIN the queue was full until then, or an error of
+ *         connect(2)
+ */
+int peal_socket_connect(const char *address, uint64_t deadline);
+/* Whether that is our own user, of whom something is known. */
+bool peal_socket_is_us(uid_t uid);
+/* Who connected, as the kernel says; for sockets of accept(2) alone. */
+void peal_socket_peer(int fd, struct peal_peer *peer);
+/* That user alone, -1 where it is not known; and an fd of that process, -1
+ * where the kernel has none. */
+uid_t peal_socket_uid(int fd);
+int peal_socket_pidfd(int fd);
+/* Arms of an end for which the socket holds the bells, for `ends` of them. */
+unsigned peal_socket_drain_every(int fd, unsigned ends);
+
+/* @return 0, -EAGAIN, -EPIPE, ... */
+int peal_socket_send(int fd, const void *packet, size_t size, const int *fds,
+		     size_t n_fds);
+/*
+ * Receive a packet of exactly that size that brings no fds.
+ * @return 0, -EAGAIN, -EPIPE it is the end, -EPROTO it is anything else: as
+ * much of it as fits in is there, and the rest is zero
+ */
+int peal_socket_receive(int fd, void *packet, size_t size);
+/* The same with fds, PEAL_FDS at most; -1 in those that did not come. On error
+ * there are none. */
+int peal_socket_receive_fds(int fd, void *packet, size_t size, int *fds);
+
+/* @return 0, -ETIMEDOUT once peal_now() is past the deadline */
+int peal_socket_wait(int fd, uint64_t deadline);
+bool peal_socket_hung_up(int fd);
+/*
+ * Take leave: the other side can send no more. What it has sent is dropped, for
+ * about a millisecond: where it has thousands of epoll sets on its end, each
+ * packet that is freed walks them, also in close(2).
+ * @return true: nothing is left, close it; false: again, later
+ */
+bool peal_socket_leave(int fd);
+/* Has the other side read all that was sent? */
+bool peal_socket_was_read(int fd);
+
+/* -- channel_ring.c */
+
+/*
+ * One ring of a channel with its memory and its doorbells: made by the server,
+ * opened and sealed by the client, checked by the server.
+ */
+/*
+ * Server: make a ring that nobody else holds yet.
+ * @param geometry  as wanted; a capacity of 0 is not
+ * @param mem       PEAL_MEM_HUGE_2M, _LOCK
+ * @param socket    -1: make eventfds; otherwise the doorbell of both ends
+ * @return          0, or the errors of peal_geometry_fit(), peal_mem_create()
+ *                  and peal_doorbell_init(); and then nothing is left
+ */
+int peal_channel_ring_make(struct peal_channel_ring *cr,
+			   const struct peal_geometry *geometry, unsigned mem,
+			   int socket);
+/* What to tell the client. @return how many fds */
+size_t peal_channel_ring_describe(const struct peal_channel_ring *cr,
+				  struct peal_wire_ring *ring, int *fds);
+/*
+ * Server: is it sealed as the client says? Before Linux 5.1 it cannot be, and
+ * a client that is trusted need not. @return 0, -EPROTO
+ */
+int peal_channel_ring_check_seals(const struct peal_channel_ring *cr);
+/*
+ * Fault it in, when there can be no more holes: a lack of memory is an error
+ * here, not SIGBUS later. Then the memory's fd is closed.
+ * @param most  bytes to be done now
+ * @return      1 all is done, 0 there is more, -ENOMEM
+ */
+int peal_channel_ring_fill(struct peal_channel_ring *cr, size_t most);
+/*
+ * Client: verify what the server made, map and seal it. The memory's fd is
+ * closed; the bells' become the cr's. On failure all fds are closed.
+ * @param fds  those of this ring, as peal_channel_ring_describe() put them
+ * @return     0, -EPROTO and a text, -EOPNOTSUPP and a text: the kernel cannot
+ *             seal it, and the server is not trusted; -ENOMEM, ...
+ */
+int peal_channel_ring_open(struct peal_channel_ring *cr,
+			   const struct peal_wire_ring *ring,
+			   const struct peal_geometry *wanted, const int *fds,
+			   int socket, char *text);
+void peal_channel_ring_close(struct peal_channel_ring *cr);
+/* Bytes of memory. */
+static inline uint64_t peal_channel_ring_bytes(
+	const struct peal_channel_ring *cr)
+{
+	return cr->mem.head + cr->mem.body;
+}
+
+/* -- the states of a channel */
 
 enum peal_channel_state {
 	PEAL_CHANNEL_UNUSED,
@@ -225,5 +451,28 @@ int peal_address_listen(struct peal_server *server, const char *address);
 int peal_address_passed_fd(const char *name);
 /* Close the fd if it is owned; remove the path if it is still ours. */
 void peal_address_remove(struct peal_server *server);
+
+/* -- inbox.c and outbox.c */
+
+/* What the two sides of an inbox have in common: the tag of its rings. */
+/*
+ * With `stamped`, each message begins with its time in nanoseconds.
+ * @return 0, -EINVAL the tag is too long
+ */
+static inline int peal_inbox_tag(char *to, const char *tag, bool stamped)
+{
+	struct peal_geometry geometry = { 0 };
+	char full[64];
+	int n = snprintf(full, sizeof(full), "%.63s%s", tag ? tag : "",
+			 stamped ? "+time" : "");
+	int ret = n >= (int)sizeof(full)
+			  ? -EINVAL
+			  : peal_message_geometry(&geometry, 8,
+						  n > 0 ? full : NULL);
+
+	if (ret == 0)
+		memcpy(to, geometry.tag, sizeof(geometry.tag));
+	return ret;
+}
 
 #endif

@@ -11,7 +11,6 @@
 
 #include "../reactor/floor.h"
 #include "../ring/floor.h"
-#include "inbox_wire.h"
 #include "internal.h"
 
 #define MS UINT64_C(1000000)

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "../reactor/floor.h"
-#include "socket.h"
+#include "internal.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77

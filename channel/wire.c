@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "../ring/floor.h"
-#include "wire.h"
+#include "internal.h"
 
 static bool printable(const char *text, size_t size)
 {

@@ -9,8 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../channel/socket.h"
-#include "../channel/wire.h"
+#include "../channel/internal.h"
 #include "fixtures/service.h"
 
 static struct peal_channel client;

@@ -9,7 +9,7 @@
 
 #include <peal/channel.h>
 
-#include "../channel/socket.h"
+#include "../channel/internal.h"
 #include "channel_hostile_rows.h"
 
 static int bell_of(struct peal_channel *ch)

@@ -12,7 +12,7 @@
 
 #include <peal/channel.h>
 
-#include "../channel/socket.h"
+#include "../channel/internal.h"
 #include "channel_hostile_rows.h"
 
 #define PROCESSES 4

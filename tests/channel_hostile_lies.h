@@ -4,7 +4,7 @@
 /* How a hostile server lies to its clients. */
 #include <peal/channel.h>
 
-#include "../channel/leg.h"
+#include "../channel/internal.h"
 
 #define CAPACITY 512 /* items that the client asks for */
 

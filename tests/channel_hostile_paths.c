@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "../channel/socket.h"
+#include "../channel/internal.h"
 #include "fixtures/service.h"
 
 #define ENEMY 65534

@@ -11,7 +11,7 @@
 
 #include <peal/channel.h>
 
-#include "../channel/socket.h"
+#include "../channel/internal.h"
 #include "channel_hostile_lies.h"
 #include "fixtures/harness.h"
 #include "fixtures/memory.h"

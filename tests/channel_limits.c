@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../channel/socket.h"
+#include "../channel/internal.h"
 #include "fixtures/service.h"
 
 static struct peal_channel clients[CHANNELS];

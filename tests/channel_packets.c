@@ -8,8 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../channel/socket.h"
-#include "../channel/wire.h"
+#include "../channel/internal.h"
 #include "fixtures/service.h"
 
 /* -- packets by hand */

@@ -16,8 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../channel/socket.h"
-#include "../channel/wire.h"
+#include "../channel/internal.h"
 #include "fixtures/service.h"
 
 #ifndef F_SEAL_FUTURE_WRITE

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../channel/socket.h"
+#include "../channel/internal.h"
 #include "fixtures/service.h"
 
 #define NOBODY 65534

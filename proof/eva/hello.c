@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "../../channel/wire.h"
+#include "../../channel/internal.h"
 #include "any.h"
 
 const void *eva_position;

@@ -14,8 +14,7 @@
 
 #include <peal/channel.h>
 
-#include "../../channel/socket.h"
-#include "../../channel/wire.h"
+#include "../../channel/internal.h"
 #include "faults.h"
 
 #define ITEMS 200

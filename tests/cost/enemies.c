@@ -7,7 +7,7 @@
 
 #include <peal/channel.h>
 
-#include "../../channel/socket.h"
+#include "../../channel/internal.h"
 #include "cost.h"
 
 #define CROWD 64
