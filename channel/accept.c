@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A channel's server side without a reactor: one client, one call. */
+/* A server of one client, without a reactor: one call waits for the client. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,18 +7,18 @@
 #include "../reactor/floor.h"
 #include "internal.h"
 
-typedef int step(struct peal_handshake *handshake,
-		 const struct peal_service *service);
+typedef int handshake_step(struct peal_handshake *handshake,
+			   const struct peal_service *service);
 
-static int ready(struct peal_handshake *handshake,
-		 const struct peal_service *service)
+static int check_ready(struct peal_handshake *handshake,
+		       const struct peal_service *service)
 {
 	(void)service;
 	return peal_handshake_ready(handshake);
 }
 
-static int wait_and(step *next, struct peal_handshake *handshake,
-		    const struct peal_service *service, uint64_t deadline)
+static int wait_and_do(handshake_step *next, struct peal_handshake *handshake,
+		       const struct peal_service *service, uint64_t deadline)
 {
 	int ret;
 
@@ -30,10 +30,11 @@ static int wait_and(step *next, struct peal_handshake *handshake,
 	return ret;
 }
 
-static int shake_hands(struct peal_handshake *handshake,
-		       const struct peal_service *service, uint64_t deadline)
+static int accept_client(struct peal_handshake *handshake,
+			 const struct peal_service *service, uint64_t deadline)
 {
-	int ret = wait_and(peal_handshake_hello, handshake, service, deadline);
+	int ret = wait_and_do(peal_handshake_hello, handshake, service,
+			      deadline);
 
 	if (ret == 0)
 		ret = peal_handshake_offer(handshake, service);
@@ -41,7 +42,7 @@ static int shake_hands(struct peal_handshake *handshake,
 		peal_handshake_refuse(handshake, ret);
 		return ret;
 	}
-	ret = wait_and(ready, handshake, service, deadline);
+	ret = wait_and_do(check_ready, handshake, service, deadline);
 	while (ret == 0)
 		ret = peal_handshake_fill(handshake, SIZE_MAX);
 	if (ret < 0)
@@ -67,25 +68,25 @@ int peal_channel_accept(struct peal_channel *ch, int fd,
 		return ret;
 	peal_socket_refuse(ret);
 	handshake.made.fd = ret;
-	ret = shake_hands(&handshake, service, peal_deadline(timeout_ms));
+	ret = accept_client(&handshake, service, peal_deadline(timeout_ms));
 	if (ret < 0) {
 		memcpy(ch->text, handshake.text, sizeof(ch->text));
 		peal_made_close(&handshake.made);
 		return ret;
 	}
 	ch->hello = handshake.hello;
-	ch->owner = getpid();
-	ret = peal_channel_assemble(ch, &handshake.made);
+	peal_life_begin(ch, NULL);
+	ret = peal_channel_take_over(ch, &handshake.made);
 	if (ret < 0)
 		return ret;
-	peal_channel_opened(ch);
-	ret = peal_handshake_open(ch->fd, 0, NULL);
-	/* A client that is dead by now has published what is delivered. */
-	if (ret == -EPIPE && peal_socket_hung_up(ch->fd))
+	peal_life_open(ch);
+	ret = peal_handshake_open(ch->line.fd, 0, NULL);
+	/* The client may be dead by now: what it had published is delivered. */
+	if (ret == -EPIPE && peal_socket_hung_up(ch->line.fd))
 		ret = 0;
 	if (ret == 0 && peal_channel_is_withdrawn(ch))
 		ret = -EPIPE;
 	if (ret < 0)
-		peal_channel_drop(ch);
+		peal_life_abort(ch);
 	return ret;
 }

@@ -83,19 +83,20 @@ static void adopt(struct peal_handshake *handshake, struct peal_channel *ch)
 {
 	struct peal_server *server = handshake->server;
 
-	if (ch->state == PEAL_CHANNEL_UNUSED) {
+	if (ch->life.state == PEAL_CHANNEL_UNUSED) {
 		memset(ch, 0, sizeof(*ch));
-		ch->fd = -1;
+		ch->line.fd = -1;
 		ch->user = server->service.callbacks.user;
 	}
-	ch->state = PEAL_CHANNEL_PENDING;
+	peal_life_begin(ch, &peal_member_owner);
 	ch->hello = handshake->hello;
 	ch->peer = handshake->made.peer;
 	ch->peer.pidfd = -1;
-	ch->owner = getpid();
-	ch->server = server;
-	ch->loop = server->loop;
-	ch->callbacks = server->service.callbacks;
+	ch->member.server = server;
+	ch->served.loop = server->loop;
+	/* The callbacks come when the channel opens: until then on_refused
+	 * tells. */
+	ch->served.callbacks = (struct peal_channel_callbacks){ 0 };
 	handshake->channel = ch;
 }
 
@@ -145,7 +146,7 @@ static bool is_of_client(const struct peal_channel *ch,
 {
 	const struct peal_peer *peer = &handshake->made.peer;
 
-	return ch->server == handshake->server &&
+	return ch->member.server == handshake->server &&
 	       (ch->hello.role & PEAL_RECEIVER) &&
 	       peal_client_is_known(&ch->hello, &ch->peer) &&
 	       ch->peer.known == peer->known && ch->peer.uid == peer->uid &&
@@ -163,7 +164,7 @@ static struct peal_channel *find_own(struct peal_handshake *handshake)
 	for (size_t i = 0; i < s->n_channels; i++) {
 		struct peal_channel *ch = peal_service_channel(s, i);
 
-		if (ch->state != PEAL_CHANNEL_UNUSED &&
+		if (ch->life.state != PEAL_CHANNEL_UNUSED &&
 		    is_of_client(ch, handshake))
 			return ch;
 	}
@@ -175,7 +176,7 @@ static struct peal_channel *find_unused(const struct peal_service *s)
 	for (size_t i = 0; i < s->n_channels; i++) {
 		struct peal_channel *ch = peal_service_channel(s, i);
 
-		if (ch->state == PEAL_CHANNEL_UNUSED)
+		if (ch->life.state == PEAL_CHANNEL_UNUSED)
 			return ch;
 	}
 	return NULL;
@@ -191,7 +192,7 @@ static int admit(struct peal_handshake *handshake)
 	if (ret != 0)
 		return ret;
 	ch = find_own(handshake);
-	if (ch && ch->state != PEAL_CHANNEL_KEPT) {
+	if (ch && ch->life.state != PEAL_CHANNEL_KEPT) {
 		snprintf(handshake->text, sizeof(handshake->text),
 			 "its channel is still in use");
 		return -EAGAIN;

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * One ring of a channel with its memory and its doorbells. The server makes it,
+ * the client opens and seals it, the server checks the seals.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +14,8 @@
 #include "internal.h"
 
 #define MEM_FLAGS (PEAL_MEM_HUGE_2M | PEAL_MEM_LOCK)
-#define MUCH (UINT64_C(64) << 20) /* bytes, of a ring */
+/* Bytes of a ring, above which a client asks why the ring is so large. */
+#define LARGE_RING (UINT64_C(64) << 20)
 
 static int make_bells(struct peal_channel_ring *cr, int socket)
 {
@@ -38,25 +43,26 @@ int peal_channel_ring_make(struct peal_channel_ring *cr,
 			   const struct peal_geometry *geometry, unsigned mem,
 			   int socket)
 {
-	/* Not faulted in before the client has shown that it is in earnest. */
+	/* The memory is faulted in once the client has said READY: a client
+	 * that only connects costs no memory. */
 	const unsigned flags = PEAL_MEM_TWICE | mem;
 	struct peal_geometry g = *geometry;
-	struct peal_channel_ring l = { 0 };
+	struct peal_channel_ring made = { 0 };
 	int ret = peal_geometry_fit(&g, peal_mem_page(flags));
 
 	if (ret == 0)
-		ret = peal_mem_create(&l.mem, g.name, g.items_offset,
+		ret = peal_mem_create(&made.mem, g.name, g.items_offset,
 				      peal_geometry_body(&g), flags);
 	if (ret == 0)
-		ret = peal_ring_format(&l.ring, &g, l.mem.base,
-				       l.mem.head + l.mem.body);
+		ret = peal_ring_format(&made.ring, &g, made.mem.base,
+				       made.mem.head + made.mem.body);
 	if (ret == 0)
-		ret = make_bells(&l, socket);
+		ret = make_bells(&made, socket);
 	if (ret < 0) {
-		peal_channel_ring_close(&l);
+		peal_channel_ring_close(&made);
 		return ret;
 	}
-	*cr = l;
+	*cr = made;
 	return 0;
 }
 
@@ -81,15 +87,16 @@ size_t peal_channel_ring_describe(const struct peal_channel_ring *cr,
 	return 3;
 }
 
-/* Both sides trust each other: to others the server gives no eventfds. */
-static bool is_trusted(const struct peal_channel_ring *cr)
+/* The server gives eventfds only to clients that it trusts. */
+static bool client_is_trusted(const struct peal_channel_ring *cr)
 {
 	return cr->data.kind == PEAL_DOORBELL_EVENTFD;
 }
 
 int peal_channel_ring_check_seals(const struct peal_channel_ring *cr)
 {
-	return peal_mem_verify(&cr->mem, is_trusted(cr)) < 0 ? -EPROTO : 0;
+	return peal_mem_verify(&cr->mem, client_is_trusted(cr)) < 0 ? -EPROTO
+								    : 0;
 }
 
 int peal_channel_ring_fill(struct peal_channel_ring *cr, size_t most)
@@ -99,46 +106,49 @@ int peal_channel_ring_fill(struct peal_channel_ring *cr, size_t most)
 
 /* -- the client */
 
-static int refuse(char *text, const char *what)
+static int refuse_ring(char *text, const char *what)
 {
 	snprintf(text, PEAL_TEXT, "the server made %s", what);
 	return -EPROTO;
 }
 
-/* More than can be explained: all of it is faulted in, and so it is ours. */
+/* Is the ring larger than rounding up explains? The client pays for all of the
+ * memory, since all of it is faulted in. */
 static bool much_larger(const struct peal_geometry *g,
 			const struct peal_geometry *wanted)
 {
-	return peal_geometry_body(g) > MUCH &&
+	return peal_geometry_body(g) > LARGE_RING &&
 	       g->capacity / 2 >= wanted->capacity;
 }
 
-/* The ring that was asked for, but for a larger capacity. */
+/* The ring must be what the client asked for. Only the capacity may be larger.
+ */
 static int check_ring(const struct peal_wire_ring *ring,
 		      const struct peal_geometry *wanted,
 		      struct peal_geometry *g, char *text)
 {
 	if (ring->mem & ~MEM_FLAGS)
-		return refuse(text, "memory of an unknown kind");
+		return refuse_ring(text, "memory of an unknown kind");
 	if (ring->item_size != wanted->item_size)
-		return refuse(text, "items of another size");
+		return refuse_ring(text, "items of another size");
 	if (ring->capacity < wanted->capacity)
-		return refuse(text, "a smaller ring than was asked for");
+		return refuse_ring(text, "a smaller ring than was asked for");
 	if (memchr(ring->tag, '\0', sizeof(ring->tag)) == NULL ||
 	    strcmp(ring->tag, wanted->tag) != 0)
-		return refuse(text, "items with another tag");
+		return refuse_ring(text, "items with another tag");
 	*g = *wanted;
 	g->capacity = ring->capacity;
 	if (peal_geometry_fit(g, peal_mem_page(ring->mem)) < 0 ||
 	    g->capacity != ring->capacity ||
 	    g->items_offset != ring->items_offset || g->flags != ring->flags)
-		return refuse(text, "a ring of an impossible shape");
+		return refuse_ring(text, "a ring of an impossible shape");
 	if (!ring->mem && much_larger(g, wanted))
-		return refuse(text, "a much larger ring than was asked for");
+		return refuse_ring(text,
+				   "a much larger ring than was asked for");
 	return 0;
 }
 
-static int seal(struct peal_channel_ring *cr, bool trusted, char *text)
+static int seal_memory(struct peal_channel_ring *cr, bool trusted, char *text)
 {
 	int ret = peal_mem_seal(&cr->mem);
 
@@ -150,7 +160,7 @@ static int seal(struct peal_channel_ring *cr, bool trusted, char *text)
 			 "trust each other have channels");
 		return ret;
 	}
-	return ret < 0 ? refuse(text, "memory that cannot be sealed") : 0;
+	return ret < 0 ? refuse_ring(text, "memory that cannot be sealed") : 0;
 }
 
 static int open_memory(struct peal_channel_ring *cr,
@@ -163,10 +173,10 @@ static int open_memory(struct peal_channel_ring *cr,
 				PEAL_MEM_TWICE | ring->mem);
 
 	if (ret == -EBADMSG || ret == -EPERM || ret == -ERANGE || ret == -EBADF)
-		return refuse(text, "memory that is not what it says");
+		return refuse_ring(text, "memory that is not what it says");
 	if (ret < 0)
 		return ret;
-	ret = seal(cr, trusted, text);
+	ret = seal_memory(cr, trusted, text);
 	if (ret < 0)
 		return ret;
 	ret = peal_channel_ring_fill(cr, SIZE_MAX);
@@ -178,7 +188,7 @@ static int open_memory(struct peal_channel_ring *cr,
 		return ret;
 	ret = peal_ring_open(&cr->ring, g, cr->mem.base,
 			     cr->mem.head + cr->mem.body);
-	return ret < 0 ? refuse(text, "a ring that is none") : 0;
+	return ret < 0 ? refuse_ring(text, "an invalid ring") : 0;
 }
 
 static int take_bells(struct peal_channel_ring *cr, const int *fds, int socket,
@@ -190,7 +200,7 @@ static int take_bells(struct peal_channel_ring *cr, const int *fds, int socket,
 				 fds[1]) < 0 ||
 	    peal_doorbell_borrow(&cr->space, PEAL_DOORBELL_EVENTFD, fds[2],
 				 fds[2]) < 0)
-		return refuse(text, "doorbells that are no eventfds");
+		return refuse_ring(text, "doorbells that are no eventfds");
 	return 0;
 }
 
@@ -200,22 +210,22 @@ int peal_channel_ring_open(struct peal_channel_ring *cr,
 			   int socket, char *text)
 {
 	int count = socket < 0 ? 3 : 1;
-	struct peal_channel_ring l = { 0 };
+	struct peal_channel_ring made = { 0 };
 	struct peal_geometry g;
 	int ret = check_ring(ring, wanted, &g, text);
 
 	if (ret == 0)
-		ret = open_memory(&l, ring, &g, fds[0], socket < 0, text);
+		ret = open_memory(&made, ring, &g, fds[0], socket < 0, text);
 	if (ret == 0)
-		ret = take_bells(&l, fds, socket, text);
+		ret = take_bells(&made, fds, socket, text);
 	if (ret == 0) {
 		if (socket < 0)
-			l.data.owned = l.space.owned = 1;
+			made.data.owned = made.space.owned = 1;
 		close(fds[0]);
-		*cr = l;
+		*cr = made;
 		return 0;
 	}
-	peal_channel_ring_close(&l);
+	peal_channel_ring_close(&made);
 	for (int i = 0; i < count; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);

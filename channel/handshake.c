@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The server's side of a handshake. The client is nobody's friend: no fd is
- * received from it, and once it holds the memory nothing is called here that
- * it could hold up, until the memory is sealed.
+ * The steps of a handshake on the server's side. The client may be hostile. So
+ * the server receives no fd from the client. And between the answer, which
+ * hands the memory over, and the seals, the server makes no call that the
+ * client could hold up.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,11 +13,12 @@
 #include "../ring/floor.h"
 #include "internal.h"
 
-/* For clients that leave the capacity to us. */
+/* For clients that leave the capacity to the server. */
 #define DEFAULT_BYTES 65536u
 #define MAX_BYTES (UINT64_C(64) << 20)
 
-static int say(struct peal_handshake *handshake, int error, const char *why)
+static int refuse_with(struct peal_handshake *handshake, int error,
+		       const char *why)
 {
 	snprintf(handshake->text, sizeof(handshake->text), "%s", why);
 	return error;
@@ -27,7 +29,7 @@ static uint64_t most_bytes(const struct peal_service *service)
 	return service->max_bytes ? service->max_bytes : MAX_BYTES;
 }
 
-/* Of each ring of a client that leaves it to us: not more than we allow. */
+/* The bytes of each ring of a client that leaves the capacity to the server. */
 static uint64_t usual_bytes(const struct peal_hello *hello,
 			    const struct peal_service *service)
 {
@@ -43,7 +45,8 @@ static uint64_t at_least(uint64_t n, uint64_t least)
 	return n > least ? n : least;
 }
 
-/* What a client is to get: of the ring to the server, or of the one back. */
+/* The geometry that the client gets, of the ring to the server or of the ring
+ * back. */
 static void plan(struct peal_geometry *g, const struct peal_hello *hello,
 		 const struct peal_service *service, bool back)
 {
@@ -62,7 +65,7 @@ static void plan(struct peal_geometry *g, const struct peal_hello *hello,
 			at_least(usual_bytes(hello, service) / g->item_size, 2);
 }
 
-/* What is carried over has to fit in. */
+/* What the server has kept for the client has to fit into the new ring. */
 static void plan_for(struct peal_geometry *g,
 		     const struct peal_handshake *handshake,
 		     const struct peal_service *service, bool back)
@@ -78,7 +81,8 @@ static void plan_for(struct peal_geometry *g,
 static unsigned mem_flags(const struct peal_handshake *handshake,
 			  const struct peal_service *service)
 {
-	/* Holes in huge pages are SIGBUS, and locked memory is ours to pay. */
+	/* A stranger could punch holes into huge pages: that is SIGBUS. And
+	 * locked memory counts against the server. */
 	return handshake->made.peer.trusted ? service->mem : 0;
 }
 
@@ -110,7 +114,8 @@ static int check_size(struct peal_handshake *handshake,
 	uint64_t bytes = peal_hello_bytes(&handshake->hello, service);
 
 	if (bytes == UINT64_MAX)
-		return say(handshake, -EINVAL, "rings beyond any memory");
+		return refuse_with(handshake, -EINVAL,
+				   "rings beyond any memory");
 	if (bytes <= most)
 		return 0;
 	snprintf(handshake->text, sizeof(handshake->text),
@@ -153,7 +158,7 @@ static enum peal_doorbell_kind choose_bells(
 					    : PEAL_DOORBELL_SOCKET;
 }
 
-/* The own ends are attached before anybody else can write a word. */
+/* The server attaches its own ends before anybody else can write a word. */
 static int make_rings(struct peal_handshake *handshake,
 		      const struct peal_service *service)
 {
@@ -205,7 +210,7 @@ int peal_handshake_offer(struct peal_handshake *handshake,
 	int ret;
 
 	handshake->made.bells = choose_bells(handshake, service);
-	peal_socket_enlarge(handshake->made.fd); /* for bells */
+	peal_socket_enlarge(handshake->made.fd); /* for its doorbells */
 	ret = make_rings(handshake, service);
 	if (ret < 0) {
 		snprintf(handshake->text, sizeof(handshake->text),
@@ -213,11 +218,13 @@ int peal_handshake_offer(struct peal_handshake *handshake,
 		return ret;
 	}
 	ret = send_answer(handshake);
-	/* Fds in flight are as many as the server may have. */
+	/* The kernel limits the fds in flight to those that the server may
+	 * have. */
 	if (ret == -EAGAIN || ret == -ETOOMANYREFS)
-		return say(handshake, -EBUSY,
-			   "the server cannot hand over fds");
-	handshake->answered = ret == 0;
+		return refuse_with(handshake, -EBUSY,
+				   "the server cannot hand over fds");
+	if (ret == 0)
+		handshake->stage = PEAL_STAGE_READY;
 	handshake->since = peal_now();
 	return ret;
 }
@@ -235,7 +242,8 @@ int peal_handshake_ready(struct peal_handshake *handshake)
 	if (ret == 0)
 		ret = peal_wire_check(&wire.start, PEAL_WIRE_READY,
 				      handshake->text);
-	/* Its own words, but not its choice of what our owner is told. */
+	/* The client gives the text, but does not choose the error that the
+	 * owner of the server hears. */
 	if (ret < 0 && wire.start.status < 0)
 		return -ECONNABORTED;
 	if (ret < 0)
@@ -245,19 +253,22 @@ int peal_handshake_ready(struct peal_handshake *handshake)
 	if (ret == 0 && made->out.mem.base)
 		ret = peal_channel_ring_check_seals(&made->out);
 	if (ret == -EPROTO)
-		say(handshake, ret, "the client has not sealed the memory");
-	handshake->sealed = ret == 0;
+		refuse_with(handshake, ret,
+			    "the client has not sealed the memory");
+	if (ret == 0)
+		handshake->stage = PEAL_STAGE_FILL;
 	return ret;
 }
 
 static int cannot_fill(struct peal_handshake *handshake, int error)
 {
 	if (error == -ENOMEM)
-		return say(handshake, error, "the server lacks memory");
+		return refuse_with(handshake, error, "the server lacks memory");
 	if (error == -EOPNOTSUPP)
-		return say(handshake, error,
-			   "a sandbox refuses the server madvise(2) and "
-			   "futex(2), one of which channels need");
+		return refuse_with(
+			handshake, error,
+			"a sandbox refuses the server madvise(2) and "
+			"futex(2), one of which channels need");
 	snprintf(handshake->text, sizeof(handshake->text),
 		 "the server cannot fault its ring in: %s", strerror(-error));
 	return error;
@@ -282,12 +293,12 @@ int peal_handshake_fill(struct peal_handshake *handshake, size_t most)
 	return 1;
 }
 
-/* -- the last word */
+/* -- the last packet */
 
 /*
- * What a client is told of an error of ours. What the server lacks is not what
- * the client lacks, so that its errno would mislead: the text has it. Nor is it
- * a refusal.
+ * The status that a client is told for an error of the server. Something that
+ * the server lacks is no refusal, and nothing that the client lacks. So its
+ * errno would mislead the client: the text says it.
  */
 static int status_of(int error)
 {
@@ -301,7 +312,7 @@ static int status_of(int error)
 	case -EAGAIN:
 		return error;
 	case -ETIMEDOUT:
-		return -EBUSY; /* if it lives, it may begin anew */
+		return -EBUSY; /* a client that lives may begin anew */
 	default:
 		return -EREMOTEIO;
 	}
@@ -312,8 +323,8 @@ void peal_handshake_refuse(struct peal_handshake *handshake, int error)
 	struct peal_wire_answer answer = { .bells = 0 };
 
 	if (error == -EPIPE || error == -ECONNABORTED)
-		return; /* it is gone */
-	if (handshake->answered) {
+		return; /* the client is gone */
+	if (handshake->stage >= PEAL_STAGE_READY) {
 		peal_handshake_open(handshake->made.fd, error, handshake->text);
 		return;
 	}
@@ -330,6 +341,7 @@ int peal_handshake_open(int fd, int error, const char *text)
 	peal_wire_begin(&open.start, PEAL_WIRE_OPEN,
 			error ? status_of(error) : 0, text);
 	ret = peal_socket_send(fd, &open, sizeof(open), NULL, 0);
-	/* It said READY, so it has read all that was sent before. */
+	/* The client said READY. So it has read all earlier packets, and the
+	 * socket has room. */
 	return ret == -EAGAIN ? -EPROTO : ret;
 }

@@ -2,29 +2,42 @@
 #ifndef PEAL_CHANNEL_INTERNAL_H
 #define PEAL_CHANNEL_INTERNAL_H
 /*
- * How the parts of channels meet:
+ * The one private header of channel/, and a map of the folder. A file calls
+ * only files that stand above it here.
  *
- *	socket.c     packets, fds, credentials
- *	wire.c	     what the packets of a handshake say
- *	channel_ring.c  a ring with its memory and doorbells: made, opened,
- *sealed handshake.c  the server's side of a handshake client.c     the client's
- *side, blocking and on a reactor server.c     connections, and the steps of
- *their handshakes pending.c    handshakes under way: caps, deadlines, the end
- *	waiting.c    connections that wait for a place among them
- *	slow_users.c users whose doorbells cost the server time
- *	admit.c	     what a server allows, and whom it admits
- *	inbox.c, outbox.c  messages from any number of senders, above all this
- *	address.c    the path or the fd to listen at
- *	channel.c    an open channel: lifeline, closing, resuming
+ *	socket.c	packets, fds, credentials
+ *	wire.c		what the packets of a handshake say
+ *	channel_ring.c	a ring with its memory and doorbells: made, opened,
+ *			checked
+ *	made.c		what a handshake makes, and how a channel takes it over
+ *	life.c		the states and the events of a channel, in one table
+ *	channel.c	what users call on an open channel
+ *	served.c	an open channel on a reactor
  *
- * A channel is UNUSED, then PENDING until its handshake is done, then OPEN. A
- * client is JOINING in between, from its READY to the server's OPEN: it has the
- * new ring, and what was published stands in there. On a reactor a channel is
- * CLOSING while its rings are drained; a client that retries is ABSENT between
- * two servers, and a server's that resumes is KEPT.
+ *	join.c		the steps of a handshake on the client's side
+ *	connect.c	a client without a reactor
+ *	client.c	a client on a reactor
+ *
+ *	handshake.c	the steps of a handshake on the server's side
+ *	accept.c	one client without a reactor
+ *	waiting.c	connections that wait for a place among the handshakes
+ *	places.c	which handshake makes way for another client, and when
+ *	pending.c	the end of a handshake under way
+ *	slow_users.c	users whose doorbells cost the server time
+ *	member.c	what a server does for its channels
+ *	admit.c		what a server allows, and whom it admits
+ *	steps.c		a turn of a handshake
+ *	room.c		handshakes that end because of the time
+ *	address.c	the path or the fd to listen at
+ *	server.c	listening, connections
+ *
+ *	inbox.c, outbox.c  messages from any number of senders
+ *	local.c		a ring between the threads of one process
+ *
+ * The socket of a channel brings packets while the handshake is under way, and
+ * afterwards nothing but doorbells. What happens to a channel then, life.c
+ * decides; what becomes of a channel that has lost its peer, its owner says.
  */
-#include <string.h>
-
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -253,30 +266,183 @@ static inline uint64_t peal_channel_ring_bytes(
 	return cr->mem.head + cr->mem.body;
 }
 
-/* -- the states of a channel */
+/* -- made.c */
+
+void peal_made_close(struct peal_made *made);
+/* Close all but the socket. */
+void peal_made_close_rings(struct peal_made *made);
+/* Close the rings, and what the blocking calls of their ends have opened. */
+void peal_channel_close_rings(struct peal_channel *ch);
+/*
+ * Let the channel take over what was made, and publish in the new ring what the
+ * receiver of the old ring has not released. No bell is rung. On failure `made`
+ * is as it was.
+ * @return 0, or the errors of peal_end_carry_over()
+ */
+int peal_channel_take_over(struct peal_channel *ch, struct peal_made *made);
+/* Has the own sender finished, and the peer not yet taken all of it? */
+bool peal_channel_is_undelivered(const struct peal_channel *ch);
+/*
+ * A client that gives up between its READY and the server's OPEN carries the
+ * same items over again, so the server must not deliver them. The client
+ * withdraws in its page, and then looks for OPEN once more. The server says
+ * OPEN, and then looks at the client's page. So either the client finds OPEN,
+ * or the server finds the withdrawal.
+ */
+void peal_channel_withdraw(struct peal_channel *ch, bool withdrawn);
+bool peal_channel_is_withdrawn(const struct peal_channel *ch);
+
+/* -- life.c */
 
 enum peal_channel_state {
 	PEAL_CHANNEL_UNUSED,
-	PEAL_CHANNEL_PENDING,
-	PEAL_CHANNEL_JOINING,
+	PEAL_CHANNEL_PENDING, /* a handshake is under way */
+	PEAL_CHANNEL_JOINING, /* a client has said READY and waits for OPEN */
 	PEAL_CHANNEL_OPEN,
-	PEAL_CHANNEL_CLOSING,
-	PEAL_CHANNEL_ABSENT,
-	PEAL_CHANNEL_KEPT,
+	PEAL_CHANNEL_CLOSING, /* the peer is gone; the reactor delivers */
+	PEAL_CHANNEL_ABSENT,  /* a client between two servers */
+	PEAL_CHANNEL_KEPT,    /* a server keeps the ring for the client */
 };
 
-/* Of a server's list. */
-static inline struct peal_channel *peal_link_channel(struct peal_link *link)
-{
-	return (struct peal_channel *)((char *)link -
-				       offsetof(struct peal_channel, link));
-}
+/* What becomes of a channel that has lost its peer. */
+enum peal_outcome {
+	PEAL_OUTCOME_RELEASE, /* nothing stays; on_closed tells */
+	PEAL_OUTCOME_KEEP,    /* the ring stays; on_closed tells */
+	PEAL_OUTCOME_RETRY,   /* the ring stays; the owner connects again */
+};
+
+/* The owner of a channel is the client's side or the server's. */
+struct peal_channel_owner {
+	/* A packet came, or the end, while the handshake is under way. The
+	 * owner may close the channel. */
+	void (*packet)(struct peal_channel *ch);
+	/* The channel has lost its peer, or the handshake has failed. */
+	enum peal_outcome (*lost)(struct peal_channel *ch, int reason);
+	/* The channel leaves its connection. The owner may take the socket,
+	 * and then sets the fd to -1. `stays`: the channel stays the owner's.
+	 */
+	void (*part)(struct peal_channel *ch, bool stays);
+};
 
 static inline bool peal_channel_is_open(const struct peal_channel *ch)
 {
-	return ch->state == PEAL_CHANNEL_OPEN ||
-	       ch->state == PEAL_CHANNEL_CLOSING;
+	return ch->life.state == PEAL_CHANNEL_OPEN ||
+	       ch->life.state == PEAL_CHANNEL_CLOSING;
 }
+
+/* A handshake is under way for this owner, NULL without a reactor. */
+void peal_life_begin(struct peal_channel *ch,
+		     const struct peal_channel_owner *owner);
+/* A client is about to say READY. */
+void peal_life_join(struct peal_channel *ch);
+/* The server has said OPEN. */
+void peal_life_open(struct peal_channel *ch);
+/* The peer is gone, or has broken the protocol: deliver what is there, then
+ * fail. */
+void peal_life_close(struct peal_channel *ch, int reason);
+/* The reactor serves no ring of the channel any more. */
+void peal_life_drained(struct peal_channel *ch);
+/* Nothing is left to be delivered: the owner says what becomes of it. The
+ * storage may be gone afterwards. */
+void peal_life_fail(struct peal_channel *ch, int reason);
+/* Release everything, without a callback. To the peer this is a death. */
+void peal_life_abort(struct peal_channel *ch);
+/* Leave the connection. The sender keeps its ring. */
+void peal_life_detach(struct peal_channel *ch);
+
+/* -- channel.c */
+
+/*
+ * Is this the process that connected, or that serves? Another process is a
+ * forked child: it has a copy, and can close no more than the copy.
+ */
+bool peal_channel_here(const struct peal_channel *ch);
+
+/* -- served.c */
+
+/*
+ * Call on_open, and serve the rings on the reactor.
+ * @return 0, after which the callback may have closed the channel; or an error
+ */
+int peal_served_start(struct peal_channel *ch);
+/* Watch the socket; the socket and the process. */
+int peal_served_watch_socket(struct peal_channel *ch);
+int peal_served_watch(struct peal_channel *ch);
+/* Slots that peal_served_start() takes. */
+unsigned peal_served_slots(const struct peal_channel *ch);
+
+/* -- join.c */
+
+/* Check the address and the hello, and begin the life of the channel. On
+ * failure the channel is reset. */
+int peal_join_begin(struct peal_channel *ch, const char *address,
+		    const struct peal_hello *hello,
+		    const struct peal_channel_owner *owner);
+/* Let everything be zero but the text, which gets a default. @return error */
+int peal_join_reset(struct peal_channel *ch, int error);
+/* Set the text. @return -ETIMEDOUT */
+int peal_join_late(struct peal_channel *ch, const char *what);
+/* Who serves? */
+void peal_join_peer(const struct peal_channel *ch, int fd,
+		    struct peal_peer *server);
+/* The hello for this server. */
+struct peal_hello peal_join_ask(const struct peal_channel *ch,
+				const struct peal_peer *server);
+int peal_join_hello(int fd, const struct peal_hello *hello);
+/*
+ * The answer may be there: take the rings over, and say READY.
+ * @return 0, -EAGAIN, or an error. The channel is JOINING if it has the rings;
+ *         else `made` is still the caller's.
+ */
+int peal_join_rings(struct peal_channel *ch, struct peal_made *made,
+		    const struct peal_hello *hello);
+/* OPEN may be there. @return 0 the channel is open, -EAGAIN, or an error */
+int peal_join_open(struct peal_channel *ch);
+/* The time is over: withdraw. @return true: the server had opened the channel
+ * before, and it is open */
+bool peal_join_opened_late(struct peal_channel *ch);
+/* @return the error, or -ENOMEM and a text for an error that would read as the
+ *         server's */
+int peal_join_lacking(int ret, char *text);
+
+/* -- handshake.c */
+
+/*
+ * The steps of a handshake, in this order. A packet may be there: -EAGAIN says
+ * to wait for it. Any other error ends the handshake, and handshake->text says
+ * more.
+ */
+int peal_handshake_hello(struct peal_handshake *handshake,
+			 const struct peal_service *service);
+int peal_handshake_offer(struct peal_handshake *handshake,
+			 const struct peal_service *service);
+int peal_handshake_ready(struct peal_handshake *handshake);
+/* Fault in `most` bytes. @return 1 all is done, 0 there is more, -ENOMEM */
+int peal_handshake_fill(struct peal_handshake *handshake, size_t most);
+/*
+ * Bytes of the items that a client asks for; UINT64_MAX: more than any memory.
+ * Limits count these, and neither control pages nor what is rounded up.
+ */
+uint64_t peal_hello_bytes(const struct peal_hello *hello,
+			  const struct peal_service *service);
+/* Tell the client why, in the packet that the client waits for. */
+void peal_handshake_refuse(struct peal_handshake *handshake, int error);
+/* Tell the client that its channel is open, or the error that prevents this.
+ * @return 0, -EPIPE, -EPROTO the client does not read */
+int peal_handshake_open(int fd, int error, const char *text);
+
+/* -- waiting.c */
+
+/* @return 0 the list owns the fd, -EAGAIN it is full of this user's */
+int peal_waiting_add(struct peal_server *server, int fd,
+		     const struct peal_peer *peer);
+/* Does a connection of the user wait among the first `before`? */
+bool peal_waiting_has(const struct peal_server *server, unsigned before,
+		      uid_t uid);
+struct peal_waiting peal_waiting_take(struct peal_server *server, unsigned i);
+/* Ask the client to connect again, and close its socket. */
+void peal_waiting_turn_away(struct peal_server *server, int fd);
+void peal_waiting_close(struct peal_server *server);
 
 /* The i-th of the channels that a service has. */
 static inline struct peal_channel *peal_service_channel(
@@ -296,145 +462,79 @@ static inline bool peal_client_is_known(const struct peal_hello *hello,
 	return hello->name[0] && (peer->known || peer->trusted);
 }
 
-/* -- channel.c */
+/* -- places.c */
 
-/*
- * Is this the process that connected, or serves it? Another one is a child that
- * has a copy, of which it can do away with what is its own.
- */
-bool peal_channel_here(const struct peal_channel *ch);
-
-/*
- * Take the made over, with what an older ring still holds. No bell is rung.
- * On failure the made are as they were.
- * @return 0, or the errors of peal_end_carry_over()
- */
-int peal_channel_assemble(struct peal_channel *ch, struct peal_made *made);
-/* The server has said OPEN. */
-void peal_channel_opened(struct peal_channel *ch);
-/*
- * A client that gives up between its READY and the server's OPEN will carry the
- * same items over again, so the server must not deliver them. The client says
- * so in its page, then looks for OPEN once more; the server says OPEN, then
- * looks at that page. So either the client has joined, or the server knows.
- */
-void peal_channel_withdraw(struct peal_channel *ch, bool withdrawn);
-bool peal_channel_is_withdrawn(const struct peal_channel *ch);
-/*
- * It is open: tell the owner, and serve its rings on the reactor.
- * @return 0, after which it may be finished and gone; or an error
- */
-int peal_channel_start(struct peal_channel *ch);
-/* Watch its socket alone; its socket and its process; and none of it. */
-int peal_channel_watch(struct peal_channel *ch);
-int peal_channel_attend(struct peal_channel *ch);
-/* Slots that peal_channel_start() takes. */
-unsigned peal_channel_slots(const struct peal_channel *ch);
-void peal_channel_unwatch(struct peal_channel *ch);
-/* The other side is gone: deliver what is there, then close. */
-void peal_channel_die(struct peal_channel *ch, int reason);
-/* Release all and tell the owner, or keep it for the next one. */
-void peal_channel_closed(struct peal_channel *ch, int reason);
-/* Close without callbacks; the other side sees a death. */
-void peal_channel_drop(struct peal_channel *ch);
-/* What stays of one that will get another ring: its sender, and what it has
- * published. */
-void peal_channel_maroon(struct peal_channel *ch);
-void peal_made_close(struct peal_made *made);
-/* All but the socket. */
-void peal_made_close_rings(struct peal_made *made);
-
-/* -- handshake.c */
-
-/*
- * A packet may be there. In this order; -EAGAIN says to wait for more, any
- * other error ends it, and handshake->text says more.
- */
-int peal_handshake_hello(struct peal_handshake *handshake,
-			 const struct peal_service *service);
-int peal_handshake_offer(struct peal_handshake *handshake,
-			 const struct peal_service *service);
-int peal_handshake_ready(struct peal_handshake *handshake);
-/* The last step. @return 1 all is done, 0 there is more, -ENOMEM */
-int peal_handshake_fill(struct peal_handshake *handshake, size_t most);
-/*
- * Bytes of the items that a client asks for; UINT64_MAX: they cannot be. Limits
- * count these, and neither control pages nor what is rounded up.
- */
-uint64_t peal_hello_bytes(const struct peal_hello *hello,
-			  const struct peal_service *service);
-/* Tell the client why, in the packet that it waits for. */
-void peal_handshake_refuse(struct peal_handshake *handshake, int error);
-/* Tell the client that its channel is open, or that it comes to nothing after
- * all. @return 0, -EPIPE, -EPROTO it reads nothing */
-int peal_handshake_open(int fd, int error, const char *text);
-
-/* -- server.c */
-
-/* Read what lies in the socket of a handshake. Callbacks may finish the
- * server. */
-void peal_server_progress(struct peal_handshake *handshake);
-
-/* -- client.c */
-
-/* A packet is there, or the end, for a client that is PENDING or JOINING. */
-void peal_client_answered(struct peal_channel *ch);
-/* The connection is gone. @return true: it will connect again, later */
-bool peal_client_retry(struct peal_channel *ch, int reason);
+/* Nanoseconds that a client may be silent in a handshake. */
+uint64_t peal_places_limit(const struct peal_server *server);
+/* @return a free place, or NULL: there is none, or the user has used its
+ *         share */
+struct peal_handshake *peal_places_free(struct peal_server *server, uid_t uid,
+					bool *share_used);
+/* @return the handshake that makes way for the user now, or NULL */
+struct peal_handshake *peal_places_to_clear(struct peal_server *server,
+					    uid_t uid, bool share_used);
+/* Set the timer to the next time at which a place can be cleared. */
+void peal_places_set_timer(struct peal_server *server);
 
 /* -- pending.c */
 
-/* A free place for a handshake of this user; another may make way, once what
- * lies in its socket is read. The server may be finished then, by a callback.
- * @return NULL: there is none, or no server */
-struct peal_handshake *peal_pending_room(struct peal_server *server, uid_t uid);
-/* It is over, and nobody has to be told. */
+/* End a handshake of which nobody has to be told. */
 void peal_pending_release(struct peal_handshake *handshake);
-/* A socket of this user that cannot be left at once, and its end. */
-void peal_pending_bury(struct peal_server *server, int fd, uid_t uid);
-/* It has come to nothing. The client is told, and whoever else knows of it. */
+/* Leave a socket of the user, at once or later, and close it. */
+void peal_pending_leave(struct peal_server *server, int fd, uid_t uid);
+/* A handshake has failed: tell the client, and whoever owns the server. */
 void peal_pending_fail(struct peal_handshake *handshake, int error);
 void peal_pending_count(struct peal_server *server, int error);
 /* Tell the server's owner of a connection that never became a channel. */
 void peal_pending_tell(struct peal_server *server, const struct peal_peer *who,
 		       int reason, const char *text);
-/* End those that have taken too long; set the clock for the next. */
-void peal_pending_expire(struct peal_server *server);
-void peal_pending_clock(struct peal_server *server);
-/* A channel is closed or finished, or its handshake has come to nothing. */
-void peal_server_lost(struct peal_channel *ch);
-/* The same in a forked child, where nothing but the child's memory changes. */
-void peal_server_lost_in_child(struct peal_channel *ch);
-
-/* -- waiting.c */
-
-/* @return 0 the fd is the list's, -EAGAIN it is full of this user's */
-int peal_waiting_add(struct peal_server *server, int fd,
-		     const struct peal_peer *peer);
-/* Has the user one among the first `before`? */
-bool peal_waiting_has(const struct peal_server *server, unsigned before,
-		      uid_t uid);
-struct peal_waiting peal_waiting_take(struct peal_server *server, unsigned i);
-/* Tell the client to connect again, and close its socket. */
-void peal_waiting_turn_away(struct peal_server *server, int fd);
-void peal_waiting_close(struct peal_server *server);
 
 /* -- slow_users.c */
 
 /* May the user have a channel now? @return 0, -EAGAIN and a text */
 int peal_slow_users_check(struct peal_server *server,
 			  const struct peal_peer *peer, char *text);
-/* A channel of a server has rings, and will have none any more. */
+/* A channel of a server has its rings; and will lose them. */
 void peal_slow_users_opened(struct peal_channel *ch);
 void peal_slow_users_closed(struct peal_channel *ch);
+
+/* -- member.c */
+
+extern const struct peal_channel_owner peal_member_owner;
+
+/* The channel of a link in a server's list. */
+static inline struct peal_channel *peal_link_channel(struct peal_link *link)
+{
+	return (struct peal_channel *)(void *)((char *)link -
+					       offsetof(struct peal_channel,
+							member.link));
+}
 
 /* -- admit.c */
 
 /*
- * Does the server want it? Then its channel is PENDING.
- * @return 0, an error and a text, or 1: the server was finished by a callback
+ * Does the server admit the client? Then the channel is PENDING.
+ * @return 0, an error and a text, or 1: a callback closed the server
  */
 int peal_server_judge(struct peal_handshake *handshake);
+
+/* -- steps.c */
+
+/* Read what lies in the socket of a handshake. A callback may close the
+ * server. */
+void peal_steps_progress(struct peal_handshake *handshake);
+void peal_steps_cannot_watch(char *text, int error);
+
+/* -- room.c */
+
+/* @return a place for a handshake of this user; another handshake may have made
+ *         way. NULL: there is none, or a callback closed the server */
+struct peal_handshake *peal_room_make(struct peal_server *server, uid_t uid);
+/* End the handshakes that have taken too long, and set the timer. A callback
+ * may close the server. */
+void peal_room_expire(struct peal_server *server);
+
+/* -- address.c: the fd and the path of a server */
 
 /* What the address of a socket that was inherited begins with. */
 #define PEAL_ADDRESS_FD "fd:"
@@ -444,12 +544,11 @@ static inline bool peal_address_is_fd(const char *address)
 	return !strncmp(address, PEAL_ADDRESS_FD, strlen(PEAL_ADDRESS_FD));
 }
 
-/* -- address.c: the fd and the path of a server */
 int peal_address_listen(struct peal_server *server, const char *address);
 /* The fd of this FileDescriptorName= that the service manager passed, or the
  * first fd if the name is empty. @return the fd, or -ENOENT */
 int peal_address_passed_fd(const char *name);
-/* Close the fd if it is owned; remove the path if it is still ours. */
+/* Close an owned fd, and remove the path if it is still the server's. */
 void peal_address_remove(struct peal_server *server);
 
 /* -- inbox.c and outbox.c */

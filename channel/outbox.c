@@ -117,7 +117,7 @@ static int check(struct peal_outbox *out)
 	uint64_t now = coarse_now();
 	int ret;
 
-	if (!out->channel.address[0])
+	if (!out->channel.client.address[0])
 		return -EPIPE;
 	if (now - out->checked < CHECK_NS)
 		return 0;
@@ -138,7 +138,7 @@ static int persist(struct peal_outbox *out, uint64_t deadline,
 
 	while (ret == 0) {
 		/* Without a receiver there is its old ring, and no bell. */
-		bool open = out->channel.state == PEAL_CHANNEL_OPEN;
+		bool open = out->channel.life.state == PEAL_CHANNEL_OPEN;
 
 		ret = ready(out, size, open ? peal_left_ms(deadline) : 0, room);
 		if (ret != -EPIPE && (open || ret != -ETIMEDOUT))
@@ -157,7 +157,7 @@ static size_t stamp_size(const struct peal_outbox *out)
 
 size_t peal_outbox_max(const struct peal_outbox *out)
 {
-	if (!out->channel.address[0])
+	if (!out->channel.client.address[0])
 		return 0;
 	return peal_message_max(&out->channel.sender) - stamp_size(out);
 }
@@ -174,7 +174,7 @@ int(peal_outbox_reserve)(struct peal_outbox *out, size_t size, int timeout_ms,
 	char *at = NULL;
 	int ret;
 
-	if (out->channel.address[0] && size > peal_outbox_max(out))
+	if (out->channel.client.address[0] && size > peal_outbox_max(out))
 		return -EMSGSIZE;
 	ret = persist(out, peal_deadline(timeout_ms), room_for, size + stamp,
 		      &at);
@@ -198,7 +198,7 @@ int peal_outbox_commit(struct peal_outbox *out, uint32_t kind, size_t size)
 	struct peal_sender *tx = &out->channel.sender;
 	int ret;
 
-	if (!out->channel.address[0] || size > peal_outbox_max(out))
+	if (!out->channel.client.address[0] || size > peal_outbox_max(out))
 		return -EINVAL;
 	ret = peal_message_stage(tx, kind, size + stamp_size(out));
 	if (ret < 0)
@@ -231,7 +231,7 @@ static int all_taken(struct peal_outbox *out, size_t size, int ms, void *room)
 	ssize_t ret;
 
 	(void)size;
-	if (out->channel.state != PEAL_CHANNEL_OPEN)
+	if (out->channel.life.state != PEAL_CHANNEL_OPEN)
 		return -EPIPE;
 	ret = (peal_sender_wait)(tx, peal_sender_capacity(tx), ms, room);
 	return ret < 0 ? (int)ret : 1;
@@ -242,7 +242,7 @@ static bool nothing_left(const struct peal_outbox *out)
 {
 	const struct peal_end *end = &out->channel.sender.end;
 
-	return out->channel.address[0] && !peal_end_error(end) &&
+	return out->channel.client.address[0] && !peal_end_error(end) &&
 	       peal_end_all_taken(end);
 }
 
@@ -270,7 +270,7 @@ int peal_outbox_send_when_empty(struct peal_outbox *out, uint32_t kind,
 	void *room;
 	int ret;
 
-	if (out->channel.address[0] && size > peal_outbox_max(out))
+	if (out->channel.client.address[0] && size > peal_outbox_max(out))
 		return -EMSGSIZE;
 	ret = persist(out, peal_deadline(timeout_ms), all_taken, 0, &room);
 	return ret < 0 ? ret : peal_outbox_send(out, kind, data, size, 0);
@@ -281,9 +281,9 @@ int peal_outbox_close(struct peal_outbox *out, int timeout_ms)
 	int ret = 0;
 
 	/* A child has no say in what the ring holds, nor a bell to wait on. */
-	if (out->channel.address[0] && !peal_channel_here(&out->channel))
+	if (out->channel.client.address[0] && !peal_channel_here(&out->channel))
 		ret = -ECHILD;
-	else if (out->channel.address[0])
+	else if (out->channel.client.address[0])
 		ret = peal_outbox_flush(out, timeout_ms);
 	peal_channel_close(&out->channel);
 	memset(out, 0, sizeof(*out));

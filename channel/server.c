@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A server: connections, and the steps of their handshakes. */
+/* A server: the listening socket, connections, and the end of the server. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -11,148 +11,16 @@
 #include "../reactor/floor.h"
 #include "internal.h"
 
-/* In one turn: connections that are served, and that are dead already. */
+/* In one turn: connections that are served, and connections that are dead. */
 #define ACCEPTS 16
 #define DEAD_ACCEPTS 128
-/* To be faulted in: bytes at a time, and for how long in one turn. */
-#define FILL ((size_t)1 << 20)
-#define FILL_NS UINT64_C(1000000)
 
 static uint32_t edge(const struct peal_server *server)
 {
 	return peal_reactor_is_level(server->loop) ? 0 : EPOLLET;
 }
 
-static void cannot_watch(char *text, int error)
-{
-	if (error == -ENOSPC)
-		snprintf(text, PEAL_TEXT,
-			 "the server's reactor has too few slots, or epoll no "
-			 "room");
-	else
-		snprintf(text, PEAL_TEXT, "the server cannot watch it: %s",
-			 strerror(-error));
-}
-
-/* -- a handshake's turn */
-
-/*
- * The client may be dead by now: then there is nobody to be told OPEN, and what
- * it had published before its READY is delivered all the same. A client that
- * has given up lives, and brings that again.
- */
-static int say_open(struct peal_channel *ch)
-{
-	int ret = peal_handshake_open(ch->fd, 0, NULL);
-
-	if (ret < 0 && !(ret == -EPIPE && peal_socket_hung_up(ch->fd)))
-		return ret;
-	return peal_channel_is_withdrawn(ch) ? -EPIPE : 0;
-}
-
-/* Whoever is told OPEN is served, so what that takes has to be there before. */
-static int make_ready(struct peal_channel *ch)
-{
-	int ret = peal_channel_attend(ch);
-
-	if (ret == 0 && !peal_reactor_has(ch->loop, peal_channel_slots(ch)))
-		ret = -ENOSPC;
-	if (ret < 0) {
-		cannot_watch(ch->text, ret);
-		peal_handshake_open(ch->fd, ret, ch->text);
-	}
-	return ret;
-}
-
-static void opened(struct peal_handshake *handshake)
-{
-	struct peal_server *server = handshake->server;
-	struct peal_channel *ch = handshake->channel;
-	int ret = peal_channel_assemble(ch, &handshake->made);
-
-	if (ret < 0) {
-		snprintf(handshake->text, sizeof(handshake->text),
-			 "what the server keeps for it cannot be carried over");
-		peal_pending_fail(handshake, ret);
-		return;
-	}
-	/* What it made is the channel's now. */
-	peal_reactor_remove(server->loop, &handshake->source);
-	memset(&handshake->made, 0, sizeof(handshake->made));
-	handshake->made.fd = handshake->made.peer.pidfd = -1;
-	handshake->channel = NULL;
-	peal_pending_release(handshake);
-	if (!ch->link.next)
-		peal_link_append(&server->channels, &ch->link);
-	peal_slow_users_opened(ch);
-	ret = make_ready(ch);
-	if (ret == 0)
-		ret = say_open(ch);
-	if (ret == 0) {
-		server->stats.opened++;
-		peal_channel_opened(ch);
-		ret = peal_channel_start(ch);
-	} else {
-		server->stats.failed++;
-	}
-	if (ret < 0)
-		peal_channel_closed(ch, ret);
-}
-
-/*
- * A large ring takes several turns, so that the others have theirs; and of all
- * large ones the first is filled in each round of the loop. A small one takes
- * no longer than the rest of its handshake.
- */
-static int fill(struct peal_handshake *handshake)
-{
-	struct peal_server *server = handshake->server;
-	bool large = peal_channel_ring_bytes(&handshake->made.in) +
-			     peal_channel_ring_bytes(&handshake->made.out) >
-		     FILL;
-	uint64_t began = peal_now();
-	int ret;
-
-	if (large &&
-	    server->filled_in == peal_reactor_iterations(server->loop) + 1)
-		return 0;
-	do
-		ret = peal_handshake_fill(handshake, FILL);
-	while (ret == 0 && peal_now() - began < FILL_NS);
-	if (large)
-		server->filled_in = peal_reactor_iterations(server->loop) + 1;
-	return ret;
-}
-
-void peal_server_progress(struct peal_handshake *handshake)
-{
-	const struct peal_service *service = &handshake->server->service;
-	int ret;
-
-	if (!handshake->channel) {
-		ret = peal_handshake_hello(handshake, service);
-		if (ret == -EAGAIN)
-			return;
-		if (ret == 0)
-			ret = peal_server_judge(handshake);
-		if (ret == 0)
-			ret = peal_handshake_offer(handshake, service);
-		if (ret < 0)
-			peal_pending_fail(handshake, ret);
-		return; /* the client has to answer before anything else */
-	}
-	ret = handshake->sealed ? 0 : peal_handshake_ready(handshake);
-	if (ret == -EAGAIN)
-		return;
-	if (ret == 0)
-		ret = fill(handshake);
-	if (ret < 0)
-		peal_pending_fail(handshake, ret);
-	else if (ret > 0)
-		opened(handshake);
-	else
-		peal_source_again(&handshake->source);
-}
+/* -- connections */
 
 static void on_handshake(struct peal_source *source, int fd, uint32_t events,
 			 void *user)
@@ -160,21 +28,13 @@ static void on_handshake(struct peal_source *source, int fd, uint32_t events,
 	(void)source;
 	(void)fd;
 	(void)events;
-	peal_server_progress(user);
-}
-
-/* -- connections */
-
-static bool is_gone(struct peal_server *server, struct peal_reactor *loop,
-		    uint64_t token)
-{
-	return !peal_reactor_here(loop) ||
-	       peal_source_find(loop, token) != &server->timer;
+	peal_steps_progress(user);
 }
 
 /* Begin a handshake in a place that is free. The fd is closed on failure. */
-static int begin(struct peal_server *server, struct peal_handshake *handshake,
-		 int fd, const struct peal_peer *peer)
+static int begin_handshake(struct peal_server *server,
+			   struct peal_handshake *handshake, int fd,
+			   const struct peal_peer *peer)
 {
 	int ret;
 
@@ -189,12 +49,12 @@ static int begin(struct peal_server *server, struct peal_handshake *handshake,
 				  EPOLLIN | EPOLLRDHUP | edge(server),
 				  on_handshake, handshake);
 	if (ret < 0) {
-		cannot_watch(handshake->text, ret);
+		peal_steps_cannot_watch(handshake->text, ret);
 		peal_pending_fail(handshake, ret);
 		return ret;
 	}
-	peal_pending_clock(server);
-	peal_server_progress(handshake);
+	peal_places_set_timer(server);
+	peal_steps_progress(handshake);
 	return 0;
 }
 
@@ -203,34 +63,34 @@ static int begin(struct peal_server *server, struct peal_handshake *handshake,
  * @return 0, -EAGAIN too many of this user wait, -EPIPE the server was finished
  *         by a callback, or an error of peal_reactor_add_fd()
  */
-static int meet(struct peal_server *server, int fd,
-		const struct peal_peer *peer)
+static int meet_client(struct peal_server *server, int fd,
+		       const struct peal_peer *peer)
 {
-	struct peal_reactor *loop = server->loop;
-	uint64_t token = peal_source_token(&server->timer);
+	struct peal_source_mark mark = peal_source_mark(&server->timer);
 	struct peal_handshake *handshake = NULL;
 	int ret;
 
 	/* First come, first served. */
 	if (!peal_waiting_has(server, server->n_waiting, peer->uid))
-		handshake = peal_pending_room(server, peer->uid);
-	if (is_gone(server, loop, token)) {
+		handshake = peal_room_make(server, peer->uid);
+	if (!peal_source_survived(&mark)) {
 		close(fd);
 		return -EPIPE;
 	}
 	if (handshake)
-		return begin(server, handshake, fd, peer);
+		return begin_handshake(server, handshake, fd, peer);
 	ret = peal_waiting_add(server, fd, peer);
 	if (ret < 0)
 		peal_waiting_turn_away(server, fd);
+	else
+		peal_places_set_timer(server);
 	return ret;
 }
 
 /* A place may be free for some of those that wait. */
 static void serve_waiting(struct peal_server *server)
 {
-	struct peal_reactor *loop = server->loop;
-	uint64_t token = peal_source_token(&server->timer);
+	struct peal_source_mark mark = peal_source_mark(&server->timer);
 	unsigned i = 0;
 
 	for (int n = 0; n < ACCEPTS && i < server->n_waiting;) {
@@ -239,8 +99,8 @@ static void serve_waiting(struct peal_server *server)
 		struct peal_waiting next;
 
 		if (!peal_waiting_has(server, i, uid))
-			handshake = peal_pending_room(server, uid);
-		if (is_gone(server, loop, token))
+			handshake = peal_room_make(server, uid);
+		if (!peal_source_survived(&mark))
 			return;
 		/* A callback may have changed the list. */
 		if (!handshake || i >= server->n_waiting ||
@@ -249,12 +109,12 @@ static void serve_waiting(struct peal_server *server)
 			continue;
 		}
 		next = peal_waiting_take(server, i);
-		begin(server, handshake, next.fd, &next.peer);
-		if (is_gone(server, loop, token))
+		begin_handshake(server, handshake, next.fd, &next.peer);
+		if (!peal_source_survived(&mark))
 			return;
 		n++;
 	}
-	peal_pending_clock(server);
+	peal_places_set_timer(server);
 }
 
 /*
@@ -262,7 +122,7 @@ static void serve_waiting(struct peal_server *server)
  * made by one user at the expense of all others, so that they have to be cheap.
  * @return true: it was, and is closed
  */
-static bool is_dead(struct peal_server *server, int fd)
+static bool turn_away_dead(struct peal_server *server, int fd)
 {
 	struct peal_peer peer;
 
@@ -271,10 +131,7 @@ static bool is_dead(struct peal_server *server, int fd)
 	peal_pending_count(server, -EPIPE);
 	if (server->service.on_refused)
 		peal_socket_peer(fd, &peer);
-	if (peal_socket_leave(fd))
-		close(fd);
-	else
-		peal_pending_bury(server, fd, peal_socket_uid(fd));
+	peal_pending_leave(server, fd, peal_socket_uid(fd));
 	if (server->service.on_refused)
 		peal_pending_tell(server, &peer, -EPIPE, "");
 	return true;
@@ -290,8 +147,7 @@ static void on_connection(struct peal_source *source, int fd, uint32_t events,
 			  void *user)
 {
 	struct peal_server *server = user;
-	struct peal_reactor *loop = server->loop;
-	uint64_t token = peal_source_token(source);
+	struct peal_source_mark mark = peal_source_mark(source);
 
 	(void)events;
 	for (int served = 0, n = 0; served < ACCEPTS && n < DEAD_ACCEPTS; n++) {
@@ -301,51 +157,50 @@ static void on_connection(struct peal_source *source, int fd, uint32_t events,
 		if (ret < 0 && ran_out(errno)) {
 			/* It stays readable, and would keep us busy. */
 			server->paused = true;
-			peal_reactor_set_events(loop, source, 0);
-			peal_pending_clock(server);
+			peal_source_listen(source, false);
+			peal_places_set_timer(server);
 			return;
 		}
 		if (ret < 0)
 			return;
 		server->stats.connections++;
-		if (!is_dead(server, ret)) {
+		if (!turn_away_dead(server, ret)) {
 			served++;
 			peal_socket_peer(ret, &peer);
-			meet(server, ret, &peer);
+			meet_client(server, ret, &peer);
 		}
-		if (!peal_reactor_here(loop) ||
-		    peal_source_find(loop, token) != source)
+		if (!peal_source_survived(&mark))
 			return;
 	}
 }
 
-static void on_timer(struct peal_source *source, uint64_t expirations,
-		     void *user)
+static void on_server_timer(struct peal_source *source, uint64_t expirations,
+			    void *user)
 {
 	struct peal_server *server = user;
-	struct peal_reactor *loop = server->loop;
-	uint64_t token = peal_source_token(source);
+	struct peal_source_mark mark = peal_source_mark(source);
 
 	(void)expirations;
 	if (server->paused && server->look_at <= peal_now()) {
 		server->paused = false;
-		peal_reactor_set_events(server->loop, &server->listener,
-					EPOLLIN);
+		peal_source_listen(&server->listener, true);
 	}
-	peal_pending_expire(server);
-	if (!is_gone(server, loop, token) && server->n_waiting > 0)
+	peal_room_expire(server);
+	if (peal_source_survived(&mark) && server->n_waiting > 0)
 		serve_waiting(server);
 }
 
 /* -- the server */
 
-static int start(struct peal_server *server, struct peal_reactor *loop)
+static int start_listening(struct peal_server *server,
+			   struct peal_reactor *loop)
 {
 	int ret;
 
 	server->loop = loop;
 	peal_link_init(&server->channels);
-	ret = peal_reactor_add_timer(loop, &server->timer, on_timer, server);
+	ret = peal_reactor_add_timer(loop, &server->timer, on_server_timer,
+				     server);
 	if (ret < 0)
 		return ret;
 	if (server->fd < 0)
@@ -353,7 +208,7 @@ static int start(struct peal_server *server, struct peal_reactor *loop)
 	ret = peal_reactor_add_fd(loop, &server->listener, server->fd, EPOLLIN,
 				  on_connection, server);
 	if (ret < 0)
-		peal_reactor_remove(loop, &server->timer);
+		peal_source_detach(&server->timer);
 	return ret;
 }
 
@@ -382,7 +237,7 @@ int peal_server_listen_on(struct peal_server *server, struct peal_reactor *loop,
 	if (ret == 0 && address)
 		ret = peal_address_listen(server, address);
 	if (ret == 0)
-		ret = start(server, loop);
+		ret = start_listening(server, loop);
 	if (ret < 0) {
 		peal_address_remove(server);
 		memset(server, 0, sizeof(*server));
@@ -403,7 +258,7 @@ int peal_server_add(struct peal_server *server, int fd, bool trusted)
 		return copy;
 	peal_socket_refuse(copy);
 	server->stats.connections++;
-	return meet(server, copy, &peer);
+	return meet_client(server, copy, &peer);
 }
 
 void peal_server_stats(const struct peal_server *server,
@@ -420,12 +275,12 @@ void peal_server_stats(const struct peal_server *server,
 		const struct peal_channel *ch = peal_link_channel(link);
 
 		stats->channels += peal_channel_is_open(ch);
-		stats->kept += ch->state == PEAL_CHANNEL_KEPT;
+		stats->kept += ch->life.state == PEAL_CHANNEL_KEPT;
 	}
 }
 
 /* In a forked child: close its copies, and change nothing of the parent's. */
-static void abandon(struct peal_server *server)
+static void close_in_child(struct peal_server *server)
 {
 	struct peal_link *link = server->channels.next;
 
@@ -433,7 +288,7 @@ static void abandon(struct peal_server *server)
 		struct peal_channel *ch = peal_link_channel(link);
 
 		link = link->next;
-		peal_channel_drop(ch);
+		peal_life_abort(ch);
 	}
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
 		struct peal_handshake *handshake = &server->handshakes[i];
@@ -441,7 +296,7 @@ static void abandon(struct peal_server *server)
 		if (!handshake->server)
 			continue;
 		if (handshake->channel)
-			peal_channel_drop(handshake->channel);
+			peal_life_abort(handshake->channel);
 		peal_source_detach(&handshake->source);
 		peal_made_close(&handshake->made);
 	}
@@ -481,25 +336,25 @@ static void close_on(struct peal_server *server, struct peal_reactor *loop)
 {
 	/* The reactor may have been finished, and made anew: not for us. */
 	if (!peal_reactor_here(loop) || !peal_source_added(&server->timer)) {
-		abandon(server);
+		close_in_child(server);
 		return;
 	}
 	while (!peal_link_empty(&server->channels))
-		peal_channel_drop(peal_link_channel(server->channels.next));
+		peal_life_abort(peal_link_channel(server->channels.next));
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
 		struct peal_handshake *handshake = &server->handshakes[i];
 		struct peal_channel *ch = handshake->channel;
 
 		/* There are no more turns in which to leave it slowly. */
-		handshake->leaving = true;
+		handshake->stage = PEAL_STAGE_LEAVING;
 		if (handshake->server)
 			peal_pending_release(handshake);
 		if (ch)
-			peal_channel_drop(ch);
+			peal_life_abort(ch);
 	}
 	peal_waiting_close(server);
-	peal_reactor_remove(loop, &server->listener);
-	peal_reactor_remove(loop, &server->timer);
+	peal_source_detach(&server->listener);
+	peal_source_detach(&server->timer);
 	peal_address_remove(server);
 	memset(server, 0, sizeof(*server));
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Users whose doorbells cost the server time. A client can hang thousands of
- * epoll sets on its end of a bell, so that each ring walks all of them. The
- * ring measures that and closes a channel after some slow rings. A client that
- * connects again would begin anew, so what its user has cost is kept here: it
- * is added up over reconnects, and each time that it is too much, that user has
- * to wait twice as long before its next channel.
+ * epoll sets on its end of a doorbell, and the server walks all of them each
+ * time it rings. The end of the ring measures that, and closes the channel
+ * after some slow rings. But the client can connect again. So the server adds
+ * up the slow rings of each user over all connections. Each time there are too
+ * many, the user waits twice as long for its next channel.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,9 +18,10 @@
 
 #define S UINT64_C(1000000000)
 #define MOST_DOUBLINGS 9u      /* 512 s */
-#define FORGOTTEN_NS (600 * S) /* after so long without a slow ring */
+#define FORGOTTEN_NS (600 * S) /* without a slow ring */
 
-static struct peal_slow_user *find(struct peal_server *server, uid_t uid)
+static struct peal_slow_user *find_slow_user(struct peal_server *server,
+					     uid_t uid)
 {
 	uint64_t now = peal_now();
 
@@ -36,10 +37,11 @@ static struct peal_slow_user *find(struct peal_server *server, uid_t uid)
 	return NULL;
 }
 
-/* The record of this user, in the place of the one that is oldest. */
-static struct peal_slow_user *record_of(struct peal_server *server, uid_t uid)
+/* @return the record of the user; a new record replaces the oldest one */
+static struct peal_slow_user *find_or_replace(struct peal_server *server,
+					      uid_t uid)
 {
-	struct peal_slow_user *user = find(server, uid);
+	struct peal_slow_user *user = find_slow_user(server, uid);
 
 	if (user)
 		return user;
@@ -51,7 +53,7 @@ static struct peal_slow_user *record_of(struct peal_server *server, uid_t uid)
 	return user;
 }
 
-/* Those that trust each other could hold each other up in any case. */
+/* Processes that trust each other could hold each other up in any case. */
 static bool is_measured(const struct peal_peer *peer)
 {
 	return peer->known && !peer->trusted;
@@ -64,7 +66,7 @@ int peal_slow_users_check(struct peal_server *server,
 	uint64_t now = peal_now();
 
 	if (is_measured(peer))
-		user = find(server, peer->uid);
+		user = find_slow_user(server, peer->uid);
 	if (!user || now >= user->until)
 		return 0;
 	snprintf(text, PEAL_TEXT,
@@ -76,7 +78,8 @@ int peal_slow_users_check(struct peal_server *server,
 
 void peal_slow_users_opened(struct peal_channel *ch)
 {
-	if (!is_measured(&ch->peer) || !find(ch->server, ch->peer.uid))
+	if (!is_measured(&ch->peer) ||
+	    !find_slow_user(ch->member.server, ch->peer.uid))
 		return;
 	peal_end_time_rings(&ch->sender.end);
 	peal_end_time_rings(&ch->receiver.end);
@@ -91,7 +94,7 @@ void peal_slow_users_closed(struct peal_channel *ch)
 	if (!is_measured(&ch->peer) ||
 	    !(peal_end_times_rings(tx) || peal_end_times_rings(rx) || slow > 0))
 		return;
-	user = record_of(ch->server, ch->peer.uid);
+	user = find_or_replace(ch->member.server, ch->peer.uid);
 	user->seen = peal_now();
 	user->slow_rings += (unsigned)slow;
 	if (user->slow_rings < PEAL_TIMED_RINGS / 2)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Connections that wait for a place among the handshakes, first come, first
- * served. A user's connections wait for that user's share, so they hold up
- * nobody else. Where even this list is full, the user with the most entries
- * loses the newest of them: its client is told to connect again.
+ * served. The connections of a user wait for the share of that user, so they
+ * hold up nobody else. When this list is full, the user with the most entries
+ * loses the newest of them: the server asks that client to connect again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 #include "internal.h"
 
-static unsigned count_of(const struct peal_server *server, uid_t uid)
+static unsigned count_waiting(const struct peal_server *server, uid_t uid)
 {
 	unsigned n = 0;
 
@@ -46,7 +46,7 @@ static unsigned newest_of_the_most(const struct peal_server *server)
 	unsigned most = 0, newest = 0;
 
 	for (unsigned i = 0; i < server->n_waiting; i++) {
-		unsigned n = count_of(server, server->waiting[i].peer.uid);
+		unsigned n = count_waiting(server, server->waiting[i].peer.uid);
 
 		if (n >= most) {
 			most = n;
@@ -74,14 +74,14 @@ int peal_waiting_add(struct peal_server *server, int fd,
 		unsigned newest = newest_of_the_most(server);
 		uid_t uid = server->waiting[newest].peer.uid;
 
-		if (count_of(server, peer->uid) >= count_of(server, uid))
+		if (count_waiting(server, peer->uid) >=
+		    count_waiting(server, uid))
 			return -EAGAIN;
 		peal_waiting_turn_away(server,
 				       peal_waiting_take(server, newest).fd);
 	}
 	server->waiting[server->n_waiting++] =
 		(struct peal_waiting){ .fd = fd, .peer = *peer };
-	peal_pending_clock(server);
 	return 0;
 }
 

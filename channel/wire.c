@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Packets are judged in private copies. Texts and names of strangers are for
- * terminals in the end, so they are printable or nothing.
+ * What the packets of a handshake say. Packets are judged in private copies.
+ * Texts and names of strangers reach terminals in the end, so a text that is
+ * not printable is dropped.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -35,7 +36,7 @@ void peal_wire_begin(struct peal_wire_start *start, uint64_t magic, int status,
 		snprintf(start->text, sizeof(start->text), "%s", text);
 }
 
-static int say(char *text, int error, const char *why)
+static int set_text(char *text, int error, const char *why)
 {
 	snprintf(text, PEAL_TEXT, "%s", why);
 	return error;
@@ -45,15 +46,16 @@ int peal_wire_check(const struct peal_wire_start *start, uint64_t magic,
 		    char *text)
 {
 	if (start->magic == __builtin_bswap64(magic))
-		return say(text, -EPROTONOSUPPORT, "the other byte order");
+		return set_text(text, -EPROTONOSUPPORT, "the other byte order");
 	if (start->magic != magic || start->endian != PEAL_WIRE_ENDIAN)
-		return say(text, -EPROTO, "not a packet of peal's");
+		return set_text(text, -EPROTO, "not a packet of peal's");
 	if (start->status > 0 || start->status < -4095)
-		return say(text, -EPROTO, "an impossible status");
+		return set_text(text, -EPROTO, "an impossible status");
 	if (start->status < 0) {
-		say(text, 0,
-		    printable(start->text, sizeof(start->text)) ? start->text
-								: "");
+		set_text(text, 0,
+			 printable(start->text, sizeof(start->text))
+				 ? start->text
+				 : "");
 		return start->status;
 	}
 	if (start->version == PEAL_WIRE_VERSION &&
@@ -73,12 +75,12 @@ int peal_wire_misfit(const struct peal_wire_start *start, uint64_t magic,
 
 	if (ret == -EPROTONOSUPPORT)
 		return ret;
-	return say(text, -EPROTO, what);
+	return set_text(text, -EPROTO, what);
 }
 
 /* -- hellos */
 
-/* And nothing of what may lie behind it. */
+/* Bytes behind the end of the text stay zero: they are private. */
 static void put_text(char to[64], const char from[64])
 {
 	memcpy(to, from, strnlen(from, 63));
@@ -107,13 +109,13 @@ int peal_wire_get_hello(struct peal_hello *hello,
 	int ret = peal_wire_check(&wire->start, PEAL_WIRE_HELLO, text);
 
 	if (wire->start.status != 0)
-		return say(text, -EPROTO, "a hello with a status");
+		return set_text(text, -EPROTO, "a hello with a status");
 	if (ret < 0)
 		return ret;
 	if (wire->role < PEAL_SENDER || wire->role > PEAL_BOTH)
-		return say(text, -EINVAL, "no such role");
+		return set_text(text, -EINVAL, "no such role");
 	if (wire->bells > PEAL_DOORBELL_SOCKET)
-		return say(text, -EINVAL, "no such bells");
+		return set_text(text, -EINVAL, "no such bells");
 	h.role = (enum peal_role)wire->role;
 	h.bells = (enum peal_doorbell_kind)wire->bells;
 	h.item_size = wire->item_size;
@@ -132,15 +134,15 @@ int peal_wire_get_hello(struct peal_hello *hello,
 int peal_hello_check(const struct peal_hello *hello, char *text)
 {
 	if (hello->role < PEAL_SENDER || hello->role > PEAL_BOTH)
-		return say(text, -EINVAL, "no such role");
+		return set_text(text, -EINVAL, "no such role");
 	if ((unsigned)hello->bells > PEAL_DOORBELL_SOCKET)
-		return say(text, -EINVAL, "no such bells");
+		return set_text(text, -EINVAL, "no such bells");
 	if (hello->item_size == 0)
-		return say(text, -EINVAL, "an item size of 0");
+		return set_text(text, -EINVAL, "an item size of 0");
 	if (!printable(hello->tag, sizeof(hello->tag)) ||
 	    !printable(hello->back_tag, sizeof(hello->back_tag)) ||
 	    !printable(hello->name, sizeof(hello->name)))
-		return say(text, -EINVAL, "a tag or name that is no text");
+		return set_text(text, -EINVAL, "a tag or name that is no text");
 	return 0;
 }
 

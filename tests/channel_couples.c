@@ -60,7 +60,7 @@ static void refuse_pair(void *arg)
 	CHECK(strcmp(ch.text, "item size: server 8, client 4") == 0);
 	CHECK_EQ(peal_channel_accept(&ch, *(int *)arg, &service, true, 10),
 		 -ETIMEDOUT);
-	CHECK_EQ(ch.state, PEAL_CHANNEL_UNUSED);
+	CHECK_EQ(ch.life.state, PEAL_CHANNEL_UNUSED);
 }
 
 TEST(a_pair_is_refused_in_words_on_both_sides)

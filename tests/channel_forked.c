@@ -100,12 +100,12 @@ static void try_all_orders(enum link_host host, enum peal_doorbell_kind bells,
 	service.handshake_ms = 60000;
 	link_serve(host, &service);
 	client_meets(&client, link_path, &hello);
-	LINK_UNTIL(channels[0].state && there.opens);
+	LINK_UNTIL(channels[0].life.state && there.opens);
 	peal_wire_put_hello(&wire, &hello);
 	silent = peal_socket_connect(link_path, 0);
 	answered = peal_socket_connect(link_path, 0);
 	CHECK_EQ(send(answered, &wire, sizeof(wire), 0), sizeof(wire));
-	LINK_UNTIL(channels[1].server);
+	LINK_UNTIL(channels[1].member.server);
 	for (int order = 0; order < 120; order++)
 		test_join(test_fork(close_all, &order));
 	/* Nothing of it has changed for the parent. */

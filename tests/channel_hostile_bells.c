@@ -161,7 +161,7 @@ static void send_all_sizes(const struct attack *a)
 	enemy_channel(&ch, a->role, a->bells);
 	enemy_exchange(&ch);
 	for (int i = 0; i < a->n && !ended(1); i++) {
-		send(ch.fd, packet, sizes[i % 10], MSG_DONTWAIT | MSG_NOSIGNAL);
+		send(ch.line.fd, packet, sizes[i % 10], MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (i % 64 == 0)
 			sched_yield();
 	}
@@ -174,7 +174,7 @@ static void send_nothing(const struct attack *a)
 
 	enemy_channel(&ch, a->role, a->bells);
 	for (int i = 0; i < 5; i++) {
-		send(ch.fd, "", 0, MSG_NOSIGNAL);
+		send(ch.line.fd, "", 0, MSG_NOSIGNAL);
 		enemy_exchange(&ch);
 	}
 }
@@ -185,7 +185,7 @@ static void send_one(const struct attack *a)
 
 	enemy_channel(&ch, a->role, a->bells);
 	enemy_exchange(&ch);
-	send(ch.fd, "x", 1, MSG_NOSIGNAL);
+	send(ch.line.fd, "x", 1, MSG_NOSIGNAL);
 }
 
 /* -- with fds */
@@ -229,7 +229,7 @@ static void send_fds(const struct attack *a)
 
 		if (fd < 0)
 			cannot("no such fd to send");
-		went |= enemy_send_fd(ch.fd, "x", 1, fd) == 0;
+		went |= enemy_send_fd(ch.line.fd, "x", 1, fd) == 0;
 		close(fd);
 	}
 	__atomic_store_n(&field->expect, went ? heard : HARMLESS,
@@ -296,7 +296,7 @@ static void hang_on_socket(const struct attack *a)
 
 	enemy_channel(&ch, a->role, a->bells);
 	enemy_exchange(&ch);
-	hang_sets_on(ch.fd);
+	hang_sets_on(ch.line.fd);
 	while (!ended(1))
 		keep_it_busy(&ch, 100);
 }
@@ -309,12 +309,12 @@ static void hang_on_socket_and_flood(const struct attack *a)
 	uint64_t *room;
 
 	enemy_channel(&ch, a->role, a->bells);
-	setsockopt(ch.fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
+	setsockopt(ch.line.fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
 	enemy_exchange(&ch);
-	hang_sets_on(ch.fd);
+	hang_sets_on(ch.line.fd);
 	for (int i = 0; i < 2000 && !ended(1); i++) {
 		for (int j = 0; j < a->n; j++)
-			send(ch.fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+			send(ch.line.fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 		/* It arms, and clears, once for each of these. */
 		if (peal_sender_reserve(&ch.sender, 1, &room) > 0)
 			peal_sender_commit(&ch.sender, 1);

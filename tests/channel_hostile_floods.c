@@ -215,7 +215,7 @@ static void hang_and_come_back(const struct attack *a)
 			sleep_us(5000);
 			continue;
 		}
-		hang_sets_on(ch.fd, sets);
+		hang_sets_on(ch.line.fd, sets);
 		ring_me_until_it_ends(&ch, end);
 		for (int i = 0; i < SETS; i++)
 			close(sets[i]);

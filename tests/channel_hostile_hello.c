@@ -331,7 +331,7 @@ static void shut_when_open(const struct attack *a)
 	struct peal_channel ch;
 
 	enemy_channel(&ch, a->role, a->bells);
-	shutdown(ch.fd, a->n);
+	shutdown(ch.line.fd, a->n);
 	if (a->expect == HARMLESS)
 		enemy_exchange(&ch);
 }

@@ -120,7 +120,7 @@ static void ring_with_flags(const struct attack *a)
 
 	enemy_channel(&ch, a->role, a->bells);
 	for (int i = 0; i < 5; i++) {
-		send(ch.fd, "x", 1, a->n | MSG_DONTWAIT | MSG_NOSIGNAL);
+		send(ch.line.fd, "x", 1, a->n | MSG_DONTWAIT | MSG_NOSIGNAL);
 		enemy_exchange(&ch);
 	}
 }
@@ -322,9 +322,9 @@ static void stall_a_bell(const struct attack *a)
 
 	enemy_channel(&ch, a->role, a->bells);
 	enemy_exchange(&ch);
-	while (receives && peal_socket_wait(ch.fd, 0) != 0)
+	while (receives && peal_socket_wait(ch.line.fd, 0) != 0)
 		ask_for_a_bell(&ch);
-	stall(ch.fd, 1, receives, false);
+	stall(ch.line.fd, 1, receives, false);
 	for (int i = 0; i < 300; i++)
 		if (receives)
 			ask_for_a_bell(&ch);

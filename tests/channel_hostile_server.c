@@ -218,10 +218,10 @@ static void wait_for_verdict(struct peal_reactor *loop,
 	for (int i = 0; !victim->opens && !victim->closes; i++) {
 		CHECK(peal_reactor_run_once(loop, late ? 10 : -1) >= 0);
 		if (late && i == 10)
-			deadline = ch->connect_by;
+			deadline = ch->client.connect_by;
 		if (late && i == 30) {
 			CHECK(deadline > 0);
-			CHECK_EQ(ch->connect_by, deadline);
+			CHECK_EQ(ch->client.connect_by, deadline);
 			return;
 		}
 	}

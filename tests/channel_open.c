@@ -32,7 +32,8 @@ static void wait_for_ready(void)
 	struct peal_handshake *handshake;
 	struct pollfd pfd = { .events = POLLIN };
 
-	LINK_UNTIL((handshake = under_way()) && handshake->answered);
+	LINK_UNTIL((handshake = under_way()) &&
+		   handshake->stage == PEAL_STAGE_READY);
 	pfd.fd = handshake->made.fd;
 	CHECK_EQ(poll(&pfd, 1, -1), 1);
 }
@@ -631,7 +632,7 @@ static void finish_with_a_crowd(enum finish_in place)
 	for (int i = 0; i < n; i++)
 		close(fds[i]);
 	for (int i = 0; i < HERD; i++)
-		CHECK(!herd[i].server);
+		CHECK(!herd[i].member.server);
 	CHECK_EQ(test_count_fds(), before - 1); /* the listener's */
 	link_end();
 }
@@ -723,7 +724,7 @@ TEST(in_a_forked_child_everything_may_be_closed_in_any_order)
 	silent = peal_socket_connect(link_path, 0);
 	answered = peal_socket_connect(link_path, 0);
 	CHECK_EQ(send(answered, &wire, sizeof(wire), 0), sizeof(wire));
-	LINK_UNTIL(channels[1].server);
+	LINK_UNTIL(channels[1].member.server);
 	for (int order = 0; order < 24; order++)
 		test_join(test_fork(close_in_child, &order));
 	/* Nothing of it has changed for the parent. */

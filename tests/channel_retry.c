@@ -118,7 +118,7 @@ TEST(a_server_that_finishes_is_a_death_from_which_clients_come_back)
 		peal_server_close(&server);
 		/* Drained as ever; what the server sent and nobody has
 		 * received goes with it, for it is no death of the client. */
-		LINK_UNTIL(client.delay_ms); /* it will try again */
+		LINK_UNTIL(client.client.delay_ms); /* it will try again */
 		CHECK_EQ(here.in, there.out);
 		CHECK_EQ(peal_server_listen_on(&server, &loop, link_path,
 					       &service),
@@ -146,7 +146,7 @@ TEST(a_channel_may_be_finished_while_its_server_is_away)
 		meet(&hello, 1000);
 		LINK_UNTIL(here.opens && there.opens);
 		peal_server_close(&server);
-		LINK_UNTIL(client.delay_ms); /* it will try again */
+		LINK_UNTIL(client.client.delay_ms); /* it will try again */
 		peal_channel_close(&client);
 		peal_channel_close(&client);
 		CHECK_EQ(here.closes, 0);
@@ -169,7 +169,7 @@ TEST(a_receiver_may_be_asked_while_its_server_is_away)
 		meet(&hello, 1000);
 		LINK_UNTIL(here.opens && there.opens && here.in == 50);
 		peal_server_close(&server);
-		LINK_UNTIL(client.delay_ms); /* it will try again */
+		LINK_UNTIL(client.client.delay_ms); /* it will try again */
 		CHECK_EQ(peal_receiver_peek(&client.receiver, &items), -EPIPE);
 		CHECK_EQ(peal_receiver_used(&client.receiver), -EPIPE);
 		peal_channel_close(&client);
@@ -189,9 +189,9 @@ TEST(attempts_to_connect_become_rarer_up_to_a_bound)
 	meet(&hello, 25);
 	for (int i = 0; i < 12; i++) {
 		link_once(true);
-		CHECK(client.delay_ms >= before);
-		CHECK(client.delay_ms <= 2 * 25);
-		before = client.delay_ms;
+		CHECK(client.client.delay_ms >= before);
+		CHECK(client.client.delay_ms <= 2 * 25);
+		before = client.client.delay_ms;
 	}
 	CHECK_EQ(before, 50);
 	CHECK_EQ(here.opens + here.closes, 0);

@@ -168,15 +168,70 @@ struct peal_channel_callbacks {
 	void *user; /**< ch->user, until on_open sets another one */
 };
 
-/** The memory and the doorbells of one ring of a channel. Private. */
+/** One ring of a channel: its memory and its doorbells. Private. */
 struct peal_channel_ring {
-	size_t filled; /* bytes of it that are faulted in */
+	size_t filled; /* bytes of the memory that are faulted in */
 	struct peal_mem mem;
 	struct peal_ring ring;
 	struct peal_doorbell data, space;
 };
 
-/** One end of a channel. All zero is a valid "nothing". */
+struct peal_channel_owner;
+
+/**
+ * Where a channel is in its life: channel/life.c has the table of states and
+ * events. `reason` is the first reason to end that the channel hears of.
+ * `process` is the process that connected, or that serves: a forked child has
+ * a copy of the channel, and can close no more than the copy. `owner` is the
+ * client's side or the server's. Private.
+ */
+struct peal_channel_life {
+	int state, reason;
+	pid_t process;
+	const struct peal_channel_owner *owner;
+};
+
+/**
+ * The connection to the peer: the socket, and what the doorbells are. A bell is
+ * unexpected if it comes while the reactor serves no ring of the channel.
+ * Private.
+ */
+struct peal_channel_line {
+	int fd;
+	enum peal_doorbell_kind bells;
+	unsigned unexpected_bells;
+};
+
+/**
+ * A channel on a reactor, which watches the socket, the pidfd of the peer, and
+ * the two rings. `loop` is NULL for a channel that is not on a reactor.
+ * Private.
+ */
+struct peal_channel_served {
+	struct peal_reactor *loop;
+	struct peal_channel_callbacks callbacks;
+	struct peal_source socket, process, receiver, sender;
+};
+
+/**
+ * A client: where it connects, and when again. A client on a reactor waits
+ * `delay_ms` before the next attempt, `retry_ms` at most, and gives up an
+ * attempt at `connect_by`. Private.
+ */
+struct peal_channel_client {
+	struct peal_source timer;
+	uint64_t connect_by; /* 0: no attempt is under way */
+	unsigned retry_ms, delay_ms;
+	char address[108];
+};
+
+/** A channel of a server, and its link in the server's list. Private. */
+struct peal_channel_member {
+	struct peal_server *server;
+	struct peal_link link;
+};
+
+/** One end of a channel. All zero is a valid channel that is not open. */
 struct peal_channel {
 	struct peal_sender sender;     /* rw: if it sends */
 	struct peal_receiver receiver; /* rw: if it receives */
@@ -186,18 +241,13 @@ struct peal_channel {
 	char text[PEAL_TEXT];	       /* ro: why it was refused, or closed */
 	unsigned connects;	       /* ro: times it was opened */
 	/* private from here on */
-	int state, reason, fd;
-	enum peal_doorbell_kind bells;
-	struct peal_channel_ring out, in; /* of the sender, of the receiver */
-	struct peal_link link;		  /* among the server's */
-	struct peal_server *server;
-	struct peal_reactor *loop;
-	struct peal_channel_callbacks callbacks;
-	struct peal_source line, pid, rx, tx, timer;
-	unsigned retry_ms, delay_ms, unowed;
-	pid_t owner;	     /* the process that connected, or serves it */
-	uint64_t connect_by; /* of a client: when it gives up, or 0 */
-	char address[108];
+	struct peal_channel_life life;
+	struct peal_channel_line line;
+	struct peal_channel_ring out; /* of the sender */
+	struct peal_channel_ring in;  /* of the receiver */
+	struct peal_channel_served served;
+	struct peal_channel_client client;
+	struct peal_channel_member member;
 };
 
 /** Slots of a reactor that a channel takes at most. */
@@ -360,7 +410,10 @@ struct peal_server_stats {
 	uint64_t waiting;    /**< connections that wait for a place there */
 };
 
-/** What a handshake makes, before it is a channel's. Private. */
+/**
+ * What a handshake makes: the socket, the rings and their own ends. The channel
+ * takes it over when the handshake is done. Private.
+ */
 struct peal_made {
 	int fd;
 	enum peal_doorbell_kind bells;
@@ -370,18 +423,27 @@ struct peal_made {
 	struct peal_receiver receiver;
 };
 
-/** A handshake under way. Private. */
+/** What a handshake on a server waits for. Private. */
+enum peal_handshake_stage {
+	PEAL_STAGE_HELLO,   /* the client's hello */
+	PEAL_STAGE_READY,   /* the client's word that the rings are sealed */
+	PEAL_STAGE_FILL,    /* the rings: they are faulted in */
+	PEAL_STAGE_UNREAD,  /* it failed; the client has not read the answer */
+	PEAL_STAGE_LEAVING, /* it is over; the socket is not empty yet */
+};
+
+/**
+ * A handshake under way on a server. `since` is when the server last heard the
+ * client, or answered it. Private.
+ */
 struct peal_handshake {
 	struct peal_source source;
-	struct peal_server *server; /* NULL: it is free */
-	struct peal_channel *channel;
+	struct peal_server *server;   /* NULL: this place is free */
+	struct peal_channel *channel; /* once the client is admitted */
 	struct peal_hello hello;
 	struct peal_made made;
-	uint64_t since; /* when the client was last heard, or answered */
-	bool answered;	/* the next word to the client is OPEN */
-	bool sealed;	/* all that is left is to fault it in */
-	bool unread;	/* it came to nothing, but its answer is out there */
-	bool leaving;	/* it is over, but for what lies in the socket */
+	enum peal_handshake_stage stage;
+	uint64_t since;
 	char text[PEAL_TEXT];
 };
 

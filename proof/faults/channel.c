@@ -230,7 +230,7 @@ static void tell_what_lacks(void)
 			      i, (int)clients[i].sent, (int)clients[i].received,
 			      (int)clients[i].back, (int)clients[i].back_sent,
 			      clients[i].opened, clients[i].ends,
-			      clients[i].channel.state,
+			      clients[i].channel.life.state,
 			      clients[i].channel.text);
 	faults_fail(__FILE__, __LINE__, "it does not end%s", text);
 }

@@ -271,7 +271,7 @@ static void reopen(struct peal_outbox *out, uint32_t *next)
 				      5000),
 		     EPIPE, EPROTO, ENOMEM, EMFILE, EOPNOTSUPP, ETIMEDOUT)) {
 		MUST(out->channel.text[0] != '\0');
-		MUST(out->channel.state == 0);
+		MUST(out->channel.life.state == 0);
 		MUST(peal_outbox_open(out, faults->address, "0", NULL, 256,
 				      5000) == 0);
 	}

@@ -136,7 +136,7 @@ static void connect_to(struct peal_channel *ch, const struct peal_hello *hello)
 	if (!WELL_OR(peal_connect(ch, faults->address, hello, WAIT), EPIPE,
 		     EPROTO, ENOMEM, EMFILE, EOPNOTSUPP, ETIMEDOUT)) {
 		MUST(ch->text[0] != '\0');
-		MUST(ch->state == 0 && ch->fd == 0);
+		MUST(ch->life.state == 0 && ch->line.fd == 0);
 		MUST(peal_connect(ch, faults->address, hello, WAIT) == 0);
 	}
 	MUST(ch->text[0] == '\0');
@@ -176,7 +176,7 @@ static void send_all(struct peal_channel *ch, const struct peal_hello *hello)
 			continue;
 		*room = (*sent)++;
 		if (!WELL(peal_sender_commit(&ch->sender, 1)) &&
-		    ch->bells == PEAL_DOORBELL_EVENTFD)
+		    ch->line.bells == PEAL_DOORBELL_EVENTFD)
 			peal_doorbell_ring(&ch->out.data);
 	}
 	while (tally()->received < ITEMS) {
@@ -208,7 +208,7 @@ static void receive_all(struct peal_channel *ch, const struct peal_hello *hello)
 		MUST(n > 0);
 		check(*items, &tally()->back);
 		if (!WELL(peal_receiver_release(&ch->receiver, 1)) &&
-		    ch->bells == PEAL_DOORBELL_EVENTFD)
+		    ch->line.bells == PEAL_DOORBELL_EVENTFD)
 			peal_doorbell_ring(&ch->in.space);
 	}
 }

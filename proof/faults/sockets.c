@@ -150,7 +150,7 @@ static void accept_pair(enum peal_doorbell_kind bells)
 	if (!WELL_OR(
 		    peal_channel_accept(&ch, pair.fds[0], &service, true, WAIT),
 		    EPIPE, EPROTO, ECONNABORTED, EBUSY, ENOMEM, EOPNOTSUPP)) {
-		MUST(ch.state == 0);
+		MUST(ch.life.state == 0);
 		close_pair(&pair, pid);
 		pid = open_pair(&pair, connecting_helper);
 		leave_to_helper(&pair.fds[1]);
@@ -183,7 +183,7 @@ static void connect_pair(enum peal_doorbell_kind bells)
 	leave_to_helper(&pair.fds[0]);
 	if (!WELL_OR(peal_connect_fd(&ch, pair.fds[1], &hello, WAIT), EPIPE,
 		     EPROTO, EMFILE, ENOMEM, EBUSY, EOPNOTSUPP)) {
-		MUST(ch.state == 0 && ch.text[0]);
+		MUST(ch.life.state == 0 && ch.text[0]);
 		close_pair(&pair, pid);
 		pid = open_pair(&pair, accepting_helper);
 		leave_to_helper(&pair.fds[0]);

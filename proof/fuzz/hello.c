@@ -22,7 +22,7 @@ static unsigned opens, closes;
 static void on_open(struct peal_channel *ch, void *user)
 {
 	CHECK(user == &run.server);
-	CHECK(ch->loop == &loop);
+	CHECK(ch->served.loop == &loop);
 	opens++;
 	/* Nobody is served who has not sealed what it was given. */
 	CHECK(run.seals > 0);
@@ -164,13 +164,14 @@ static void check_all_gone(void)
 		const struct peal_handshake *handshake =
 			&run.server.handshakes[i];
 
-		CHECK(!handshake->server || handshake->unread);
+		CHECK(!handshake->server ||
+		      handshake->stage == PEAL_STAGE_UNREAD);
 	}
 	peal_server_stats(&run.server, &stats);
 	CHECK(opens == stats.opened);
 	for (int i = 0; i < CHANNELS; i++)
-		CHECK(channels[i].state == PEAL_CHANNEL_UNUSED ||
-		      channels[i].state == PEAL_CHANNEL_KEPT);
+		CHECK(channels[i].life.state == PEAL_CHANNEL_UNUSED ||
+		      channels[i].life.state == PEAL_CHANNEL_KEPT);
 	CHECK_EQ(stats.channels, 0);
 	CHECK_EQ(closes, opens);
 }
@@ -188,7 +189,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_all_gone();
 	peal_server_close(&run.server);
 	for (int i = 0; i < CHANNELS; i++)
-		CHECK(channels[i].state == PEAL_CHANNEL_UNUSED);
+		CHECK(channels[i].life.state == PEAL_CHANNEL_UNUSED);
 	check_leaks(&leaks);
 	return 0;
 }

@@ -247,11 +247,11 @@ static void check_connected(const struct peal_hello *hello)
 	CHECK_EQ(kernel.comes[1].size, sizeof(*open));
 	CHECK(open->start.magic == PEAL_WIRE_OPEN);
 	CHECK_EQ(open->start.status, 0);
-	CHECK(ch.bells == PEAL_DOORBELL_SOCKET ||
-	      (ch.bells == PEAL_DOORBELL_EVENTFD &&
+	CHECK(ch.line.bells == PEAL_DOORBELL_SOCKET ||
+	      (ch.line.bells == PEAL_DOORBELL_EVENTFD &&
 	       hello->bells == PEAL_DOORBELL_EVENTFD));
 	CHECK_EQ(kernel.comes[0].n_fds,
-		 ch.bells == PEAL_DOORBELL_SOCKET ? rings : 3 * rings);
+		 ch.line.bells == PEAL_DOORBELL_SOCKET ? rings : 3 * rings);
 	if (hello->role & PEAL_SENDER)
 		check_channel_ring(&ch.out, hello, false);
 	if (hello->role & PEAL_RECEIVER)

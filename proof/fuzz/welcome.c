@@ -322,7 +322,7 @@ static void check_channel(const struct run *run)
 	const struct peal_channel_ring *opened[] = { &ch->out, &ch->in };
 	off_t size;
 
-	CHECK(ch->bells == PEAL_DOORBELL_SOCKET ||
+	CHECK(ch->line.bells == PEAL_DOORBELL_SOCKET ||
 	      hello->bells == PEAL_DOORBELL_EVENTFD);
 	for (int i = 0; i < 2; i++) {
 		struct peal_geometry g;
