@@ -139,9 +139,9 @@ static bool is_safe(const struct stat *folder)
  */
 static int set_mode_by_name(const struct peal_server *server, mode_t mode)
 {
-	const char *slash = strrchr(server->path, '/');
-	const char *name = slash ? slash + 1 : server->path;
-	int fd = open_folder(server->path);
+	const char *slash = strrchr(server->listening.path, '/');
+	const char *name = slash ? slash + 1 : server->listening.path;
+	int fd = open_folder(server->listening.path);
 	struct stat folder = { 0 }, st = { 0 };
 	int ret = 0;
 
@@ -150,8 +150,9 @@ static int set_mode_by_name(const struct peal_server *server, mode_t mode)
 	if (fstat(fd, &folder) < 0 ||
 	    fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		ret = -errno;
-	if (ret == 0 && (!is_safe(&folder) || st.st_dev != server->dev ||
-			 st.st_ino != server->ino))
+	if (ret == 0 &&
+	    (!is_safe(&folder) || st.st_dev != server->listening.dev ||
+	     st.st_ino != server->listening.ino))
 		ret = -EOPNOTSUPP;
 	if (ret == 0 && fchmodat(fd, name, mode, 0) < 0)
 		ret = -errno;
@@ -213,9 +214,9 @@ static int settle(struct peal_server *server, const char *path)
 		 st.st_mode & 07777 & ~first_mode(&server->service))
 		ret = -EEXIST;
 	if (ret == 0) {
-		strcpy(server->path, path);
-		server->dev = st.st_dev;
-		server->ino = st.st_ino;
+		strcpy(server->listening.path, path);
+		server->listening.dev = st.st_dev;
+		server->listening.ino = st.st_ino;
 		ret = set_owner(server, fd, &st);
 	}
 	if (fd >= 0)
@@ -241,7 +242,7 @@ static int serve_inherited(struct peal_server *server, int fd)
 	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return -errno;
 	peal_socket_refuse(fd);
-	server->fd = fd;
+	server->listening.fd = fd;
 	return 0;
 }
 
@@ -307,19 +308,21 @@ int peal_address_listen(struct peal_server *server, const char *address)
 	ret = peal_socket_make();
 	if (ret < 0)
 		return ret;
-	server->fd = ret;
-	server->owned = true;
-	peal_socket_refuse(server->fd);
+	server->listening.fd = ret;
+	server->listening.owned = true;
+	peal_socket_refuse(server->listening.fd);
 	if (abstract) {
-		ret = bind(server->fd, (struct sockaddr *)&at, size);
+		ret = bind(server->listening.fd, (struct sockaddr *)&at, size);
 		if (ret == 0)
-			ret = listen(server->fd, BACKLOG);
+			ret = listen(server->listening.fd, BACKLOG);
 		ret = ret < 0 ? -errno : 0;
 	} else {
 		/* The path has this mode, less the umask, from the first
 		 * moment. */
-		ret = fchmod(server->fd, first_mode(&server->service));
-		ret = ret < 0 ? -errno : bind_path(server->fd, &at, size);
+		ret = fchmod(server->listening.fd,
+			     first_mode(&server->service));
+		ret = ret < 0 ? -errno
+			      : bind_path(server->listening.fd, &at, size);
 		if (ret == 0)
 			ret = settle(server, address);
 	}
@@ -332,11 +335,13 @@ void peal_address_remove(struct peal_server *server)
 {
 	struct stat st;
 
-	if (server->path[0] && lstat(server->path, &st) == 0 &&
-	    st.st_dev == server->dev && st.st_ino == server->ino)
-		unlink(server->path);
-	server->path[0] = '\0';
-	if (server->owned)
-		close(server->fd);
-	server->owned = false;
+	if (server->listening.path[0] &&
+	    lstat(server->listening.path, &st) == 0 &&
+	    st.st_dev == server->listening.dev &&
+	    st.st_ino == server->listening.ino)
+		unlink(server->listening.path);
+	server->listening.path[0] = '\0';
+	if (server->listening.owned)
+		close(server->listening.fd);
+	server->listening.owned = false;
 }

@@ -16,8 +16,8 @@ struct usage {
 	uint64_t channels, of_uid, bytes_of_uid;
 };
 
-/* Of channels that are open, and of those that are about to be. What is kept
- * counts with its bytes: its client may come back at any time. */
+/* Count the channels that are open or about to open. A channel that is kept
+ * counts with its bytes only: its client may come back at any time. */
 static void measure(struct peal_server *server, uid_t uid, struct usage *usage)
 {
 	struct peal_link *link;
@@ -36,7 +36,8 @@ static void measure(struct peal_server *server, uid_t uid, struct usage *usage)
 							&server->service);
 	}
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		const struct peal_handshake *handshake = &server->handshakes[i];
+		const struct peal_handshake *handshake =
+			&server->places.handshakes[i];
 
 		if (!handshake->server || !handshake->channel)
 			continue;
@@ -79,7 +80,8 @@ static int check_limits(struct peal_handshake *handshake)
 
 /* -- admitting */
 
-static void adopt(struct peal_handshake *handshake, struct peal_channel *ch)
+static void give_channel(struct peal_handshake *handshake,
+			 struct peal_channel *ch)
 {
 	struct peal_server *server = handshake->server;
 
@@ -100,7 +102,7 @@ static void adopt(struct peal_handshake *handshake, struct peal_channel *ch)
 	handshake->channel = ch;
 }
 
-/* Can what was kept go on in the ring that the client asks for? */
+/* Can the kept items go on in the ring that the client asks for? */
 static bool continues(struct peal_handshake *handshake,
 		      const struct peal_channel *ch)
 {
@@ -119,7 +121,7 @@ static bool continues(struct peal_handshake *handshake,
 }
 
 /* @return 0, an error, or 1: the callback closed the server */
-static int ask_owner(struct peal_handshake *handshake)
+static int call_admit(struct peal_handshake *handshake)
 {
 	struct peal_reactor *loop = handshake->server->loop;
 	const struct peal_service *s = &handshake->server->service;
@@ -183,10 +185,10 @@ static struct peal_channel *find_unused(const struct peal_service *s)
 }
 
 /* @return 0, an error, or 1: the callback closed the server */
-static int admit(struct peal_handshake *handshake)
+static int find_channel(struct peal_handshake *handshake)
 {
 	const struct peal_service *s = &handshake->server->service;
-	int ret = ask_owner(handshake);
+	int ret = call_admit(handshake);
 	struct peal_channel *ch;
 
 	if (ret != 0)
@@ -203,7 +205,7 @@ static int admit(struct peal_handshake *handshake)
 		ch = find_unused(s);
 	if (!ch)
 		return too_much(handshake, "channels", s->n_channels);
-	adopt(handshake, ch);
+	give_channel(handshake, ch);
 	return 0;
 }
 
@@ -227,5 +229,5 @@ int peal_server_judge(struct peal_handshake *handshake)
 	if (handshake->made.peer.known)
 		handshake->made.peer.pidfd =
 			peal_socket_pidfd(handshake->made.fd);
-	return admit(handshake);
+	return find_channel(handshake);
 }

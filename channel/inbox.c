@@ -12,12 +12,12 @@
 #include "../ring/floor.h"
 #include "internal.h"
 
-/* Messages between two looks at those who were idle. */
-#define LOOK_EACH 64u
+/* Messages between two turns of the reactor, which looks at idle senders. */
+#define MESSAGES_PER_TURN 64u
 
 static struct peal_inbox_sender *sender_of(struct peal_channel *ch)
 {
-	return (struct peal_inbox_sender *)(void *)ch; /* its first member */
+	return (struct peal_inbox_sender *)(void *)ch; /* the first member */
 }
 
 static struct peal_inbox_sender *sender_in(struct peal_link *link)
@@ -36,9 +36,10 @@ static void line_up(struct peal_inbox *inbox, struct peal_inbox_sender *s)
 /* -- stamps */
 
 /*
- * A sender could claim that its messages are old, and be first for ever. But a
- * message can not be older than the moment at which we released what lay in
- * its place before; that is known to within two laps of the ring.
+ * A sender could claim that its messages are old, and be first for ever. But no
+ * message is older than the moment at which the inbox released the message that
+ * lay in its place before. The inbox knows that moment to within two laps of
+ * the ring.
  */
 static void mark_lap(struct peal_inbox_sender *s)
 {
@@ -51,7 +52,7 @@ static void mark_lap(struct peal_inbox_sender *s)
 	s->began[1] = peal_now();
 }
 
-/* @return false: it has none, though it should */
+/* @return false: the message has no stamp, and so breaks the rules */
 static bool read_stamp(struct peal_inbox_sender *s)
 {
 	uint64_t stamp;
@@ -69,8 +70,9 @@ static bool read_stamp(struct peal_inbox_sender *s)
 
 /* -- one sender's messages */
 
-/* Has it a message? One that breaks the rules has none, and will be closed. */
-static bool look(struct peal_inbox *inbox, struct peal_inbox_sender *s)
+/* Does the sender have a message? A sender that breaks the rules has none: the
+ * reactor will close its channel. */
+static bool find_message(struct peal_inbox *inbox, struct peal_inbox_sender *s)
 {
 	if (s->found)
 		return true;
@@ -108,7 +110,7 @@ static struct peal_inbox_sender *next_in_line(struct peal_inbox *inbox)
 		struct peal_link *link = inbox->ready.next;
 
 		peal_link_remove(link);
-		if (look(inbox, sender_in(link))) {
+		if (find_message(inbox, sender_in(link))) {
 			peal_link_append(&inbox->ready, link);
 			return sender_in(link);
 		}
@@ -116,15 +118,17 @@ static struct peal_inbox_sender *next_in_line(struct peal_inbox *inbox)
 	return NULL;
 }
 
-/* Of all, not only of those that have rung: an older one may just have come. */
-static struct peal_inbox_sender *oldest(struct peal_inbox *inbox)
+/* Look at all senders, and not only at those that have rung: an older message
+ * may just have come. */
+static struct peal_inbox_sender *with_oldest(struct peal_inbox *inbox)
 {
 	struct peal_inbox_sender *found = NULL;
 
 	for (size_t i = 0; i < inbox->options.n_senders; i++) {
 		struct peal_inbox_sender *s = &inbox->options.senders[i];
 
-		if (s->channel.in.mem.base && s->link.next && look(inbox, s) &&
+		if (s->channel.in.mem.base && s->link.next &&
+		    find_message(inbox, s) &&
 		    (!found || s->stamp < found->stamp))
 			found = s;
 	}
@@ -136,22 +140,23 @@ static struct peal_inbox_sender *whose_turn(struct peal_inbox *inbox)
 	struct peal_inbox_sender *first = inbox->first;
 
 	inbox->first = NULL;
-	if (first) /* it was too large to be read */
+	if (first) /* its message was too large for the buffer */
 		return first;
-	return inbox->options.oldest ? oldest(inbox) : next_in_line(inbox);
+	return inbox->options.oldest ? with_oldest(inbox) : next_in_line(inbox);
 }
 
 /* -- channels */
 
-static bool admit(const struct peal_hello *hello, const struct peal_peer *peer,
-		  const char **why, void *user)
+static bool admit_sender(const struct peal_hello *hello,
+			 const struct peal_peer *peer, const char **why,
+			 void *user)
 {
 	const struct peal_inbox *inbox = user;
 
 	return inbox->options.admit(hello, peer, why, inbox->options.user);
 }
 
-static void on_open(struct peal_channel *ch, void *user)
+static void sender_opened(struct peal_channel *ch, void *user)
 {
 	struct peal_inbox_sender *s = sender_of(ch);
 	struct peal_inbox *inbox = user;
@@ -163,11 +168,11 @@ static void on_open(struct peal_channel *ch, void *user)
 		inbox->options.on_joined(ch, inbox->options.user);
 }
 
-/* @return false: the inbox was closed meanwhile */
-static bool tell(struct peal_inbox *inbox)
+/* @return false: the callback closed the inbox */
+static bool call_on_messages(struct peal_inbox *inbox)
 {
 	struct peal_reactor *loop = inbox->loop;
-	struct peal_source *listener = &inbox->server.listener;
+	struct peal_source *listener = &inbox->server.listening.source;
 	uint64_t token = peal_source_token(listener);
 
 	if (!inbox->options.on_messages || inbox->telling)
@@ -181,25 +186,25 @@ static bool tell(struct peal_inbox *inbox)
 	return true;
 }
 
-static long on_readable(struct peal_channel *ch, void *user)
+static long sender_rang(struct peal_channel *ch, void *user)
 {
 	struct peal_inbox_sender *s = sender_of(ch);
 	struct peal_inbox *inbox = user;
 
-	if (!look(inbox, s))
-		return PEAL_DONE; /* taken already, or not to be had */
+	if (!find_message(inbox, s))
+		return PEAL_DONE; /* taken already, or invalid */
 	line_up(inbox, s);
-	if (!tell(inbox))
+	if (!call_on_messages(inbox))
 		return PEAL_DONE;
-	/* On a loop that is not ours we ask for turns, as long as messages are
-	 * left. On our own they are in line here; but what is left at the end
-	 * of a stream would be dropped. */
+	/* On the caller's loop the inbox asks for turns as long as messages are
+	 * left. On its own loop the senders are in line here; but at the end of
+	 * a stream the reactor would drop the messages that are left. */
 	if (inbox->options.on_messages || peal_end_ended(&ch->receiver.end))
-		return look(inbox, s) ? PEAL_MORE : PEAL_DONE;
+		return find_message(inbox, s) ? PEAL_MORE : PEAL_DONE;
 	return PEAL_DONE;
 }
 
-static void on_closed(struct peal_channel *ch, int reason, void *user)
+static void sender_gone(struct peal_channel *ch, int reason, void *user)
 {
 	struct peal_inbox_sender *s = sender_of(ch);
 	struct peal_inbox *inbox = user;
@@ -228,8 +233,8 @@ static bool asks_again(const struct peal_inbox *inbox, const char *text)
 	return strcmp(text, expected) == 0;
 }
 
-static void on_refused(const struct peal_peer *peer, int reason,
-		       const char *text, void *user)
+static void sender_refused(const struct peal_peer *peer, int reason,
+			   const char *text, void *user)
 {
 	struct peal_inbox *inbox = user;
 
@@ -247,14 +252,14 @@ static struct peal_service service_of(struct peal_inbox *inbox)
 
 	return (struct peal_service){
 		.accept = { .role = PEAL_SENDER, .item_size = 8 },
-		.admit = o->admit ? admit : NULL,
+		.admit = o->admit ? admit_sender : NULL,
 		.channels = &o->senders->channel,
 		.n_channels = o->n_senders,
 		.channel_size = sizeof(*o->senders),
-		.on_refused = on_refused,
-		.callbacks = { .on_open = on_open,
-			       .on_readable = on_readable,
-			       .on_closed = on_closed,
+		.on_refused = sender_refused,
+		.callbacks = { .on_open = sender_opened,
+			       .on_readable = sender_rang,
+			       .on_closed = sender_gone,
 			       .user = inbox },
 		.mode = o->mode,
 		.max_bytes = o->max_bytes,
@@ -331,7 +336,7 @@ void peal_inbox_close(struct peal_inbox *inbox)
 
 /* -- receiving */
 
-static int check(const struct peal_inbox *inbox, int timeout_ms)
+static int check_receive(const struct peal_inbox *inbox, int timeout_ms)
 {
 	if (!inbox->loop)
 		return -EBADF;
@@ -342,15 +347,16 @@ static int check(const struct peal_inbox *inbox, int timeout_ms)
 	return inbox->loop != &inbox->own && timeout_ms != 0 ? -EINVAL : 0;
 }
 
-/* The reactor's turn: those who were idle may have something. */
-static int look_around(struct peal_inbox *inbox, int timeout_ms)
+/* A turn of the reactor: idle senders may have messages by now. */
+static int run_reactor(struct peal_inbox *inbox, int timeout_ms)
 {
 	if (inbox->loop != &inbox->own)
 		return 0;
 	return peal_reactor_run_once(&inbox->own, timeout_ms);
 }
 
-/* For a loop that watches our fd it stays readable while there is work. */
+/* A loop may watch the fd of the inbox: the fd stays readable while there are
+ * messages. */
 static void stay_readable(struct peal_inbox *inbox)
 {
 	if (!inbox->polled || peal_link_empty(&inbox->ready))
@@ -361,12 +367,12 @@ static void stay_readable(struct peal_inbox *inbox)
 int peal_inbox_receive(struct peal_inbox *inbox, int timeout_ms,
 		       struct peal_letter *letter)
 {
-	int ret = check(inbox, timeout_ms);
+	int ret = check_receive(inbox, timeout_ms);
 	uint64_t deadline = UINT64_MAX;
 	bool last = timeout_ms == 0;
 
-	if (ret == 0 && ++inbox->taken % LOOK_EACH == 0)
-		ret = look_around(inbox, 0);
+	if (ret == 0 && ++inbox->taken % MESSAGES_PER_TURN == 0)
+		ret = run_reactor(inbox, 0);
 	if (ret < 0)
 		return ret;
 	if (timeout_ms > 0)
@@ -378,11 +384,11 @@ int peal_inbox_receive(struct peal_inbox *inbox, int timeout_ms,
 			stay_readable(inbox);
 			return hand_out(inbox, s, letter);
 		}
-		/* What the reactor was woken for an earlier look may have
-		 * taken back. */
+		/* peal_inbox_wake() was called, but an earlier turn of the
+		 * reactor may have used up the wakeup. */
 		if (__atomic_load_n(&inbox->woken, __ATOMIC_SEQ_CST))
 			last = true;
-		ret = look_around(inbox, last ? 0 : peal_left_ms(deadline));
+		ret = run_reactor(inbox, last ? 0 : peal_left_ms(deadline));
 		if (ret < 0)
 			return ret;
 		s = whose_turn(inbox);
@@ -406,10 +412,10 @@ int peal_inbox_release(struct peal_inbox *inbox,
 	if (!s || letter->from != &s->channel)
 		return -EINVAL;
 	if (!peal_reactor_here(inbox->loop))
-		return -ECHILD; /* the ring is the parent's as well */
+		return -ECHILD; /* the parent has the ring, too */
 	inbox->lent = NULL;
 	s->found = false;
-	/* At once: what was given back does not come again, come what may. */
+	/* Release at once: a message that was given back never comes again. */
 	peal_message_release(&s->channel.receiver, &s->next);
 	return 0;
 }

@@ -52,19 +52,18 @@
 /* -- wire.c */
 
 /*
- * What the two sides of a handshake say to each other, in four packets:
+ * A handshake is four packets:
  *
  *	client	HELLO	what the client wants
- *	server	ANSWER	the rings, with their fds; or why not
+ *	server	ANSWER	the rings, with their fds; or the refusal
  *	client	READY	the client has verified and sealed the rings, and has
- *			published what it carries over; or why not
- *	server	OPEN	the server has opened the channel; or why not
+ *			published what it carries over; or the refusal
+ *	server	OPEN	the server has opened the channel; or the refusal
  *
  * From OPEN on the socket carries nothing but bells. A refusal with the status
  * -EBUSY, in ANSWER or in OPEN, asks the client to connect again: the server
  * had no room for its handshake. A change here is a new PEAL_WIRE_VERSION;
- * magic, version, endian, status and text stand where they stand in all of
- * them.
+ * magic, version, endian, status and text keep their place in all versions.
  */
 #define PEAL_WIRE_VERSION 2u
 #define PEAL_WIRE_ENDIAN 0x01020304u
@@ -73,7 +72,7 @@
 #define PEAL_WIRE_READY UINT64_C(0x594445524c414550)  /* "PEALREDY" */
 #define PEAL_WIRE_OPEN UINT64_C(0x4e45504f4c414550)   /* "PEALOPEN" */
 
-/* How each of them begins. */
+/* How each packet begins. */
 struct peal_wire_start {
 	uint64_t magic;
 	uint32_t version;
@@ -97,9 +96,9 @@ struct peal_wire_ring {
 };
 
 /*
- * The ring to the server first, then that to the client; one that is not
- * there is all zero. Fds: of each ring the memfd, and with eventfds the data
- * bell and the space bell.
+ * First the ring to the server, then the ring to the client; a ring that does
+ * not exist is all zero. Fds: of each ring the memfd, and with eventfds the
+ * data bell and the space bell.
  */
 struct peal_wire_answer {
 	struct peal_wire_start start;
@@ -122,16 +121,16 @@ _Static_assert(sizeof(struct peal_wire_answer) == 384, "wire");
 void peal_wire_begin(struct peal_wire_start *start, uint64_t magic, int status,
 		     const char *text);
 /*
- * Is it what it should be?
- * @param text  why not, or what the other side says
+ * Is this a valid packet of this kind?
+ * @param text  why not, or the text of the other side
  * @return      0, the status of the other side, -EPROTO, -EPROTONOSUPPORT
  */
 int peal_wire_check(const struct peal_wire_start *start, uint64_t magic,
 		    char *text);
 
 /*
- * It has not the size that it should have; that of another version may have
- * another one. @return -EPROTONOSUPPORT, or -EPROTO with this text
+ * A packet of the wrong size may be of another version.
+ * @return -EPROTONOSUPPORT, or -EPROTO and `what` as the text
  */
 int peal_wire_misfit(const struct peal_wire_start *start, uint64_t magic,
 		     const char *what, char *text);
@@ -142,9 +141,9 @@ void peal_wire_put_hello(struct peal_wire_hello *wire,
 int peal_wire_get_hello(struct peal_hello *hello,
 			const struct peal_wire_hello *wire, char *text);
 
-/* Can it be? @return 0, -EINVAL and a text */
+/* Is the hello valid? @return 0, -EINVAL and a text */
 int peal_hello_check(const struct peal_hello *hello, char *text);
-/* Does the server serve it? @return 0, -EPROTOTYPE and a text */
+/* Does the server serve this hello? @return 0, -EPROTOTYPE and a text */
 int peal_hello_match(const struct peal_hello *hello,
 		     const struct peal_hello *accept, char *text);
 /* The geometry of the ring to the server, or of the one to the client. */
@@ -154,8 +153,8 @@ void peal_hello_geometry(struct peal_geometry *geometry,
 /* -- socket.c */
 
 /*
- * Unix sockets of packets, as channels use them. Nothing here ever blocks but
- * peal_socket_wait().
+ * Unix sockets of packets, as channels use them. Only peal_socket_wait() and
+ * peal_socket_connect() ever block.
  */
 /* Fds in one packet at most: a memfd and two eventfds for each of two rings. */
 #define PEAL_FDS 6
@@ -164,12 +163,13 @@ void peal_hello_geometry(struct peal_geometry *geometry,
 int peal_socket_address(struct sockaddr_un *to, socklen_t *size,
 			const char *address);
 int peal_socket_make(void);
-/* A duplicate of a foreign one, made fit. @return it, -ENOTSOCK, -EPROTOTYPE */
+/* Duplicate a socket of the caller's. @return the copy, -ENOTSOCK, -EPROTOTYPE
+ */
 int peal_socket_adopt(int fd);
-/* Bells that find it full count as rung, so it has to hold some. */
+/* Make room for doorbells: a bell that finds the socket full counts as rung. */
 void peal_socket_enlarge(int fd);
-/* Packets alone: no credentials, and where the kernel can no fds. What is
- * accepted inherits it. */
+/* Refuse credentials and, where the kernel can, fds. Sockets that are accepted
+ * inherit this. */
 void peal_socket_refuse(int fd);
 /*
  * Connect. While the server's queue is full, wait in the kernel until the
@@ -178,12 +178,12 @@ void peal_socket_refuse(int fd);
  *         connect(2)
  */
 int peal_socket_connect(const char *address, uint64_t deadline);
-/* Whether that is our own user, of whom something is known. */
+/* Is this our own user, and not the overflow uid of a user namespace? */
 bool peal_socket_is_us(uid_t uid);
-/* Who connected, as the kernel says; for sockets of accept(2) alone. */
+/* Who connected, as the kernel says. For sockets of accept(2) only. */
 void peal_socket_peer(int fd, struct peal_peer *peer);
-/* That user alone, -1 where it is not known; and an fd of that process, -1
- * where the kernel has none. */
+/* Only the user, or -1; and a pidfd of the process, or -1 where the kernel has
+ * none. */
 uid_t peal_socket_uid(int fd);
 int peal_socket_pidfd(int fd);
 /* Arms of an end for which the socket holds the bells, for `ends` of them. */
@@ -193,23 +193,24 @@ unsigned peal_socket_drain_every(int fd, unsigned ends);
 int peal_socket_send(int fd, const void *packet, size_t size, const int *fds,
 		     size_t n_fds);
 /*
- * Receive a packet of exactly that size that brings no fds.
- * @return 0, -EAGAIN, -EPIPE it is the end, -EPROTO it is anything else: as
- * much of it as fits in is there, and the rest is zero
+ * Receive a packet of exactly this size that brings no fds.
+ * @return 0, -EAGAIN, -EPIPE the end, -EPROTO any other packet: what fits in is
+ *         there, and the rest is zero
  */
 int peal_socket_receive(int fd, void *packet, size_t size);
-/* The same with fds, PEAL_FDS at most; -1 in those that did not come. On error
- * there are none. */
+/* The same with fds, PEAL_FDS at most; an fd that did not come is -1. On error
+ * no fd comes. */
 int peal_socket_receive_fds(int fd, void *packet, size_t size, int *fds);
 
 /* @return 0, -ETIMEDOUT once peal_now() is past the deadline */
 int peal_socket_wait(int fd, uint64_t deadline);
 bool peal_socket_hung_up(int fd);
 /*
- * Take leave: the other side can send no more. What it has sent is dropped, for
- * about a millisecond: where it has thousands of epoll sets on its end, each
- * packet that is freed walks them, also in close(2).
- * @return true: nothing is left, close it; false: again, later
+ * Leave: the other side can send no more, and the packets that it has sent are
+ * dropped. The other side may have thousands of epoll sets on its end, and each
+ * packet that is freed walks all of them, in close(2) as well. So one call
+ * drops packets for about a millisecond.
+ * @return true: no packet is left, close the fd; false: call again, later
  */
 bool peal_socket_leave(int fd);
 /* Has the other side read all that was sent? */
@@ -218,16 +219,16 @@ bool peal_socket_was_read(int fd);
 /* -- channel_ring.c */
 
 /*
- * One ring of a channel with its memory and its doorbells: made by the server,
- * opened and sealed by the client, checked by the server.
+ * One ring of a channel with its memory and its doorbells. The server makes it,
+ * the client opens and seals it, the server checks the seals.
  */
 /*
  * Server: make a ring that nobody else holds yet.
- * @param geometry  as wanted; a capacity of 0 is not
+ * @param geometry  as wanted; the capacity is not 0
  * @param mem       PEAL_MEM_HUGE_2M, _LOCK
  * @param socket    -1: make eventfds; otherwise the doorbell of both ends
  * @return          0, or the errors of peal_geometry_fit(), peal_mem_create()
- *                  and peal_doorbell_init(); and then nothing is left
+ *                  and peal_doorbell_init()
  */
 int peal_channel_ring_make(struct peal_channel_ring *cr,
 			   const struct peal_geometry *geometry, unsigned mem,
@@ -236,14 +237,15 @@ int peal_channel_ring_make(struct peal_channel_ring *cr,
 size_t peal_channel_ring_describe(const struct peal_channel_ring *cr,
 				  struct peal_wire_ring *ring, int *fds);
 /*
- * Server: is it sealed as the client says? Before Linux 5.1 it cannot be, and
- * a client that is trusted need not. @return 0, -EPROTO
+ * Server: has the client sealed the memory? Before Linux 5.1 no memory can be
+ * sealed, and a trusted client need not seal. @return 0, -EPROTO
  */
 int peal_channel_ring_check_seals(const struct peal_channel_ring *cr);
 /*
- * Fault it in, when there can be no more holes: a lack of memory is an error
- * here, not SIGBUS later. Then the memory's fd is closed.
- * @param most  bytes to be done now
+ * Fault the memory in, once it is sealed and nobody can punch holes. So a lack
+ * of memory is an error here, and not SIGBUS later. At the end the memory's fd
+ * is closed.
+ * @param most  bytes to fault in now
  * @return      1 all is done, 0 there is more, -ENOMEM
  */
 int peal_channel_ring_fill(struct peal_channel_ring *cr, size_t most);
@@ -553,7 +555,7 @@ void peal_address_remove(struct peal_server *server);
 
 /* -- inbox.c and outbox.c */
 
-/* What the two sides of an inbox have in common: the tag of its rings. */
+/* The tag of the rings of an inbox, for both sides. */
 /*
  * With `stamped`, each message begins with its time in nanoseconds.
  * @return 0, -EINVAL the tag is too long

@@ -40,8 +40,8 @@ static void leave_in_child(struct peal_channel *ch)
 	if (ch->member.link.next)
 		peal_link_remove(&ch->member.link);
 	for (int i = 0; i < PEAL_HANDSHAKES; i++)
-		if (server->handshakes[i].channel == ch)
-			server->handshakes[i].channel = NULL;
+		if (server->places.handshakes[i].channel == ch)
+			server->places.handshakes[i].channel = NULL;
 }
 
 static void leave_server(struct peal_channel *ch)
@@ -53,9 +53,9 @@ static void leave_server(struct peal_channel *ch)
 		ch->member.link.next = NULL;
 	}
 	for (int i = 0; i < PEAL_HANDSHAKES; i++)
-		if (server->handshakes[i].server &&
-		    server->handshakes[i].channel == ch)
-			peal_pending_release(&server->handshakes[i]);
+		if (server->places.handshakes[i].server &&
+		    server->places.handshakes[i].channel == ch)
+			peal_pending_release(&server->places.handshakes[i]);
 	ch->member.server = NULL;
 }
 

@@ -16,9 +16,9 @@
 #define MS UINT64_C(1000000)
 #define DEFAULT_BYTES 65536u
 #define CHECK_NS (100 * MS)
-/* Between two attempts to connect again, while there is no receiver. */
+/* The time between two attempts to connect, while there is no receiver. */
 #define PAUSE_NS (10 * MS)
-/* An attempt takes more than no time, also for those who do not wait. */
+/* The time of an attempt, for callers that do not wait as well. */
 #define ATTEMPT_MS 50
 
 static uint64_t coarse_now(void)
@@ -31,14 +31,15 @@ static uint64_t coarse_now(void)
 
 /* -- connecting */
 
-static int say(struct peal_outbox *out, int error, const char *text)
+static int set_outbox_text(struct peal_outbox *out, int error, const char *text)
 {
 	memset(out, 0, sizeof(*out));
 	snprintf(out->channel.text, sizeof(out->channel.text), "%s", text);
 	return error;
 }
 
-/* Woken for each message that was taken, it would sleep after each again. */
+/* A sender that was woken for each message that was taken would sleep again
+ * after each. */
 static void wait_for_many(struct peal_outbox *out)
 {
 	struct peal_sender *tx = &out->channel.sender;
@@ -58,22 +59,26 @@ int peal_outbox_open(struct peal_outbox *out, const char *address,
 		bytes = DEFAULT_BYTES;
 	hello.capacity = bytes / 8 + (bytes % 8 != 0);
 	if (name && strlen(name) >= sizeof(hello.name))
-		return say(out, -EINVAL, "a name of more than 63 bytes");
+		return set_outbox_text(out, -EINVAL,
+				       "a name of more than 63 bytes");
 	if (name)
 		strcpy(hello.name, name);
 	memset(out, 0, sizeof(*out));
-	/* Whether messages are to be stamped is the inbox's to say. */
+	/* The inbox says whether messages have stamps. */
 	for (int stamped = 0; stamped < 2 && ret == -EPROTOTYPE; stamped++) {
 		char text[PEAL_TEXT];
 
 		memcpy(text, out->channel.text, sizeof(text));
 		if (peal_inbox_tag(hello.tag, tag, stamped) < 0)
-			return say(out, -EINVAL, "a tag that is too long");
+			return set_outbox_text(out, -EINVAL,
+					       "a tag that is too long");
 		ret = peal_connect(&out->channel, address, &hello,
 				   peal_left_ms(deadline));
 		out->stamped = stamped;
 		if (stamped && ret == -EPROTOTYPE)
-			say(out, ret, text); /* the first one says more */
+			set_outbox_text(out, ret,
+					text); /* the text of the first attempt
+						  says more */
 	}
 	if (ret == 0)
 		wait_for_many(out);
@@ -109,10 +114,11 @@ static int connect_again(struct peal_outbox *out, uint64_t deadline)
 }
 
 /*
- * Those who never have to wait would not hear of a death. Where there is no
- * receiver, there may still be room.
+ * A sender that never has to wait would not notice the receiver's death. So
+ * look now and then, and connect again. Without a receiver there may still be
+ * room in the old ring.
  */
-static int check(struct peal_outbox *out)
+static int check_peer(struct peal_outbox *out)
 {
 	uint64_t now = coarse_now();
 	int ret;
@@ -128,16 +134,16 @@ static int check(struct peal_outbox *out)
 	return ret == -ETIMEDOUT ? 0 : ret;
 }
 
-/* Wait as `ready` does, with as many receivers as it takes. */
-static int persist(struct peal_outbox *out, uint64_t deadline,
-		   int (*ready)(struct peal_outbox *out, size_t size, int ms,
-				void *room),
-		   size_t size, void *room)
+/* Wait with `ready`, and connect to the next receiver whenever one is gone. */
+static int wait_and_reconnect(struct peal_outbox *out, uint64_t deadline,
+			      int (*ready)(struct peal_outbox *out, size_t size,
+					   int ms, void *room),
+			      size_t size, void *room)
 {
-	int ret = check(out);
+	int ret = check_peer(out);
 
 	while (ret == 0) {
-		/* Without a receiver there is its old ring, and no bell. */
+		/* Without a receiver there is the old ring, and no bell. */
 		bool open = out->channel.life.state == PEAL_CHANNEL_OPEN;
 
 		ret = ready(out, size, open ? peal_left_ms(deadline) : 0, room);
@@ -176,8 +182,8 @@ int(peal_outbox_reserve)(struct peal_outbox *out, size_t size, int timeout_ms,
 
 	if (out->channel.client.address[0] && size > peal_outbox_max(out))
 		return -EMSGSIZE;
-	ret = persist(out, peal_deadline(timeout_ms), room_for, size + stamp,
-		      &at);
+	ret = wait_and_reconnect(out, peal_deadline(timeout_ms), room_for,
+				 size + stamp, &at);
 	if (ret <= 0)
 		return ret;
 	at += stamp;
@@ -185,7 +191,7 @@ int(peal_outbox_reserve)(struct peal_outbox *out, size_t size, int timeout_ms,
 	return ret;
 }
 
-/* The stamp stands at the front of what is reserved. */
+/* The stamp stands at the front of the reserved bytes. */
 static void put_stamp(struct peal_outbox *out)
 {
 	uint64_t now = peal_now();
@@ -205,7 +211,7 @@ int peal_outbox_commit(struct peal_outbox *out, uint32_t kind, size_t size)
 		return ret;
 	if (out->stamped)
 		put_stamp(out);
-	/* It is published, whatever becomes of the bell. */
+	/* The message is published, even if the bell cannot be rung. */
 	peal_message_publish(tx);
 	return 0;
 }
@@ -237,7 +243,7 @@ static int all_taken(struct peal_outbox *out, size_t size, int ms, void *room)
 	return ret < 0 ? (int)ret : 1;
 }
 
-/* It may have taken the last one, and be gone. */
+/* The receiver may have taken the last message before it was gone. */
 static bool nothing_left(const struct peal_outbox *out)
 {
 	const struct peal_end *end = &out->channel.sender.end;
@@ -260,7 +266,8 @@ int peal_outbox_flush(struct peal_outbox *out, int timeout_ms)
 
 	if (nothing_left(out))
 		return 0;
-	ret = persist(out, peal_deadline(timeout_ms), flushed, 0, &room);
+	ret = wait_and_reconnect(out, peal_deadline(timeout_ms), flushed, 0,
+				 &room);
 	return ret < 0 ? ret : 0;
 }
 
@@ -272,7 +279,8 @@ int peal_outbox_send_when_empty(struct peal_outbox *out, uint32_t kind,
 
 	if (out->channel.client.address[0] && size > peal_outbox_max(out))
 		return -EMSGSIZE;
-	ret = persist(out, peal_deadline(timeout_ms), all_taken, 0, &room);
+	ret = wait_and_reconnect(out, peal_deadline(timeout_ms), all_taken, 0,
+				 &room);
 	return ret < 0 ? ret : peal_outbox_send(out, kind, data, size, 0);
 }
 
@@ -280,7 +288,8 @@ int peal_outbox_close(struct peal_outbox *out, int timeout_ms)
 {
 	int ret = 0;
 
-	/* A child has no say in what the ring holds, nor a bell to wait on. */
+	/* A forked child must not change the ring, and has no bell to wait on.
+	 */
 	if (out->channel.client.address[0] && !peal_channel_here(&out->channel))
 		ret = -ECHILD;
 	else if (out->channel.client.address[0])

@@ -47,7 +47,8 @@ void peal_pending_leave(struct peal_server *server, int fd, uid_t uid)
 		return;
 	}
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_handshake *handshake = &server->handshakes[i];
+		struct peal_handshake *handshake =
+			&server->places.handshakes[i];
 
 		if (handshake->server)
 			continue;

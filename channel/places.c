@@ -33,7 +33,8 @@ struct peal_handshake *peal_places_free(struct peal_server *server, uid_t uid,
 	int of_uid = 0;
 
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_handshake *handshake = &server->handshakes[i];
+		struct peal_handshake *handshake =
+			&server->places.handshakes[i];
 
 		if (!handshake->server)
 			unused = handshake;
@@ -87,7 +88,8 @@ struct peal_handshake *peal_places_to_clear(struct peal_server *server,
 	uint64_t now = peal_now();
 
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_handshake *handshake = &server->handshakes[i];
+		struct peal_handshake *handshake =
+			&server->places.handshakes[i];
 
 		if (makes_way_at(handshake, uid, share_used) > now)
 			continue;
@@ -104,8 +106,8 @@ static uint64_t place_at(struct peal_server *server)
 {
 	uint64_t first = UINT64_MAX;
 
-	for (unsigned i = 0; i < server->n_waiting; i++) {
-		uid_t uid = server->waiting[i].peer.uid;
+	for (unsigned i = 0; i < server->queue.n; i++) {
+		uid_t uid = server->queue.waiting[i].peer.uid;
 		bool share_used;
 
 		if (peal_waiting_has(server, i, uid))
@@ -113,9 +115,10 @@ static uint64_t place_at(struct peal_server *server)
 		if (peal_places_free(server, uid, &share_used))
 			return 0;
 		for (int j = 0; j < PEAL_HANDSHAKES; j++)
-			first = peal_min(first,
-					 makes_way_at(&server->handshakes[j],
-						      uid, share_used));
+			first = peal_min(
+				first,
+				makes_way_at(&server->places.handshakes[j], uid,
+					     share_used));
 	}
 	return first;
 }
@@ -123,10 +126,11 @@ static uint64_t place_at(struct peal_server *server)
 void peal_places_set_timer(struct peal_server *server)
 {
 	uint64_t first = place_at(server);
-	bool look = server->paused;
+	bool look = server->listening.paused;
 
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		const struct peal_handshake *handshake = &server->handshakes[i];
+		const struct peal_handshake *handshake =
+			&server->places.handshakes[i];
 
 		if (!handshake->server)
 			continue;
@@ -137,15 +141,15 @@ void peal_places_set_timer(struct peal_server *server)
 					 handshake->since +
 						 peal_places_limit(server));
 	}
-	if (look && !server->look_at)
-		server->look_at = peal_now() + PAUSE_NS;
+	if (look && !server->places.look_at)
+		server->places.look_at = peal_now() + PAUSE_NS;
 	if (look)
-		first = peal_min(first, server->look_at);
+		first = peal_min(first, server->places.look_at);
 	if (first == 0)
 		first = 1; /* a time that is over; 0 would stop the timer */
 	if (first == UINT64_MAX)
-		peal_reactor_cancel_timer(server->loop, &server->timer);
+		peal_reactor_cancel_timer(server->loop, &server->places.timer);
 	else
-		peal_reactor_set_timer(server->loop, &server->timer, first, 0,
-				       PEAL_TIMER_ABSOLUTE);
+		peal_reactor_set_timer(server->loop, &server->places.timer,
+				       first, 0, PEAL_TIMER_ABSOLUTE);
 }

@@ -18,7 +18,7 @@ static bool end_if_silent(struct peal_handshake *handshake, int error,
 			  const char *why)
 {
 	struct peal_source_mark mark =
-		peal_source_mark(&handshake->server->timer);
+		peal_source_mark(&handshake->server->places.timer);
 	uint64_t since = handshake->since;
 
 	peal_steps_progress(handshake);
@@ -73,11 +73,11 @@ static bool end_if_late(struct peal_handshake *handshake)
 
 void peal_room_expire(struct peal_server *server)
 {
-	if (server->look_at <= peal_now())
-		server->look_at = 0;
+	if (server->places.look_at <= peal_now())
+		server->places.look_at = 0;
 	for (int i = 0; i < PEAL_HANDSHAKES; i++)
-		if (server->handshakes[i].server &&
-		    !end_if_late(&server->handshakes[i]))
+		if (server->places.handshakes[i].server &&
+		    !end_if_late(&server->places.handshakes[i]))
 			return;
 	peal_places_set_timer(server);
 }

@@ -66,12 +66,12 @@ static int begin_handshake(struct peal_server *server,
 static int meet_client(struct peal_server *server, int fd,
 		       const struct peal_peer *peer)
 {
-	struct peal_source_mark mark = peal_source_mark(&server->timer);
+	struct peal_source_mark mark = peal_source_mark(&server->places.timer);
 	struct peal_handshake *handshake = NULL;
 	int ret;
 
 	/* First come, first served. */
-	if (!peal_waiting_has(server, server->n_waiting, peer->uid))
+	if (!peal_waiting_has(server, server->queue.n, peer->uid))
 		handshake = peal_room_make(server, peer->uid);
 	if (!peal_source_survived(&mark)) {
 		close(fd);
@@ -90,11 +90,11 @@ static int meet_client(struct peal_server *server, int fd,
 /* A place may be free for some of those that wait. */
 static void serve_waiting(struct peal_server *server)
 {
-	struct peal_source_mark mark = peal_source_mark(&server->timer);
+	struct peal_source_mark mark = peal_source_mark(&server->places.timer);
 	unsigned i = 0;
 
-	for (int n = 0; n < ACCEPTS && i < server->n_waiting;) {
-		uid_t uid = server->waiting[i].peer.uid;
+	for (int n = 0; n < ACCEPTS && i < server->queue.n;) {
+		uid_t uid = server->queue.waiting[i].peer.uid;
 		struct peal_handshake *handshake = NULL;
 		struct peal_waiting next;
 
@@ -103,8 +103,8 @@ static void serve_waiting(struct peal_server *server)
 		if (!peal_source_survived(&mark))
 			return;
 		/* A callback may have changed the list. */
-		if (!handshake || i >= server->n_waiting ||
-		    server->waiting[i].peer.uid != uid) {
+		if (!handshake || i >= server->queue.n ||
+		    server->queue.waiting[i].peer.uid != uid) {
 			i++;
 			continue;
 		}
@@ -156,7 +156,7 @@ static void on_connection(struct peal_source *source, int fd, uint32_t events,
 
 		if (ret < 0 && ran_out(errno)) {
 			/* It stays readable, and would keep us busy. */
-			server->paused = true;
+			server->listening.paused = true;
 			peal_source_listen(source, false);
 			peal_places_set_timer(server);
 			return;
@@ -181,12 +181,12 @@ static void on_server_timer(struct peal_source *source, uint64_t expirations,
 	struct peal_source_mark mark = peal_source_mark(source);
 
 	(void)expirations;
-	if (server->paused && server->look_at <= peal_now()) {
-		server->paused = false;
-		peal_source_listen(&server->listener, true);
+	if (server->listening.paused && server->places.look_at <= peal_now()) {
+		server->listening.paused = false;
+		peal_source_listen(&server->listening.source, true);
 	}
 	peal_room_expire(server);
-	if (peal_source_survived(&mark) && server->n_waiting > 0)
+	if (peal_source_survived(&mark) && server->queue.n > 0)
 		serve_waiting(server);
 }
 
@@ -199,16 +199,17 @@ static int start_listening(struct peal_server *server,
 
 	server->loop = loop;
 	peal_link_init(&server->channels);
-	ret = peal_reactor_add_timer(loop, &server->timer, on_server_timer,
-				     server);
+	ret = peal_reactor_add_timer(loop, &server->places.timer,
+				     on_server_timer, server);
 	if (ret < 0)
 		return ret;
-	if (server->fd < 0)
+	if (server->listening.fd < 0)
 		return 0;
-	ret = peal_reactor_add_fd(loop, &server->listener, server->fd, EPOLLIN,
-				  on_connection, server);
+	ret = peal_reactor_add_fd(loop, &server->listening.source,
+				  server->listening.fd, EPOLLIN, on_connection,
+				  server);
 	if (ret < 0)
-		peal_source_detach(&server->timer);
+		peal_source_detach(&server->places.timer);
 	return ret;
 }
 
@@ -232,7 +233,7 @@ int peal_server_listen_on(struct peal_server *server, struct peal_reactor *loop,
 	int ret = check_service(service);
 
 	memset(server, 0, sizeof(*server));
-	server->fd = -1;
+	server->listening.fd = -1;
 	server->service = *service;
 	if (ret == 0 && address)
 		ret = peal_address_listen(server, address);
@@ -267,7 +268,7 @@ void peal_server_stats(const struct peal_server *server,
 	struct peal_link *link;
 
 	*stats = server->stats;
-	stats->waiting = server->n_waiting;
+	stats->waiting = server->queue.n;
 	if (!server->loop)
 		return;
 	for (link = server->channels.next; link != &server->channels;
@@ -291,7 +292,8 @@ static void close_in_child(struct peal_server *server)
 		peal_life_abort(ch);
 	}
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_handshake *handshake = &server->handshakes[i];
+		struct peal_handshake *handshake =
+			&server->places.handshakes[i];
 
 		if (!handshake->server)
 			continue;
@@ -301,9 +303,9 @@ static void close_in_child(struct peal_server *server)
 		peal_made_close(&handshake->made);
 	}
 	peal_waiting_close(server);
-	peal_source_detach(&server->listener);
-	peal_source_detach(&server->timer);
-	server->path[0] = '\0';
+	peal_source_detach(&server->listening.source);
+	peal_source_detach(&server->places.timer);
+	server->listening.path[0] = '\0';
 	peal_address_remove(server);
 	memset(server, 0, sizeof(*server));
 }
@@ -335,14 +337,16 @@ int peal_server_listen_in(struct peal_server *server, struct peal_reactor *loop,
 static void close_on(struct peal_server *server, struct peal_reactor *loop)
 {
 	/* The reactor may have been finished, and made anew: not for us. */
-	if (!peal_reactor_here(loop) || !peal_source_added(&server->timer)) {
+	if (!peal_reactor_here(loop) ||
+	    !peal_source_added(&server->places.timer)) {
 		close_in_child(server);
 		return;
 	}
 	while (!peal_link_empty(&server->channels))
 		peal_life_abort(peal_link_channel(server->channels.next));
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
-		struct peal_handshake *handshake = &server->handshakes[i];
+		struct peal_handshake *handshake =
+			&server->places.handshakes[i];
 		struct peal_channel *ch = handshake->channel;
 
 		/* There are no more turns in which to leave it slowly. */
@@ -353,8 +357,8 @@ static void close_on(struct peal_server *server, struct peal_reactor *loop)
 			peal_life_abort(ch);
 	}
 	peal_waiting_close(server);
-	peal_source_detach(&server->listener);
-	peal_source_detach(&server->timer);
+	peal_source_detach(&server->listening.source);
+	peal_source_detach(&server->places.timer);
 	peal_address_remove(server);
 	memset(server, 0, sizeof(*server));
 }

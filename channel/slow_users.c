@@ -100,7 +100,7 @@ void peal_slow_users_closed(struct peal_channel *ch)
 	if (user->slow_rings < PEAL_TIMED_RINGS / 2)
 		return;
 	user->slow_rings = 0;
-	user->until = user->seen + (S << user->strikes);
-	if (user->strikes < MOST_DOUBLINGS)
-		user->strikes++;
+	user->until = user->seen + (S << user->doublings);
+	if (user->doublings < MOST_DOUBLINGS)
+		user->doublings++;
 }

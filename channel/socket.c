@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Unix sockets of packets: connecting, credentials, packets with fds. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -21,12 +22,13 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-/* Packets of one byte that may wait in a socket; the kernel may grant less. */
+/* Bytes of a socket for doorbells that wait in it; the kernel may grant less.
+ */
 #define BUFFER (256 << 10)
-/* What such a packet takes of it, with room to spare. */
+/* Bytes of it that one doorbell takes, rounded up. */
 #define PACKET 1280
 #define DRAIN_EVERY_MOST 32u
-/* In a user namespace: everybody who has no uid there. */
+/* In a user namespace this is everybody without a uid there. */
 #define OVERFLOW_UID 65534u
 
 int peal_socket_address(struct sockaddr_un *to, socklen_t *size,
@@ -74,7 +76,7 @@ unsigned peal_socket_drain_every(int fd, unsigned ends)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0)
 		return 1;
-	/* An arm brings two bells at most; and two more may come. */
+	/* Each arm brings two bells at most, and two more may come. */
 	holds = (unsigned)size / PACKET;
 	every = holds > 4 * ends ? (holds - 4 * ends) / (2 * ends) : 1;
 	return every < DRAIN_EVERY_MOST ? every : DRAIN_EVERY_MOST;
@@ -109,12 +111,12 @@ int peal_socket_adopt(int fd)
 }
 
 /*
- * connect(2) of a Unix socket that blocks waits for a place in the server's
- * queue, as long as SO_SNDTIMEO says; one that does not block fails at once.
+ * connect(2) on a blocking Unix socket waits for a place in the server's queue,
+ * as long as SO_SNDTIMEO says. On a non-blocking socket it fails at once.
  * @return 0, -EAGAIN the queue was full until the deadline, ...
  */
-static int connect_until(int fd, const struct sockaddr_un *to, socklen_t size,
-			 uint64_t deadline)
+static int connect_in_time(int fd, const struct sockaddr_un *to, socklen_t size,
+			   uint64_t deadline)
 {
 	for (;;) {
 		uint64_t now = peal_now();
@@ -144,13 +146,13 @@ int peal_socket_connect(const char *address, uint64_t deadline)
 
 	if (fd < 0)
 		return fd;
-	/* Most queues have room, and then there is nothing to set. */
+	/* Most queues have room: then no option has to be set. */
 	do
 		ret = connect(fd, (struct sockaddr *)&to, size) < 0 ? -errno
 								    : 0;
 	while (ret == -EINTR);
 	if (ret == -EAGAIN && deadline > 0) {
-		ret = connect_until(fd, &to, size, deadline);
+		ret = connect_in_time(fd, &to, size, deadline);
 		if (ret == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 			ret = -errno;
 	}
@@ -239,7 +241,7 @@ bool peal_socket_hung_up(int fd)
 	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
 	int ret;
 
-	/* A signal interrupts it, though it does not wait. */
+	/* A signal interrupts poll(2) even where it does not wait. */
 	do
 		ret = poll(&pfd, 1, 0);
 	while (ret < 0 && errno == EINTR);
@@ -253,8 +255,8 @@ bool peal_socket_leave(int fd)
 					    .kind = PEAL_DOORBELL_SOCKET };
 
 	shutdown(fd, SHUT_RDWR);
-	/* The second read tells an end from a pause. Behind a packet with fds,
-	 * which is -EPROTO, there may be more. */
+	/* The second read tells the end of the packets from a pause. After a
+	 * packet with fds (-EPROTO) there may be more packets. */
 	for (int i = 0; i < 2; i++) {
 		int ret = peal_doorbell_clear(&bell);
 
@@ -272,21 +274,21 @@ bool peal_socket_was_read(int fd)
 }
 
 /* A packet longer than the buffer is cut off and flagged as such. */
-static int receive(int fd, struct msghdr *message, size_t size)
+static int receive_message(int fd, struct msghdr *message, size_t size)
 {
 	ssize_t ret;
 
 	memset(message->msg_iov->iov_base, 0, size);
-	/* Reset means that the other side left something of ours unread; what
-	 * it sent before is still there to be read. */
+	/* ECONNRESET says that the other side left packets unread. The packets
+	 * that it sent before are still there. */
 	do
 		ret = recvmsg(fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (ret < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (ret < 0) {
-		message->msg_controllen = 0; /* nothing has come */
+		message->msg_controllen = 0; /* no fds have come */
 		return -errno;
 	}
-	if (ret == 0 && peal_socket_hung_up(fd)) /* and no empty packet */
+	if (ret == 0 && peal_socket_hung_up(fd)) /* not an empty packet */
 		return -EPIPE;
 	if ((size_t)ret != size ||
 	    (message->msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
@@ -299,12 +301,12 @@ int peal_socket_receive(int fd, void *packet, size_t size)
 	struct iovec iov = { packet, size };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	/* No room for fds: the kernel drops them, and says so. */
-	return receive(fd, &message, size);
+	/* There is no room for fds: the kernel drops them, and says so. */
+	return receive_message(fd, &message, size);
 }
 
-/* Take what was installed, however much, or close it. */
-static void take_fds(struct msghdr *message, int *fds, bool wanted)
+/* Take the fds that the kernel has installed, and close those not wanted. */
+static void take_packet_fds(struct msghdr *message, int *fds, bool wanted)
 {
 	struct cmsghdr *header = CMSG_FIRSTHDR(message);
 	size_t n = 0;
@@ -338,12 +340,13 @@ int peal_socket_receive_fds(int fd, void *packet, size_t size, int *fds)
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
-	int ret = receive(fd, &message, size);
+	int ret = receive_message(fd, &message, size);
 
 	for (int i = 0; i < PEAL_FDS; i++)
 		fds[i] = -1;
-	take_fds(&message, fds, ret == 0);
-	/* With RLIMIT_NOFILE reached the kernel drops fds and says no more. */
+	take_packet_fds(&message, fds, ret == 0);
+	/* At RLIMIT_NOFILE the kernel drops fds, and says no more than
+	 * MSG_CTRUNC. */
 	if (ret == -EPROTO && (message.msg_flags & MSG_CTRUNC) &&
 	    !(message.msg_flags & MSG_TRUNC))
 		return -EMFILE;
@@ -366,7 +369,7 @@ int peal_socket_wait(int fd, uint64_t deadline)
 			return 0;
 		if (ret == 0)
 			return -ETIMEDOUT;
-		/* EAGAIN would say that no packet is there yet. */
+		/* EAGAIN would say that no packet has come yet. */
 		if (errno != EINTR)
 			return errno == EAGAIN ? -ENOMEM : -errno;
 	}

@@ -124,13 +124,13 @@ static int fill_rings(struct peal_handshake *handshake)
 	uint64_t began = peal_now();
 	int ret;
 
-	if (large && server->filled_in == round)
+	if (large && server->places.filled_in == round)
 		return 0;
 	do
 		ret = peal_handshake_fill(handshake, FILL);
 	while (ret == 0 && peal_now() - began < FILL_NS);
 	if (large)
-		server->filled_in = round;
+		server->places.filled_in = round;
 	return ret;
 }
 

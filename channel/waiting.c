@@ -16,27 +16,27 @@ static unsigned count_waiting(const struct peal_server *server, uid_t uid)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < server->n_waiting; i++)
-		n += server->waiting[i].peer.uid == uid;
+	for (unsigned i = 0; i < server->queue.n; i++)
+		n += server->queue.waiting[i].peer.uid == uid;
 	return n;
 }
 
 bool peal_waiting_has(const struct peal_server *server, unsigned before,
 		      uid_t uid)
 {
-	for (unsigned i = 0; i < before && i < server->n_waiting; i++)
-		if (server->waiting[i].peer.uid == uid)
+	for (unsigned i = 0; i < before && i < server->queue.n; i++)
+		if (server->queue.waiting[i].peer.uid == uid)
 			return true;
 	return false;
 }
 
 struct peal_waiting peal_waiting_take(struct peal_server *server, unsigned i)
 {
-	struct peal_waiting taken = server->waiting[i];
+	struct peal_waiting taken = server->queue.waiting[i];
 
-	server->n_waiting--;
-	memmove(&server->waiting[i], &server->waiting[i + 1],
-		(server->n_waiting - i) * sizeof(taken));
+	server->queue.n--;
+	memmove(&server->queue.waiting[i], &server->queue.waiting[i + 1],
+		(server->queue.n - i) * sizeof(taken));
 	return taken;
 }
 
@@ -45,8 +45,9 @@ static unsigned newest_of_the_most(const struct peal_server *server)
 {
 	unsigned most = 0, newest = 0;
 
-	for (unsigned i = 0; i < server->n_waiting; i++) {
-		unsigned n = count_waiting(server, server->waiting[i].peer.uid);
+	for (unsigned i = 0; i < server->queue.n; i++) {
+		unsigned n = count_waiting(server,
+					   server->queue.waiting[i].peer.uid);
 
 		if (n >= most) {
 			most = n;
@@ -70,9 +71,9 @@ void peal_waiting_turn_away(struct peal_server *server, int fd)
 int peal_waiting_add(struct peal_server *server, int fd,
 		     const struct peal_peer *peer)
 {
-	if (server->n_waiting == PEAL_WAITING) {
+	if (server->queue.n == PEAL_WAITING) {
 		unsigned newest = newest_of_the_most(server);
-		uid_t uid = server->waiting[newest].peer.uid;
+		uid_t uid = server->queue.waiting[newest].peer.uid;
 
 		if (count_waiting(server, peer->uid) >=
 		    count_waiting(server, uid))
@@ -80,13 +81,13 @@ int peal_waiting_add(struct peal_server *server, int fd,
 		peal_waiting_turn_away(server,
 				       peal_waiting_take(server, newest).fd);
 	}
-	server->waiting[server->n_waiting++] =
+	server->queue.waiting[server->queue.n++] =
 		(struct peal_waiting){ .fd = fd, .peer = *peer };
 	return 0;
 }
 
 void peal_waiting_close(struct peal_server *server)
 {
-	while (server->n_waiting > 0)
-		close(peal_waiting_take(server, server->n_waiting - 1).fd);
+	while (server->queue.n > 0)
+		close(peal_waiting_take(server, server->queue.n - 1).fd);
 }

@@ -251,7 +251,7 @@ static void send_numbers(void *arg)
 	peal_channel_close(&ch);
 }
 
-static bool all_closed(void)
+static bool all_have_closed(void)
 {
 	for (int i = 0; i < CLIENTS; i++)
 		if (!parties[i].closes)
@@ -277,7 +277,7 @@ TEST(each_client_that_is_admitted_has_storage_and_a_user_of_its_own)
 	for (int i = 0; i < CLIENTS; i++)
 		pids[i] = test_fork(send_numbers, &parties[i]);
 	link_serve(LINK_OWN, &service);
-	LINK_UNTIL(all_closed());
+	LINK_UNTIL(all_have_closed());
 	for (int i = 0; i < CLIENTS; i++) {
 		test_join(pids[i]);
 		CHECK_EQ(parties[i].opens, 1);

@@ -286,7 +286,7 @@ static bool is_dead(void)
 	return info.si_pid != 0;
 }
 
-static void bury(int who)
+static void reap_killed(int who)
 {
 	struct kill_page *page = kill_world.page;
 	int status;
@@ -331,10 +331,10 @@ static void kill_some(int side)
 	for (int i = 0; i < n; i++) {
 		int who = side == SERVER_SIDE ? SERVER : (first + i) % clients;
 
-		bury(who);
+		reap_killed(who);
 		while (below(2) == 0) {
 			start(who, true);
-			bury(who);
+			reap_killed(who);
 		}
 		start(who, false);
 	}

@@ -177,11 +177,11 @@ TEST(a_server_without_fds_pauses_and_comes_back)
 	lowest = dup(0);
 	close(lowest);
 	set_fd_limit(lowest); /* fds in use may have larger numbers */
-	LINK_UNTIL(server.paused);
+	LINK_UNTIL(server.listening.paused);
 	peal_reactor_stats(&loop, &stats);
 	rounds = stats.iterations;
 	for (int i = 0; i < 5; i++)
-		LINK_UNTIL(server.paused);
+		LINK_UNTIL(server.listening.paused);
 	/* Paused it sleeps, and does not spin on a listener that is ready. */
 	link_once(true);
 	link_once(true);

@@ -21,8 +21,8 @@ static struct peal_channel client;
 static struct peal_handshake *under_way(void)
 {
 	for (int i = 0; i < PEAL_HANDSHAKES; i++)
-		if (server.handshakes[i].server)
-			return &server.handshakes[i];
+		if (server.places.handshakes[i].server)
+			return &server.places.handshakes[i];
 	return NULL;
 }
 

@@ -456,7 +456,7 @@ struct peal_waiting {
 /** What the doorbells of a user have cost. Private. */
 struct peal_slow_user {
 	uid_t uid;
-	unsigned slow_rings, strikes;
+	unsigned slow_rings, doublings;
 	uint64_t until; /* it has no channel before */
 	uint64_t seen;	/* 0: this place is free */
 };
@@ -473,22 +473,43 @@ struct peal_slow_user {
 
 /** A server. Every field is private. */
 struct peal_server {
+	/* What the server serves, on which reactor, and for which channels.
+	 * PEAL_SERVER_STORAGE() brings a reactor, which the server owns. */
 	struct peal_reactor *loop;
+	bool owns_loop;
 	struct peal_service service;
-	struct peal_source listener, timer;
 	struct peal_link channels;
-	struct peal_handshake handshakes[PEAL_HANDSHAKES];
-	struct peal_waiting waiting[PEAL_WAITING];
-	unsigned n_waiting;
-	struct peal_slow_user slow_users[PEAL_SLOW_USERS];
 	struct peal_server_stats stats;
-	int fd;
-	bool owned, paused;
-	bool owns_loop;	    /* of PEAL_SERVER_STORAGE() */
-	uint64_t look_at;   /* when to look at what has no event, or 0 */
-	uint64_t filled_in; /* the round of the loop, from 1 */
-	uint64_t dev, ino;
-	char path[108];
+
+	/* The listening socket, which may be the caller's, and the path that
+	 * the server removes if dev and ino are still the same. The server
+	 * pauses where it runs out of fds. */
+	struct {
+		struct peal_source source;
+		int fd;
+		bool owned, paused;
+		uint64_t dev, ino;
+		char path[108];
+	} listening;
+
+	/* Handshakes under way. The timer ends those that take too long. At
+	 * `look_at` the server looks at what no event tells of (0: never). In
+	 * each iteration of the reactor, counted from 1, it fills one large
+	 * ring; `filled_in` is the last such iteration. */
+	struct {
+		struct peal_handshake handshakes[PEAL_HANDSHAKES];
+		struct peal_source timer;
+		uint64_t look_at, filled_in;
+	} places;
+
+	/* Connections that wait for a place. */
+	struct {
+		struct peal_waiting waiting[PEAL_WAITING];
+		unsigned n;
+	} queue;
+
+	/* Users whose doorbells were slow. */
+	struct peal_slow_user slow_users[PEAL_SLOW_USERS];
 };
 
 /** Slots for sources of yours in PEAL_SERVER_STORAGE(): timers, signals, ... */

@@ -162,7 +162,7 @@ static void check_all_gone(void)
 		;
 	for (int i = 0; i < PEAL_HANDSHAKES; i++) {
 		const struct peal_handshake *handshake =
-			&run.server.handshakes[i];
+			&run.server.places.handshakes[i];
 
 		CHECK(!handshake->server ||
 		      handshake->stage == PEAL_STAGE_UNREAD);
