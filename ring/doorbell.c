@@ -203,7 +203,7 @@ static bool hung_up(int fd)
  * Fds that a packet brings along are dropped by the kernel, since there is no
  * room for them here; nobody honest sends any.
  */
-static ssize_t take_packet(int fd, struct iovec *iov)
+static ssize_t receive_packet(int fd, struct iovec *iov)
 {
 	struct msghdr message = { .msg_iov = iov, .msg_iovlen = 1 };
 	ssize_t ret = recvmsg(fd, &message, MSG_DONTWAIT);
@@ -216,14 +216,15 @@ static ssize_t take_packet(int fd, struct iovec *iov)
 }
 
 /* One read that cannot block. @return bytes, 0 for nothing, or an error */
-static ssize_t take(const struct peal_doorbell *bell, void *buffer, size_t size)
+static ssize_t read_once(const struct peal_doorbell *bell, void *buffer,
+			 size_t size)
 {
 	struct iovec iov = { .iov_base = buffer, .iov_len = size };
 	ssize_t ret;
 
 	do {
 		if (bell->kind == PEAL_DOORBELL_SOCKET)
-			ret = take_packet(bell->wait_fd, &iov);
+			ret = receive_packet(bell->wait_fd, &iov);
 		else
 			ret = preadv2(bell->wait_fd, &iov, 1, -1, RWF_NOWAIT);
 		/* Pipes learned RWF_NOWAIT later; ours are O_NONBLOCK. */
@@ -275,10 +276,10 @@ int peal_doorbell_clear(const struct peal_doorbell *bell)
 	 * is empty after one read, and never is if it was made with
 	 * EFD_SEMAPHORE. */
 	for (int i = 0; i < READS_MAX; i++) {
-		ssize_t ret = take(bell, buffer,
-				   bell->kind == PEAL_DOORBELL_EVENTFD
-					   ? sizeof(uint64_t)
-					   : sizeof(buffer));
+		ssize_t ret = read_once(bell, buffer,
+					bell->kind == PEAL_DOORBELL_EVENTFD
+						? sizeof(uint64_t)
+						: sizeof(buffer));
 
 		if (ret < 0)
 			return rung && ret != -EPROTO ? 1 : (int)ret;

@@ -20,6 +20,14 @@
  *
  *	floor.h	    what reactor/ and channel/ need of all this
  *
+ * There is one circle of calls between these files.
+ * end.c calls bell.c, because an end that breaks the ring tells the
+ * peer by its bell. bell.c calls end.c, because a peer that makes its bell slow
+ * has broken the protocol. Every ring of a bell can find that out, also the
+ * inline publish, so no caller of bell.c could break the ring in its place. The
+ * circle ends at the second turn: peal_end_break() sets the error before the
+ * bell is rung, and an end that has an error does not break again.
+ *
  * The shared layout is what two processes, perhaps of different builds, have to
  * agree on; <peal/end.h> has the page of an end. A change here or there is a
  * new PEAL_LAYOUT_VERSION.
