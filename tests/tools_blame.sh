@@ -98,7 +98,7 @@ own_failure() {
 	[ $status -eq 0 ] && says 'cannot' && ! says '/x refuses'
 }
 
-# -- those that were turned away
+# -- those that were refused
 
 another_tag() {
 	recv "$peal" recv --tag log/1 x
@@ -106,7 +106,7 @@ another_tag() {
 	status=$?
 	stop
 	[ $status -eq 0 ] && says 'refuses: .*log/1' &&
-		recv_says 'pid [0-9]*, user [0-9]*) was turned away: .*log/2' &&
+		recv_says 'pid [0-9]*, user [0-9]*) was refused: .*log/2' &&
 		[ "$(wc -l <"$err.recv")" -eq 1 ]
 }
 
@@ -115,7 +115,7 @@ too_large() {
 	send 4 "$peal" send --bytes 1M
 	status=$?
 	stop
-	[ $status -eq 0 ] && recv_says 'was turned away: .*allows'
+	[ $status -eq 0 ] && recv_says 'was refused: .*allows'
 }
 
 too_many() {
@@ -130,7 +130,7 @@ too_many() {
 	exec 4>&-
 	wait $sender
 	stop
-	[ $status -eq 0 ] && recv_says 'was turned away'
+	[ $status -eq 0 ] && recv_says 'was refused'
 }
 
 # Its senders ask twice, which is nobody's fault.
@@ -148,7 +148,7 @@ wrong_tag_among_stamps() {
 	send 4 "$peal" send --tag log/2
 	status=$?
 	stop
-	[ $status -eq 0 ] && recv_says 'was turned away: .*log/2' &&
+	[ $status -eq 0 ] && recv_says 'was refused: .*log/2' &&
 		[ "$(wc -l <"$err.recv")" -eq 1 ]
 }
 
@@ -243,7 +243,7 @@ check 'what fails here is not the refusal of the receiver' \
 	own_failure madvise EPERM
 check 'whatever the error' own_failure madvise EINVAL
 check 'nor is what fails before' own_failure eventfd EPERM
-check 'recv says whom it has turned away, and why' another_tag
+check 'recv says whom it has refused, and why' another_tag
 check 'because of a ring, too' too_large
 check 'and where there is no place' too_many
 check 'what the oldest first is to know is no refusal' stamps_are_no_refusal

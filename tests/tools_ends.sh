@@ -208,7 +208,7 @@ END
 # Nobody can receive at what is no socket: it does not wait for that.
 sends_to() {
 	echo x | exits 1 "$peal" send --timeout 1000000 "$1" &&
-		says "$1 is there, and no socket"
+		says "$1 is not a socket"
 }
 
 # Rings that it had no fd to look for are not rings that are not there.

@@ -52,7 +52,7 @@ int address_of(const char *name, char *address)
 	}
 	if (name[0] == '\0' || strcmp(name, "@") == 0 ||
 	    strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
-		complain("`%s` is no name of a socket", name);
+		complain("`%s` cannot be the name of a socket", name);
 		return EXIT_USAGE;
 	}
 	return 0;
@@ -78,7 +78,7 @@ int address_check(const char *name, const char *address, bool make)
 		return -EPERM;
 	}
 	if (!S_ISDIR(st.st_mode))
-		complain("%s is no folder, so it is not used", folder);
+		complain("%s is not a folder, so it is not used", folder);
 	else if (st.st_uid != geteuid())
 		complain("%s belongs to user %u, so it is not used", folder,
 			 (unsigned)st.st_uid);

@@ -56,16 +56,16 @@ static int set(void *user, int letter, const char *value)
 static const struct command_option options[] = {
 	{ 'N', "senders", "N", "how many processes, 1 to 4096 (64)" },
 	{ 'S', "seconds", "S",
-	  "how long, fractions allowed (3); each sender finishes\n"
-	  "the file it is in, so with 0 it sends one" },
-	{ 'j', "json", NULL, "the summary as one JSON object" },
+	  "how many seconds, fractions allowed (3); each sender\n"
+	  "finishes the file that it has begun" },
+	{ 'j', "json", NULL, "print the summary as one JSON object" },
 	{ 0 },
 };
 
 static const struct command_options command = {
 	.command = "demo",
 	.operands = "[FILE...]",
-	.about = "Starts N processes that stream files, round and round, each "
+	.about = "Starts N processes that stream files, again and again, each "
 		 "through a ring of\n"
 		 "its own in shared memory, to one thread, which compares "
 		 "every byte with its\n"
@@ -80,8 +80,8 @@ static const struct command_options command = {
 	.options = options,
 	.end = "Exit status: 0 nothing was lost or wrong, every sender ended "
 	       "well, and there\n"
-	       "were as many callbacks as transitions; 1 otherwise; 2 it was "
-	       "called wrongly.",
+	       "were as many callbacks as transitions; 1 otherwise; 2 a "
+	       "wrong argument.",
 	.set = set,
 };
 
@@ -232,7 +232,7 @@ static int look_for_interrupt(const struct demo *demo)
 	while (number == SIGCHLD); /* it is looked for later */
 	if (number == 0)
 		return 0;
-	complain("%s: given up before all senders were started",
+	complain("%s: gave up before all senders were started",
 		 strsignal(number));
 	return EXIT_FAILURE;
 }

@@ -89,7 +89,7 @@ void demo_progress_begin(struct demo *demo)
 	fprintf(stderr,
 		"%u process%s for %g second%s: %zu file%s (%" PRIu64
 		" KiB), "
-		"round and round, to one thread\n",
+		"again and again, to one thread\n",
 		demo->senders, plural(demo->senders, "es"), demo->seconds,
 		demo->seconds == 1 ? "" : "s", text->n_files,
 		plural(text->n_files, "s"),

@@ -79,7 +79,7 @@ int main(int argc, char **argv)
 	const struct command *command;
 
 	if (stdio_occupy() < 0) {
-		complain("cannot make sure of the standard files: %s",
+		complain("cannot check the standard files: %s",
 			 strerror(errno));
 		return EXIT_FAILURE;
 	}
@@ -100,8 +100,8 @@ int main(int argc, char **argv)
 	command = find(argv[1]);
 	if (!command) {
 		complain(
-			"there is no command `%s`. `peal --help` lists those "
-			"that there are.",
+			"there is no command `%s`. `peal --help` lists the "
+			"commands.",
 			argv[1]);
 		return EXIT_USAGE;
 	}

@@ -75,19 +75,19 @@ static int set(void *user, int letter, const char *value)
 }
 
 static const struct command_option options[] = {
-	{ 'r', "raw", NULL, "one stream of bytes; ends with it" },
+	{ 'r', "raw", NULL, "receive one stream of bytes, and end with it" },
 	{ 'f', "from", NULL, "put the sender's name before each line" },
-	{ 'o', "oldest", NULL, "the oldest line first, of all senders" },
+	{ 'o', "oldest", NULL, "write the oldest line of all senders first" },
 	{ 'c', "count", "N", "end after N lines" },
 	{ '1', "one", NULL, "end after one line" },
 	{ 'g', "until-gone", NULL,
-	  "end when the senders are gone, once there was one" },
+	  "end when all senders are gone, once there was one" },
 	{ 't', "timeout", "S", "end when nothing has come for S seconds" },
 	{ 'b', "bytes", "N", "the largest ring that a sender may have (64M)" },
-	{ 'N', "senders", "N", "how many at the same time (64)" },
+	{ 'N', "senders", "N", "how many senders at the same time (64)" },
 	{ 'T', "tag", "TAG",
 	  "what the messages are; senders must say the same" },
-	{ 's', "stats", NULL, "rates, to stderr" },
+	{ 's', "stats", NULL, "show rates on stderr" },
 	{ 0 },
 };
 
@@ -99,9 +99,9 @@ static const struct command_options command = {
 		 "number of senders, or with --raw one stream of bytes.\n"
 		 "\n" ABOUT_NAME,
 	.options = options,
-	.end = "Exit status: 0 done; 1 an error; 2 it was called wrongly; 3 "
+	.end = "Exit status: 0 success; 1 an error; 2 a wrong argument; 3 "
 	       "nothing came in\n"
-	       "time; 5 a sender died, or a stream has no end. See peal(1).",
+	       "time; 5 a sender died, or a stream was cut off. See peal(1).",
 	.set = set,
 };
 
@@ -110,7 +110,7 @@ static int check_options(struct receive *r)
 	if (r->raw &&
 	    (r->from || r->oldest || r->count || r->until_gone || r->tag)) {
 		complain(
-			"--raw is about one stream, and takes none of --from, "
+			"--raw is for one stream, and takes none of --from, "
 			"--oldest, --count, --one, --until-gone and --tag");
 		return EXIT_USAGE;
 	}
@@ -161,7 +161,7 @@ static bool admit(const struct peal_hello *hello, const struct peal_peer *peer,
 	(void)peer;
 	if (!r->raw || !r->joined)
 		return true;
-	*why = "it receives one stream, and has its sender";
+	*why = "the receiver takes one stream, and has its sender";
 	return false;
 }
 

@@ -28,7 +28,7 @@ struct receive {
 	bool ended;    /* raw: the end of the stream has come */
 	bool lost;     /* a sender died, or left in mid-stream */
 
-	/* Of those that were turned away, the last that was told of, when, and
+	/* Of those that were refused, the last that was told of, when, and
 	 * how many were not told of since then. */
 	uint64_t told, untold;
 	pid_t told_pid;

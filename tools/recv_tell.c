@@ -9,7 +9,7 @@
 
 #include "recv.h"
 
-/* Senders that are turned away are told of once in this time. */
+/* Senders that are refused are told of once in this time. */
 #define TELL_EACH_MS 1000u
 
 /* -- those that have gone */
@@ -67,18 +67,18 @@ static const char *what_became_of_it(int reason)
 {
 	switch (reason) {
 	case -EPROTO:
-		return "was turned away, since it breaks the protocol";
+		return "was refused, because it broke the protocol";
 	case -ETIMEDOUT:
-		return "was turned away, since it kept silent";
+		return "was refused, because it said nothing";
 	case -ECONNABORTED:
-		return "has refused what it was given";
+		return "has refused what this receiver made";
 	case -EPERM:
 	case -EPROTOTYPE:
 	case -EPROTONOSUPPORT:
 	case -EAGAIN:
 	case -EBUSY:
 	case -EINVAL:
-		return "was turned away";
+		return "was refused";
 	default:
 		return NULL;
 	}
@@ -95,7 +95,7 @@ static void tell_of_refusal(const struct receive *r,
 		snprintf(who, sizeof(who), "a sender (pid %ld, user %lu)",
 			 (long)peer->pid, (unsigned long)peer->uid);
 	if (r->untold)
-		snprintf(more, sizeof(more), " (and so it was with %llu more)",
+		snprintf(more, sizeof(more), " (and so %llu more)",
 			 (unsigned long long)r->untold);
 	if (is_own_lack(reason))
 		complain(
@@ -112,7 +112,7 @@ static void tell_of_refusal(const struct receive *r,
 }
 
 /*
- * One that has hung up was not turned away, and a receiver that looks whether
+ * One that has hung up was not refused, and a receiver that looks whether
  * we live does so. A sender asks twice, with stamps and without. Somebody who
  * asks all the time shall not fill a disk with what we say.
  */

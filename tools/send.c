@@ -49,23 +49,24 @@ static int set(void *user, int letter, const char *value)
 }
 
 static const struct command_option options[] = {
-	{ 'r', "raw", NULL, "stdin as one stream of bytes" },
+	{ 'r', "raw", NULL, "send stdin as one stream of bytes" },
 	{ 'n', "name", "NAME", "who you are, for `peal recv --from`" },
 	{ 'e', "when-empty", NULL,
-	  "each line only when all before it were taken" },
+	  "send each line only when all before it were taken" },
 	{ 't', "timeout", "S",
 	  "wait S seconds at most for the receiver, and for room\n"
 	  "(for ever)" },
 	{ 'l', "linger", "S",
 	  "the same at the end, until all was taken (as --timeout;\n"
 	  "after a signal 1)" },
-	{ 'b', "bytes", "N", "of the ring (64k; with --raw 1M)" },
+	{ 'b', "bytes", "N",
+	  "the least size of the ring (64k; with --raw 1M)" },
 	{ 'm', "max", "N",
 	  "the longest line (what the ring holds); with --raw the\n"
 	  "most that is read at once (128k)" },
 	{ 'T', "tag", "TAG",
 	  "what the messages are; the receiver must say the same" },
-	{ 's', "stats", NULL, "rates, to stderr" },
+	{ 's', "stats", NULL, "show rates on stderr" },
 	{ 0 },
 };
 
@@ -80,10 +81,10 @@ static const struct command_options command = {
 		 "\n" ABOUT_NAME,
 	.options = options,
 	.end = "Exit status: 0 all was taken; 1 an error, such as a line that "
-	       "is too long; 2 it\n"
-	       "was called wrongly; 3 the time is over; 4 it was refused; 5 "
-	       "the receiver of a\n"
-	       "stream is gone. See peal(1).",
+	       "is too long; 2 a\n"
+	       "wrong argument; 3 the time is over; 4 the receiver refuses; 5 "
+	       "the receiver of\n"
+	       "a stream is gone. See peal(1).",
 	.set = set,
 };
 
@@ -91,7 +92,7 @@ static int check_options(struct send *s)
 {
 	if (s->raw && (s->when_empty || s->tag)) {
 		complain(
-			"--raw is about one stream, and takes neither "
+			"--raw is for one stream, and takes neither "
 			"--when-empty nor --tag");
 		return EXIT_USAGE;
 	}

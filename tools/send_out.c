@@ -48,10 +48,11 @@ static int explain(const struct send *s, int error)
 		return EXIT_REFUSED;
 	case -EREMOTEIO:
 		complain(
-			"the receiver at %s cannot serve anybody now, and it "
-			"is not this sender's fault: %s. What the receiver has "
-			"said tells what to do there.",
-			s->address, text[0] ? text : "it does not say why");
+			"the receiver at %s cannot serve a sender now, which "
+			"is not this sender's fault: %s. The messages of the "
+			"receiver say what to do there.",
+			s->address,
+			text[0] ? text : "the receiver does not say why");
 		return EXIT_FAILURE;
 	case -EACCES:
 		complain(
@@ -103,7 +104,7 @@ static const char *who_is_there(int error)
 {
 	if (error == -ETIMEDOUT)
 		return "no answer at";
-	return error == -EPIPE ? "whoever is there hangs up: no receiver at"
+	return error == -EPIPE ? "a program that is no receiver hangs up at"
 			       : "nobody receives at";
 }
 
@@ -194,7 +195,7 @@ int send_connect(struct send *s)
 	if (!is_absent(ret) && ret != -ETIMEDOUT)
 		return explain(s, ret);
 	if (ret == -ECONNREFUSED && address_is_other(s->address)) {
-		complain("%s is there, and no socket: nobody can receive there",
+		complain("%s is not a socket, so nobody can receive there",
 			 s->address);
 		return EXIT_FAILURE;
 	}
@@ -212,7 +213,7 @@ bool send_is_cut(struct send *s)
 
 static int cut(void)
 {
-	complain("the receiver is gone, and the stream was not at its end");
+	complain("the receiver is gone, before the end of the stream");
 	return EXIT_PEER;
 }
 

@@ -102,8 +102,7 @@ static void draw_head(const struct screen *s)
 		 s->shown, s->shown == 1 ? "" : "s", bytes / 1e6, rung, spared);
 	put_at(0, A_BOLD, line);
 	n = snprintf(line, sizeof(line), "by %s%s%s", top_key_name(v->key),
-		     v->reverse ? ", turned round" : "",
-		     s->held ? ", held" : "");
+		     v->reverse ? ", reversed" : "", s->held ? ", held" : "");
 	if (s->filter[0])
 		n += snprintf(line + n, sizeof(line) - (size_t)n,
 			      ", with \"%s\"", s->filter);
@@ -161,7 +160,7 @@ static void draw_foot(const struct screen *s)
 			 s->filter);
 	else
 		snprintf(line, sizeof(line),
-			 "q quit   < > sort   r turn round   / filter   "
+			 "q quit   < > sort   r reverse   / filter   "
 			 "space hold   arrows scroll");
 	put_at(LINES - 1, A_DIM, line);
 }

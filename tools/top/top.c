@@ -163,18 +163,19 @@ static int set(void *user, int letter, const char *value)
 }
 
 static const struct command_option options[] = {
-	{ '1', "once", NULL, "one table, and no more" },
-	{ 'j', "json", NULL, "the same as one JSON object" },
+	{ '1', "once", NULL, "print one table, and end" },
+	{ 'j', "json", NULL, "print the same as one JSON object" },
 	{ 'i', "interval", "S",
-	  "seconds from look to look (1); with --once and --json\n"
-	  "between two looks, 0: one look, and no rates" },
+	  "seconds from one reading to the next (1); with --once\n"
+	  "and --json between two readings; 0: no rates" },
 	{ 'k', "sort", "KEY",
-	  "by bytes (as it is without), items, fill, bells, saved,\n"
+	  "sort by bytes (the usual), items, fill, bells, saved,\n"
 	  "stalls, age, name, process or pid" },
-	{ 'R', "reverse", NULL, "the other way round" },
-	{ 'n', "name", "TEXT", "rings with this in their name or tag" },
-	{ 'P', "process", "TEXT", "of processes with this in their name" },
-	{ 'p', "pid", "N", "of this process" },
+	{ 'R', "reverse", NULL, "sort the other way round" },
+	{ 'n', "name", "TEXT", "show rings with this in their name or tag" },
+	{ 'P', "process", "TEXT",
+	  "show rings of processes with this in their name" },
+	{ 'p', "pid", "N", "show rings of this process" },
 	{ 0 },
 };
 
@@ -182,14 +183,15 @@ static const struct command_options command = {
 	.command = "top",
 	.operands = "",
 	.about =
-		"Shows the rings of all processes that you may look into, as\n"
-		"root of all, and reads only: no process is asked, stopped or\n"
-		"slowed. What cannot be known is shown as -.",
+		"Shows the rings of all processes that you may look into; "
+		"root\n"
+		"may look into all. The command only reads: no process is\n"
+		"asked, stopped or slowed. What cannot be known is shown as -.",
 	.options = options,
 	.end = "Keys: q quits, arrows scroll, < and > sort by another column,\n"
-	       "r turns the order round, / filters by text, space holds.\n"
+	       "r reverses the order, / filters by text, space holds.\n"
 	       "\n"
-	       "Exit status: 0 done, 1 an error, 2 it was called wrongly. See\n"
+	       "Exit status: 0 success, 1 an error, 2 a wrong argument. See\n"
 	       "peal(1).",
 	.set = set,
 };
