@@ -19,6 +19,7 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
+/** The numbers of the version. */
 #define PEAL_VERSION_MAJOR 0
 #define PEAL_VERSION_MINOR 1
 #define PEAL_VERSION_PATCH 0
