@@ -132,7 +132,7 @@ static struct demo_ring *ring_of(struct demo *demo, pid_t pid)
 }
 
 /* What a sender has sent before is delivered all the same. */
-static void bury(struct demo_ring *ring)
+static void sender_died(struct demo_ring *ring)
 {
 	ring->pid = 0;
 	if (ring->open)
@@ -154,14 +154,14 @@ static bool reap_dead(struct demo *demo)
 		if (!ring)
 			continue;
 		judge(ring, status);
-		bury(ring);
+		sender_died(ring);
 	}
 	for (unsigned i = 0; i < demo->started && pid < 0; i++) {
 		ring = &demo->rings[i];
 		if (ring->pid <= 0)
 			continue;
 		failed(ring, "has vanished");
-		bury(ring);
+		sender_died(ring);
 	}
 	for (unsigned i = 0; i < demo->started; i++)
 		if (demo->rings[i].pid > 0)
