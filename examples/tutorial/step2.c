@@ -49,8 +49,6 @@ static void on_closed(struct peal_channel *ch, int reason, void *user)
 {
 	struct ear *ear = user;
 
-	if (ch->connects == 0)
-		return; /* it never opened */
 	printf("%s: %ld samples, the loudest is %.2f, %s\n", ch->hello.name,
 	       ear->heard, ear->peak,
 	       reason ? strerror(-reason) : "and that was all");

@@ -69,8 +69,6 @@ static void on_closed(struct peal_channel *ch, int reason, void *user)
 	bool silence = true;
 
 	(void)user;
-	if (!voice_of(ch)->playing)
-		return; /* it never opened */
 	voice_of(ch)->playing = false;
 	if (reason)
 		printf("%s is gone: %s\n", ch->hello.name, strerror(-reason));

@@ -163,8 +163,6 @@ static void on_closed(struct peal_channel *ch, int reason, void *user)
 	bool silence = true;
 
 	(void)user;
-	if (!voices[ch - channels].playing)
-		return; /* it never opened */
 	voices[ch - channels].playing = false;
 	if (reason)
 		printf("%s is gone: %s\n", ch->hello.name, strerror(-reason));

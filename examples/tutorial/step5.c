@@ -205,8 +205,6 @@ static long on_readable(struct peal_channel *ch, void *user)
 static void on_closed(struct peal_channel *ch, int reason, void *user)
 {
 	(void)user;
-	if (!voices[ch - channels].playing)
-		return; /* it never opened */
 	voices[ch - channels].playing = false;
 	if (reason)
 		printf("%s is gone: %s\n", ch->hello.name, strerror(-reason));
