@@ -222,10 +222,8 @@ static void on_closed(struct peal_channel *ch, int reason, void *user)
 	struct mixer *mixer = user;
 	unsigned i = 0;
 
-	while (i < mixer->playing && mixer->voices[i] != ch)
+	while (mixer->voices[i] != ch)
 		i++;
-	if (i == mixer->playing)
-		return; /* it has never opened */
 	mixer->voices[i] = mixer->voices[--mixer->playing];
 	if (reason)
 		warnx("%s is gone: %s", ch->hello.name, strerror(-reason));
