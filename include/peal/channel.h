@@ -294,7 +294,8 @@ int peal_connect(struct peal_channel *ch, const char *address,
  * peal_channel_accept() or peal_server_add().
  * @param fd     yours; the channel has a duplicate
  * @param hello  the kernel does not say who is there: with
- * PEAL_DOORBELL_EVENTFD you trust it, otherwise the doorbell is the socket
+ *               PEAL_DOORBELL_EVENTFD you trust it, otherwise the doorbell is
+ *               the socket
  * @return       as peal_connect(), -ENOTSOCK, -EPROTOTYPE another kind of
  *               socket
  */
