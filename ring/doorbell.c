@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,20 @@
 #define READS_MAX 1024
 #define READS_NS 1000000
 #define TRIES 16 /* to ring, while there is no memory for it */
+
+#ifndef RWF_NOWAIT
+/*
+ * A C library that does not know the flag has no preadv2() either: musl before
+ * 1.2.5. The offset is -1, and so is each half of the offset.
+ */
+#define RWF_NOWAIT 8
+static ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offset,
+		       int flags)
+{
+	return syscall(SYS_preadv2, fd, iov, n, (long)offset, (long)offset,
+		       flags);
+}
+#endif
 
 int peal_doorbell_init(struct peal_doorbell *bell, enum peal_doorbell_kind kind)
 {

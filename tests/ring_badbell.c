@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -16,6 +17,10 @@
 #include <peal/doorbell.h>
 
 #include "fixtures/harness.h"
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8
+#endif
 
 /* -- peers that meddle */
 
@@ -26,7 +31,8 @@ TEST(clear_does_not_block_though_the_peer_made_the_eventfd_blocking)
 	int peer;
 
 	CHECK_EQ(peal_doorbell_init(&bell, PEAL_DOORBELL_EVENTFD), 0);
-	if (preadv2(bell.wait_fd, &none, 1, -1, RWF_NOWAIT) < 0 &&
+	if (syscall(SYS_preadv2, bell.wait_fd, &none, 1, -1L, -1L, RWF_NOWAIT) <
+		    0 &&
 	    errno == EOPNOTSUPP)
 		test_skip("preadv2(2) has no RWF_NOWAIT for eventfds here");
 	/* O_NONBLOCK belongs to the description, which is shared. */

@@ -315,6 +315,7 @@ int __wrap_epoll_wait(int set, struct epoll_event *events, int most, int ms)
 	return is_short() ? __real_epoll_wait(set, events, 1, ms) : -1;
 }
 
+#ifdef RWF_NOWAIT /* else ring/doorbell.c makes the system call */
 ssize_t __real_preadv2(int fd, const struct iovec *iov, int n, off_t offset,
 		       int flags);
 ssize_t __wrap_preadv2(int fd, const struct iovec *iov, int n, off_t offset,
@@ -331,6 +332,7 @@ ssize_t __wrap_preadv2(int fd, const struct iovec *iov, int n, off_t offset,
 	ret = __real_preadv2(fd, iov, n, offset, flags);
 	return ret > 1 ? ret / 2 : ret;
 }
+#endif
 
 ssize_t __real_readlink(const char *path, char *to, size_t size);
 ssize_t __wrap_readlink(const char *path, char *to, size_t size);
