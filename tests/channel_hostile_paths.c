@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "../channel/internal.h"
@@ -102,11 +103,12 @@ static int move_it_away(void)
 	return rename(link_path, spare);
 }
 
+/* musl does not have renameat2(); 2 is RENAME_EXCHANGE. */
 static int exchange_it(void)
 {
 	if (make_file(spare) < 0)
 		return -1;
-	return renameat2(AT_FDCWD, spare, AT_FDCWD, link_path, RENAME_EXCHANGE);
+	return syscall(SYS_renameat2, AT_FDCWD, spare, AT_FDCWD, link_path, 2);
 }
 
 static int symlink_to_what_is_dear(void)

@@ -21,6 +21,7 @@ memcmp
 memcpy
 memmove
 memset
+pthread_atfork
 pthread_sigmask
 sigaddset
 sigemptyset

@@ -7,6 +7,13 @@
 
 run=$top_srcdir/proof/schedule/run
 
+# The code is compiled with calls in the place of some that the headers declare.
+echo '#include <stdlib.h>
+#ifndef __GLIBC__
+#error other
+#endif' | ${CC:-cc} -E -o /dev/null - 2>/dev/null ||
+	skip_all 'the schedules are made for the headers of glibc'
+
 check 'rings, messages and reactors hold under 20000 schedules' "$run" --quick
 check 'a fence that is taken away is found out' "$run" publish_fence
 finish

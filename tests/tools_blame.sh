@@ -59,7 +59,7 @@ few_fds() {
 	send 1 "$peal" send
 	status=$?
 	stop
-	[ $status -eq 0 ] && not_mine 'Too many open files' &&
+	[ $status -eq 0 ] && not_mine "$emfile" &&
 		recv_says 'fewer can be served' &&
 		recv_says 'this receiver lacks file descriptors'
 }
@@ -70,7 +70,7 @@ no_memory() {
 	send 1 "$peal" send
 	status=$?
 	stop
-	[ $status -eq 0 ] && not_mine 'Cannot allocate memory' &&
+	[ $status -eq 0 ] && not_mine "$enomem" &&
 		recv_says 'lacks file descriptors or memory'
 }
 

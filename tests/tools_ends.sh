@@ -216,7 +216,7 @@ top_lacks_fds() {
 	# shellcheck disable=SC2016,SC3045
 	exits 1 sh -c 'ulimit -n 4; exec "$0" top --once --interval 0' "$peal" \
 		3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &&
-		says 'Too many open files' && ! says 'no rings'
+		says "$emfile" && ! says 'no rings'
 }
 
 # -- signals

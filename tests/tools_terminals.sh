@@ -130,7 +130,7 @@ cannot_wait() {
 	"$born" denied poll ENOMEM -- true
 	[ $? -ne 77 ] || return 0
 	in_terminal 1 vt100 24x80 end "$born" denied poll ENOMEM -- "$peal" top &&
-		shows 'cannot look at all rings: Cannot allocate memory'
+		shows 'cannot look at all rings: (Cannot allocate|Out of) memory'
 }
 
 widest() {
