@@ -484,7 +484,9 @@ void peal_places_set_timer(struct peal_server *server);
 void peal_pending_release(struct peal_handshake *handshake);
 /* Leave a socket of the user, at once or later, and close it. */
 void peal_pending_leave(struct peal_server *server, int fd, uid_t uid);
-/* A handshake has failed: tell the client, and whoever owns the server. */
+/* End a handshake that has failed: tell the client. */
+void peal_pending_end(struct peal_handshake *handshake, int error);
+/* The same, and tell the server's owner. */
 void peal_pending_fail(struct peal_handshake *handshake, int error);
 void peal_pending_count(struct peal_server *server, int error);
 /* Tell the server's owner of a connection that never became a channel. */

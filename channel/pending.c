@@ -118,21 +118,13 @@ void peal_pending_tell(struct peal_server *server, const struct peal_peer *who,
 				   server->service.callbacks.user);
 }
 
-void peal_pending_fail(struct peal_handshake *handshake, int error)
+void peal_pending_end(struct peal_handshake *handshake, int error)
 {
-	struct peal_server *server = handshake->server;
 	struct peal_channel *ch = handshake->channel;
-	const struct peal_peer peer = handshake->made.peer;
 	bool unread = ch && !peal_socket_was_read(handshake->made.fd);
-	char text[PEAL_TEXT];
 
-	memcpy(text, handshake->text, sizeof(text));
-	peal_pending_count(server, error);
+	peal_pending_count(handshake->server, error);
 	peal_handshake_refuse(handshake, error);
-	/* The server's owner hears one reason for both: the client was too
-	 * slow. */
-	if (error == -EBUSY)
-		error = -ETIMEDOUT;
 	if (unread)
 		keep_unread(handshake);
 	else
@@ -140,5 +132,17 @@ void peal_pending_fail(struct peal_handshake *handshake, int error)
 	/* A channel that never opened has no callbacks. */
 	if (ch)
 		peal_life_fail(ch, error);
-	peal_pending_tell(server, &peer, error, text);
+}
+
+void peal_pending_fail(struct peal_handshake *handshake, int error)
+{
+	struct peal_server *server = handshake->server;
+	const struct peal_peer peer = handshake->made.peer;
+	char text[PEAL_TEXT];
+
+	memcpy(text, handshake->text, sizeof(text));
+	peal_pending_end(handshake, error);
+	/* -EBUSY is a word for the client alone: connect again. */
+	peal_pending_tell(server, &peer, error == -EBUSY ? -ETIMEDOUT : error,
+			  text);
 }

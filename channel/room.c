@@ -12,10 +12,11 @@
 
 /*
  * Read what lies in the socket, and then end the handshake if the client was
- * silent. @return false: a callback closed the server
+ * silent. A client that makes way connects again by itself, so the server's
+ * owner is not told of it.
+ * @return false: a callback closed the server
  */
-static bool end_if_silent(struct peal_handshake *handshake, int error,
-			  const char *why)
+static bool end_if_silent(struct peal_handshake *handshake, bool makes_way)
 {
 	struct peal_source_mark mark =
 		peal_source_mark(&handshake->server->places.timer);
@@ -28,8 +29,13 @@ static bool end_if_silent(struct peal_handshake *handshake, int error,
 	if (!handshake->server || handshake->since != since ||
 	    handshake->stage > PEAL_STAGE_READY)
 		return true;
-	snprintf(handshake->text, sizeof(handshake->text), "%s", why);
-	peal_pending_fail(handshake, error);
+	snprintf(handshake->text, sizeof(handshake->text), "%s",
+		 makes_way ? "it made way for another connection"
+			   : "the handshake took too long");
+	if (makes_way)
+		peal_pending_end(handshake, -EBUSY);
+	else
+		peal_pending_fail(handshake, -ETIMEDOUT);
 	return peal_source_survived(&mark);
 }
 
@@ -49,8 +55,7 @@ struct peal_handshake *peal_room_make(struct peal_server *server, uid_t uid)
 			return NULL;
 		if (old->stage == PEAL_STAGE_UNREAD)
 			peal_pending_release(old);
-		else if (!end_if_silent(old, -EBUSY,
-					"it made way for another connection"))
+		else if (!end_if_silent(old, true))
 			return NULL;
 	}
 	return NULL;
@@ -67,8 +72,7 @@ static bool end_if_late(struct peal_handshake *handshake)
 	if (peal_now() - handshake->since <
 	    peal_places_limit(handshake->server))
 		return true;
-	return end_if_silent(handshake, -ETIMEDOUT,
-			     "the handshake took too long");
+	return end_if_silent(handshake, false);
 }
 
 void peal_room_expire(struct peal_server *server)

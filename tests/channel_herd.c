@@ -201,13 +201,9 @@ static long on_readable(struct peal_channel *ch, void *user)
 	return at(&tale->release) ? PEAL_DONE : PEAL_MORE;
 }
 
-/* On a busy machine a client may be silent for so long that it makes way. It
- * connects again by itself, and is served then. */
 static void on_closed(struct peal_channel *ch, int reason, void *user)
 {
 	(void)user;
-	if (reason == -ETIMEDOUT)
-		return;
 	closes += !is_worker(ch);
 	CHECK(reason == 0 || reason == -EPIPE);
 }
@@ -217,9 +213,8 @@ static void on_refused(const struct peal_peer *peer, int reason,
 {
 	(void)peer;
 	(void)user;
-	if (reason != -ETIMEDOUT)
-		test_fail(__FILE__, __LINE__, "the server refuses: %d (%s)",
-			  reason, text);
+	test_fail(__FILE__, __LINE__, "the server refuses: %d (%s)", reason,
+		  text);
 }
 
 /* @return how many of them have not ended yet */

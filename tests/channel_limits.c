@@ -118,7 +118,8 @@ TEST(silent_connections_do_not_keep_a_client_out)
 	CHECK_EQ(stats.connections, 100);
 	CHECK_EQ(stats.handshakes, PEAL_HANDSHAKES_PER_UID);
 	CHECK_EQ(stats.failed, 100 - PEAL_HANDSHAKES_PER_UID);
-	check_refused(-ETIMEDOUT, "it made way for another connection");
+	/* A client that lives connects again, so nobody was refused. */
+	CHECK_EQ(refused.n, 0);
 	client_meets_as_sender(&clients[0], link_path, 0);
 	CHECK_EQ(here.opens, 1);
 	peal_channel_close(&clients[0]);
@@ -421,7 +422,9 @@ static void pair_client(void *arg)
 	peal_channel_close(&ch);
 }
 
-TEST(a_client_may_be_added_while_another_makes_way)
+/* The next client needs a place, so the server reads what lies in the sockets:
+ * the callback takes the place that becomes free then. */
+TEST(a_client_may_be_added_while_another_is_turned_away)
 {
 	struct peal_service service = usual();
 	int fds[PEAL_HANDSHAKES_PER_UID + 1], before, pair[2];
@@ -438,6 +441,8 @@ TEST(a_client_may_be_added_while_another_makes_way)
 	spare = pair[1];
 	for (int i = 0; i <= PEAL_HANDSHAKES_PER_UID; i++) {
 		fds[i] = peal_socket_connect(link_path, 0);
+		if (i == PEAL_HANDSHAKES_PER_UID)
+			CHECK_EQ(send(fds[0], "no hello", 8, 0), 8);
 		link_once(false);
 	}
 	LINK_UNTIL(there.closes);

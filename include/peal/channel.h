@@ -365,7 +365,9 @@ struct peal_service {
 	struct peal_channel_callbacks callbacks;
 	/**
 	 * A client was turned away, or failed before its channel was open:
-	 * called once, whatever stage its handshake had reached. `reason`:
+	 * called once, whatever stage its handshake had reached. A silent
+	 * client that makes way for another one connects again by itself, so
+	 * this is not called for it. `reason`:
 	 *	-EPERM, -EPROTOTYPE, -EAGAIN, ...  the server's refusal, as
 	 *	             peal_connect() returns it to the client
 	 *	-ETIMEDOUT   the handshake took too long
