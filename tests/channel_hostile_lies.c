@@ -23,7 +23,7 @@ static void say_nothing(struct lie *lie)
 	lie->hold = true;
 }
 
-static void hang_up(struct lie *lie)
+static void hang_up_early(struct lie *lie)
 {
 	lie->times = 0;
 }
@@ -540,7 +540,7 @@ const struct deceit hostile_lies[] = {
 	{ "a server that is honest", honest, 0, 0, 0 },
 	{ "a server that never answers", say_nothing, -ETIMEDOUT, -ETIMEDOUT,
 	  0 },
-	{ "a server that hangs up", hang_up, -EPIPE, -ETIMEDOUT, 0 },
+	{ "a server that hangs up", hang_up_early, -EPIPE, -ETIMEDOUT, 0 },
 	BAD("whose answer is short", cut),
 	BAD("whose answer is long", stretch),
 	BAD("whose answer is empty", say_it_empty),

@@ -44,7 +44,7 @@ static struct stage {
 } * stage;
 
 /* A file of the server's user beside the path, which shall stay as it is. */
-static char dear[128];
+static char target[128];
 static char spare[128]; /* the enemy's own place */
 static struct peal_channel clients[2];
 
@@ -113,7 +113,7 @@ static int exchange_it(void)
 
 static int symlink_to_what_is_dear(void)
 {
-	return unlink(link_path) < 0 ? -1 : symlink(dear, link_path);
+	return unlink(link_path) < 0 ? -1 : symlink(target, link_path);
 }
 
 static int symlink_to_itself(void)
@@ -149,7 +149,7 @@ static int fifo_instead(void)
 
 static int move_what_is_dear_over_it(void)
 {
-	return rename(dear, link_path);
+	return rename(target, link_path);
 }
 
 static int link_to_it(void)
@@ -192,7 +192,7 @@ static pid_t bring_the_enemy(const struct trick *trick)
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	CHECK(stage != MAP_FAILED);
 	link_folder();
-	snprintf(dear, sizeof(dear), "%s.dear", link_path);
+	snprintf(target, sizeof(target), "%s.target", link_path);
 	snprintf(spare, sizeof(spare), "%s.spare", link_path);
 	return test_fork(play, (void *)(uintptr_t)trick);
 }
@@ -216,9 +216,9 @@ static bool is_same(const struct stat *a, const struct stat *b)
 
 static void check_dear(const struct stat *before)
 {
-	const char *now = stage->result == 0 && look_at(dear).st_ino == 0
+	const char *now = stage->result == 0 && look_at(target).st_ino == 0
 				  ? link_path
-				  : dear;
+				  : target;
 	struct stat after = look_at(now);
 
 	CHECK(is_same(before, &after));
@@ -294,9 +294,9 @@ static void finish_it(const struct trick *trick, const struct stat *ours)
 static void set_the_stage(const struct trick *trick)
 {
 	char folder[108];
-	int fd = open(dear, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	int fd = open(target, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 
-	CHECK_EQ(write(fd, "dear", 4), 4);
+	CHECK_EQ(write(fd, "target", 4), 4);
 	close(fd);
 	strcpy(folder, link_path);
 	*strrchr(folder, '/') = '\0';
@@ -312,7 +312,7 @@ static void clear_the_stage(pid_t pid)
 	unlink(link_path);
 	rmdir(link_path);
 	unlink(spare);
-	unlink(dear);
+	unlink(target);
 	link_end();
 }
 
@@ -327,7 +327,7 @@ static void run_trick(const void *row)
 	CHECK_EQ(here.opens, 1);
 	go_on_talking(100);
 	ours = look_at(link_path);
-	kept = look_at(dear);
+	kept = look_at(target);
 	__atomic_store_n(&stage->go, 1, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&stage->played, __ATOMIC_ACQUIRE))
 		link_once(false);

@@ -59,75 +59,78 @@ static void store(uint64_t *word, uint64_t value)
 
 /* -- messages: what they say follows from who they are */
 
-struct head {
+struct preamble {
 	uint32_t sender, stream;
 	uint64_t number;
 };
 
-static uint64_t seed_of(const struct head *head)
+static uint64_t seed_of(const struct preamble *preamble)
 {
-	return (head->number + 1) * 0x9e3779b97f4a7c15 ^
-	       ((uint64_t)head->sender << 32 | head->stream) *
+	return (preamble->number + 1) * 0x9e3779b97f4a7c15 ^
+	       ((uint64_t)preamble->sender << 32 | preamble->stream) *
 		       0xc2b2ae3d27d4eb4f;
 }
 
-static size_t size_of(const struct head *head)
+static size_t size_of(const struct preamble *preamble)
 {
-	uint64_t seed = seed_of(head);
+	uint64_t seed = seed_of(preamble);
 	size_t most = test_random(&seed) % 4 ? 64 : LARGEST;
 
-	return sizeof(*head) + test_random(&seed) % most;
+	return sizeof(*preamble) + test_random(&seed) % most;
 }
 
-static void fill(char *to, const struct head *head)
+static void fill(char *to, const struct preamble *preamble)
 {
-	size_t size = size_of(head);
-	uint64_t seed = seed_of(head) ^ 1;
+	size_t size = size_of(preamble);
+	uint64_t seed = seed_of(preamble) ^ 1;
 
-	memcpy(to, head, sizeof(*head));
-	for (size_t i = sizeof(*head); i < size; i++)
+	memcpy(to, preamble, sizeof(*preamble));
+	for (size_t i = sizeof(*preamble); i < size; i++)
 		to[i] = (char)(test_random(&seed) >> 56);
 }
 
-static void check_message(const struct peal_letter *letter, struct head *head)
+static void check_message(const struct peal_letter *letter,
+			  struct preamble *preamble)
 {
-	static char expected[sizeof(*head) + LARGEST];
+	static char expected[sizeof(*preamble) + LARGEST];
 	char name[64];
 
-	CHECK(letter->size >= sizeof(*head));
-	memcpy(head, letter->data, sizeof(*head));
-	CHECK(head->sender < SENDERS && head->stream < STREAMS);
-	CHECK_EQ(letter->size, size_of(head));
-	CHECK_EQ(letter->kind, (uint32_t)head->number);
-	fill(expected, head);
+	CHECK(letter->size >= sizeof(*preamble));
+	memcpy(preamble, letter->data, sizeof(*preamble));
+	CHECK(preamble->sender < SENDERS && preamble->stream < STREAMS);
+	CHECK_EQ(letter->size, size_of(preamble));
+	CHECK_EQ(letter->kind, (uint32_t)preamble->number);
+	fill(expected, preamble);
 	CHECK(memcmp(expected, letter->data, letter->size) == 0);
-	snprintf(name, sizeof(name), "%u.%u", head->sender, head->stream);
+	snprintf(name, sizeof(name), "%u.%u", preamble->sender,
+		 preamble->stream);
 	CHECK(strcmp(letter->from->hello.name, name) == 0);
 }
 
 /* -- a sender */
 
-static int send_in_place(struct peal_outbox *out, const struct head *head,
-			 int timeout_ms)
+static int send_in_place(struct peal_outbox *out,
+			 const struct preamble *preamble, int timeout_ms)
 {
 	char *room;
-	int ret = peal_outbox_reserve(out, LARGEST + sizeof(*head), timeout_ms,
-				      &room);
+	int ret = peal_outbox_reserve(out, LARGEST + sizeof(*preamble),
+				      timeout_ms, &room);
 
 	if (ret < 0)
 		return ret;
-	fill(room, head);
-	return peal_outbox_commit(out, (uint32_t)head->number, size_of(head));
+	fill(room, preamble);
+	return peal_outbox_commit(out, (uint32_t)preamble->number,
+				  size_of(preamble));
 }
 
-static int send_copy(struct peal_outbox *out, const struct head *head,
+static int send_copy(struct peal_outbox *out, const struct preamble *preamble,
 		     int timeout_ms)
 {
-	static char message[sizeof(*head) + LARGEST];
+	static char message[sizeof(*preamble) + LARGEST];
 
-	fill(message, head);
-	return peal_outbox_send(out, (uint32_t)head->number, message,
-				size_of(head), timeout_ms);
+	fill(message, preamble);
+	return peal_outbox_send(out, (uint32_t)preamble->number, message,
+				size_of(preamble), timeout_ms);
 }
 
 static void open_outbox(struct peal_outbox *out)
@@ -148,7 +151,8 @@ static void open_outbox(struct peal_outbox *out)
 static void run_sender(void *arg)
 {
 	struct stream *s = &world->streams[own_sender][own_stream];
-	struct head head = { (uint32_t)own_sender, (uint32_t)own_stream, 0 };
+	struct preamble preamble = { (uint32_t)own_sender, (uint32_t)own_stream,
+				     0 };
 	struct peal_outbox out;
 
 	(void)arg;
@@ -156,17 +160,18 @@ static void run_sender(void *arg)
 		CHECK_EQ(setresuid(NOBODY, NOBODY, NOBODY), 0);
 	open_outbox(&out);
 	while (!__atomic_load_n(&world->stop, __ATOMIC_RELAXED)) {
-		int timeout = head.number % 3 ? -1 : (int)(head.number % 7);
+		int timeout = preamble.number % 3 ? -1
+						  : (int)(preamble.number % 7);
 		int ret;
 
-		store(&s->tried, head.number + 1);
+		store(&s->tried, preamble.number + 1);
 		do
-			ret = head.number % 2
-				      ? send_copy(&out, &head, timeout)
-				      : send_in_place(&out, &head, timeout);
+			ret = preamble.number % 2
+				      ? send_copy(&out, &preamble, timeout)
+				      : send_in_place(&out, &preamble, timeout);
 		while (ret == -ETIMEDOUT && timeout >= 0);
 		CHECK_EQ(ret, 0);
-		store(&s->sent, ++head.number);
+		store(&s->sent, ++preamble.number);
 	}
 	CHECK_EQ(peal_outbox_close(&out, -1), 0);
 }
@@ -197,34 +202,34 @@ static void on_left(const struct peal_channel *from, int reason, void *user)
 /* Numbers that this receiver has found, + 1; the next one is due. */
 static uint64_t known[SENDERS][STREAMS];
 
-static void account(const struct head *head, struct stream *s)
+static void account(const struct preamble *preamble, struct stream *s)
 {
-	uint64_t *next = &known[head->sender][head->stream];
+	uint64_t *next = &known[preamble->sender][preamble->stream];
 
 	if (*next > 0) {
-		CHECK_EQ(head->number, *next);
+		CHECK_EQ(preamble->number, *next);
 	} else {
-		CHECK(head->number >= s->released);
-		CHECK(head->number <= s->found);
-		world->repeated += s->found - head->number;
+		CHECK(preamble->number >= s->released);
+		CHECK(preamble->number <= s->found);
+		world->repeated += s->found - preamble->number;
 	}
-	*next = head->number + 1;
-	CHECK(load(&s->tried) > head->number);
+	*next = preamble->number + 1;
+	CHECK(load(&s->tried) > preamble->number);
 	store(&s->found, *next);
 }
 
 static void take(struct peal_inbox *inbox, const struct peal_letter *letter)
 {
-	struct head head;
+	struct preamble preamble;
 	struct stream *s;
 
-	check_message(letter, &head);
-	s = &world->streams[head.sender][head.stream];
-	account(&head, s);
-	if (head.number % 64 == 0)
+	check_message(letter, &preamble);
+	s = &world->streams[preamble.sender][preamble.stream];
+	account(&preamble, s);
+	if (preamble.number % 64 == 0)
 		usleep(200); /* let some be killed with it */
 	CHECK_EQ(peal_inbox_release(inbox, letter), 0);
-	store(&s->released, head.number + 1);
+	store(&s->released, preamble.number + 1);
 }
 
 static void run_receiver(void *arg)

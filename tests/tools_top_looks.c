@@ -23,7 +23,7 @@ static void begin(struct pages *p)
 	p->rx = ring.receiver_page;
 }
 
-static struct top_figures look_again(const struct pages *p, uint64_t head)
+static struct top_figures figures_now(const struct pages *p, uint64_t head)
 {
 	struct top_figures f;
 
@@ -33,7 +33,7 @@ static struct top_figures look_again(const struct pages *p, uint64_t head)
 
 static struct top_figures look(const struct pages *p)
 {
-	return look_again(p, p->rx->position);
+	return figures_now(p, p->rx->position);
 }
 
 static void rate_at(struct top_ring *ring, const struct pages *p, double now)
@@ -113,10 +113,10 @@ TEST(a_ring_that_moves_meanwhile_is_not_taken_for_a_broken_one)
 	 * last. */
 	p.rx->position = 1000;
 	p.tx->position = 1128;
-	f = look_again(&p, 1064);
+	f = figures_now(&p, 1064);
 	CHECK(f.possible);
 	CHECK_EQ(f.fill, 64);
-	f = look_again(&p, 1200);
+	f = figures_now(&p, 1200);
 	CHECK(f.possible);
 	CHECK_EQ(f.fill, 0);
 }
@@ -132,7 +132,7 @@ TEST(positions_that_cannot_be_are_told)
 	CHECK(!look(&p).possible);
 	p.rx->position = 65;
 	CHECK(look(&p).possible);
-	CHECK(!look_again(&p, 64).possible);
+	CHECK(!figures_now(&p, 64).possible);
 	p.tx->state = 3;
 	CHECK(!look(&p).possible);
 }

@@ -29,7 +29,7 @@ static void *play(void *user)
 	return NULL;
 }
 
-static void listen_to(struct peal_receiver *rx)
+static void receive_all(struct peal_receiver *rx)
 {
 	const float *samples;
 	long heard = 0;
@@ -59,7 +59,7 @@ int main(void)
 		errx(1, "no ring: %s", strerror(-ret));
 	if (pthread_create(&player, NULL, play, &ring.sender) != 0)
 		errx(1, "no thread");
-	listen_to(&ring.receiver);
+	receive_all(&ring.receiver);
 	pthread_join(player, NULL);
 
 	peal_sender_stats(&ring.sender, &sent);

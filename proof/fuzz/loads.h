@@ -6,7 +6,7 @@
  */
 #ifndef PEAL_PROOF_LOADS_H
 #define PEAL_PROOF_LOADS_H
-/* A late look has nobody to wait for. */
+/* A deferred recheck has nobody to wait for. */
 #define PEAL_RECHECK_NS 0u
 
 void fuzz_before_load(void);

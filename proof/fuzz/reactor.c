@@ -19,7 +19,7 @@
 #define THINGS 5
 #define CELLS 4
 #define CALLS_MAX 128
-#define ROUNDS_MAX 10000 /* until it has settled */
+#define ROUNDS_MAX 10000 /* until nothing is left to do */
 #define HOUR UINT64_C(3600000000000)
 
 enum thing_kind {

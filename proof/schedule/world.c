@@ -32,7 +32,7 @@ struct thread {
 	void (*run)(void *user);
 	void *user;
 	enum life life;
-	bool fresh;
+	bool starts_anew;
 	uint64_t steps, dies_at;
 	bool (*ready)(void *user);
 	void *ready_user;
@@ -139,7 +139,7 @@ int world_thread(const char *name, void (*run)(void *user), void *user)
 	t->run = run;
 	t->user = user;
 	t->life = READY;
-	t->fresh = true;
+	t->starts_anew = true;
 	t->steps = t->dies_at = 0;
 	return world.n++;
 }
@@ -340,9 +340,9 @@ static void go_to(int i)
 
 	world.self = i;
 	t->life = READY;
-	if (!t->fresh)
+	if (!t->starts_anew)
 		_longjmp(t->at, 1);
-	t->fresh = false;
+	t->starts_anew = false;
 	_longjmp(t->base, 1);
 }
 
