@@ -202,8 +202,7 @@ void peal_reactor_stop(struct peal_reactor *loop);
  */
 void peal_reactor_wake(struct peal_reactor *loop);
 
-/* -- adding and removing; sources.h has fds, timers, signals, children, calls
- * and messages */
+/* -- adding and removing: see also sources.h */
 
 /**
  * Serve a receiver.
@@ -259,7 +258,7 @@ int peal_reactor_remove(struct peal_reactor *loop, struct peal_source *source);
 int peal_reactor_hangup(struct peal_reactor *loop, struct peal_source *source,
 			int reason);
 
-/* -- settings, for when the defaults do not do */
+/* -- settings */
 
 /** Where a source stands in a round. */
 enum peal_band {
