@@ -88,7 +88,7 @@ static bool due(const struct thing *thing)
 }
 
 /* Doorbells that rang too often are not heard for some milliseconds. */
-static bool unheard(const struct thing *thing)
+static bool quarantined(const struct thing *thing)
 {
 	struct peal_source_stats stats;
 
@@ -107,7 +107,7 @@ enum chaos_owed chaos_owed(void)
 
 		if (!due(thing))
 			continue;
-		if (thing->kind != TIMER && !unheard(thing))
+		if (thing->kind != TIMER && !quarantined(thing))
 			return CHAOS_NOW;
 		owed = CHAOS_SOON;
 	}
