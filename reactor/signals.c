@@ -109,8 +109,8 @@ static void signal_block(struct peal_source *source, int number)
 	if (sigismember(&set, number) == 1)
 		return;
 	source->of.signal.taken = PEAL_SIGNAL_TAKEN_AND_BLOCKED;
-	/* The set comes before the mask: a thread that forks between the two
-	 * has the signal unblocked in its child either way. */
+	/* The set comes before the mask: a child that another thread forks in
+	 * between inherits the blocked signal, and has to unblock it. */
 	__atomic_fetch_or(&blocked, signal_bit(number), __ATOMIC_RELAXED);
 	sigemptyset(&set);
 	sigaddset(&set, number);
