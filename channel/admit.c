@@ -123,9 +123,8 @@ static bool continues(struct peal_handshake *handshake,
 /* @return 0, an error, or 1: the callback closed the server */
 static int call_admit(struct peal_handshake *handshake)
 {
-	struct peal_reactor *loop = handshake->server->loop;
 	const struct peal_service *s = &handshake->server->service;
-	uint64_t token = peal_source_token(&handshake->source);
+	struct peal_source_mark mark = peal_source_mark(&handshake->source);
 	const char *why = "the server does not admit it";
 	bool yes;
 
@@ -133,8 +132,7 @@ static int call_admit(struct peal_handshake *handshake)
 		return 0;
 	yes = s->admit(&handshake->hello, &handshake->made.peer, &why,
 		       s->callbacks.user);
-	if (!peal_reactor_here(loop) ||
-	    peal_source_find(loop, token) != &handshake->source)
+	if (!peal_source_survived(&mark))
 		return 1;
 	if (yes)
 		return 0;

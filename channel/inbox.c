@@ -171,16 +171,14 @@ static void sender_opened(struct peal_channel *ch, void *user)
 /* @return false: the callback closed the inbox */
 static bool call_on_messages(struct peal_inbox *inbox)
 {
-	struct peal_reactor *loop = inbox->loop;
-	struct peal_source *listener = &inbox->server.listening.source;
-	uint64_t token = peal_source_token(listener);
+	struct peal_source_mark mark =
+		peal_source_mark(&inbox->server.listening.source);
 
 	if (!inbox->options.on_messages || inbox->telling)
 		return true;
 	inbox->telling = true;
 	inbox->options.on_messages(inbox, inbox->options.user);
-	if (!peal_reactor_here(loop) ||
-	    peal_source_find(loop, token) != listener)
+	if (!peal_source_survived(&mark))
 		return false;
 	inbox->telling = false;
 	return true;
