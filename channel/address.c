@@ -2,10 +2,10 @@
 /*
  * Where a server listens: a path, an abstract name, or an inherited socket.
  *
- * The socket of a dead server is told from that of a living one by connecting
- * to it. Between that look and its removal another server may have taken the
- * path, so whoever removes holds a lock on the folder; and nothing that is not
- * a socket is ever removed.
+ * To tell the socket of a dead server from that of a living one, a server
+ * connects to it. Another server may take the path before the removal. So a
+ * server that removes a path holds a lock on the folder. A server never removes
+ * anything but a socket.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,13 +27,13 @@
 #endif
 
 /*
- * As many as a server has under way. A longer queue would serve nobody sooner,
- * and a user who fills it with dead connections would hold up all others for
- * as long as it takes to close them.
+ * The number of handshakes that a server has under way. A longer queue would
+ * serve nobody sooner. And a user can fill the queue with dead connections:
+ * that holds up all others until the server has closed them.
  */
 #define BACKLOG 32
-/* Of two milliseconds each: on a busy machine whoever holds the lock may be
- * kept from running for long. */
+/* Each try takes two milliseconds: on a busy machine the holder of the lock may
+ * not run for long. */
 #define LOCK_TRIES 2500
 
 /* -- paths */
@@ -56,7 +56,7 @@ static int open_folder(const char *path)
 	return open_path(dirname(copy), O_RDONLY | O_DIRECTORY);
 }
 
-/* Somebody who may not hold it, for it is only advice, shall not stop us. */
+/* The lock is only advice: a process that holds it for ever stops no server. */
 static int lock_folder(const char *path)
 {
 	const struct timespec pause = { .tv_nsec = 2000000 };
@@ -125,7 +125,7 @@ static mode_t first_mode(const struct peal_service *service)
 	return mode_of(service) & (service->chown ? S_IRWXU : 07777);
 }
 
-/* Nobody but root and us can put another file in the place of one of ours. */
+/* In a safe folder only root and this user can replace a file of this user. */
 static bool is_safe(const struct stat *folder)
 {
 	return (folder->st_uid == 0 || peal_socket_is_us(folder->st_uid)) &&
@@ -174,8 +174,8 @@ static int set_mode(const struct peal_server *server, int fd, mode_t mode)
 }
 
 /*
- * At each moment nobody may do more than in the end: the path is the group's
- * before the group may do anything, and ours until all else is done.
+ * At no moment may anybody do more than in the end. So the path gets its group
+ * before its mode, and its owner last.
  * @param st  of the path as it was made
  */
 static int set_owner(const struct peal_server *server, int fd,
@@ -196,9 +196,9 @@ static int set_owner(const struct peal_server *server, int fd,
 }
 
 /*
- * What is at the path is held by an fd from here on, so that nobody can have
- * another file in its place given away. It is ours if it is a socket with one
- * name and no more rights than ours was made with.
+ * From here on an fd holds the file at the path: so nobody can replace the file
+ * and have another one given away. The file is the server's if it is a socket
+ * with one name, and with no more rights than the server made it with.
  */
 static int settle(struct peal_server *server, const char *path)
 {
@@ -209,7 +209,7 @@ static int settle(struct peal_server *server, const char *path)
 	if (ret == 0 && fstat(fd, &st) < 0)
 		ret = -errno;
 	if (ret < 0)
-		unlink(path); /* it was ours a moment ago */
+		unlink(path); /* it was the server's a moment ago */
 	else if (!S_ISSOCK(st.st_mode) || st.st_nlink != 1 ||
 		 st.st_mode & 07777 & ~first_mode(&server->service))
 		ret = -EEXIST;

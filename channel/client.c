@@ -64,7 +64,7 @@ static enum peal_outcome client_lost(struct peal_channel *ch, int reason)
 	return PEAL_OUTCOME_RETRY;
 }
 
-/* A client's connection is nobody's but the channel's. */
+/* The life of the channel closes the socket. */
 static void client_part(struct peal_channel *ch, bool stays)
 {
 	(void)ch;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A sender of an inbox. It notices the death of the receiver when it waits, or
- * else by a look now and then, connects again, and carries over what was not
- * released.
+ * A sender of an inbox. The sender notices the death of the receiver when it
+ * waits, or else by a look now and then, connects again, and carries over what
+ * was not released.
  */
 #include <errno.h>
 #include <stdio.h>

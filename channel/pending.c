@@ -79,10 +79,10 @@ void peal_pending_release(struct peal_handshake *handshake)
 }
 
 /*
- * The fds of an answer that nobody reads count against our RLIMIT_NOFILE until
- * the client has read them or its socket is gone, whatever the server does. So
- * the connection keeps a place of its user until then. No event tells of that:
- * the timer of the server looks.
+ * The fds of an answer that nobody reads count against the server's
+ * RLIMIT_NOFILE until the client has read them or its socket is gone, whatever
+ * the server does. So the connection keeps a place of its user until then. No
+ * event tells of that: the timer of the server looks.
  */
 static void keep_unread(struct peal_handshake *handshake)
 {

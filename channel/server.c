@@ -59,9 +59,9 @@ static int begin_handshake(struct peal_server *server,
 }
 
 /*
- * The fd is the server's now, and closed on failure.
- * @return 0, -EAGAIN too many of this user wait, -EPIPE the server was finished
- *         by a callback, or an error of peal_reactor_add_fd()
+ * The server owns the fd, and closes it on failure.
+ * @return 0, -EAGAIN too many of this user wait, -EPIPE a callback closed the
+ *         server, or an error of peal_reactor_add_fd()
  */
 static int meet_client(struct peal_server *server, int fd,
 		       const struct peal_peer *peer)
@@ -87,7 +87,7 @@ static int meet_client(struct peal_server *server, int fd,
 	return ret;
 }
 
-/* A place may be free for some of those that wait. */
+/* There may be places by now for connections that wait. */
 static void serve_waiting(struct peal_server *server)
 {
 	struct peal_source_mark mark = peal_source_mark(&server->places.timer);
@@ -118,9 +118,10 @@ static void serve_waiting(struct peal_server *server)
 }
 
 /*
- * A client may be gone before it was accepted. Of these there may be thousands,
- * made by one user at the expense of all others, so that they have to be cheap.
- * @return true: it was, and is closed
+ * A client may be gone before the server accepts its connection. One user can
+ * make thousands of such connections at the expense of all others. So a dead
+ * connection has to be cheap.
+ * @return true: the connection was dead, and is closed
  */
 static bool turn_away_dead(struct peal_server *server, int fd)
 {
@@ -155,7 +156,8 @@ static void on_connection(struct peal_source *source, int fd, uint32_t events,
 		int ret = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (ret < 0 && ran_out(errno)) {
-			/* It stays readable, and would keep us busy. */
+			/* The socket stays readable: it would keep the reactor
+			 * busy. */
 			server->listening.paused = true;
 			peal_source_listen(source, false);
 			peal_places_set_timer(server);
@@ -336,7 +338,8 @@ int peal_server_listen_in(struct peal_server *server, struct peal_reactor *loop,
 
 static void close_on(struct peal_server *server, struct peal_reactor *loop)
 {
-	/* The reactor may have been finished, and made anew: not for us. */
+	/* The reactor may have been closed, and made anew without this
+	 * server. */
 	if (!peal_reactor_here(loop) ||
 	    !peal_source_added(&server->places.timer)) {
 		close_in_child(server);
@@ -349,7 +352,8 @@ static void close_on(struct peal_server *server, struct peal_reactor *loop)
 			&server->places.handshakes[i];
 		struct peal_channel *ch = handshake->channel;
 
-		/* There are no more turns in which to leave it slowly. */
+		/* There are no more turns in which to leave the socket in
+		 * steps. */
 		handshake->stage = PEAL_STAGE_LEAVING;
 		if (handshake->server)
 			peal_pending_release(handshake);
