@@ -409,6 +409,15 @@ int peal_join_lacking(int ret, char *text);
 
 /* -- handshake.c */
 
+/* What a handshake on a server waits for. Handshakes make way in this order. */
+enum peal_handshake_stage {
+	PEAL_STAGE_HELLO,   /* the client's hello */
+	PEAL_STAGE_READY,   /* the client's word that the rings are sealed */
+	PEAL_STAGE_FILL,    /* the rings: they are faulted in */
+	PEAL_STAGE_UNREAD,  /* it failed; the client has not read the answer */
+	PEAL_STAGE_LEAVING, /* it is over; the socket is not empty yet */
+};
+
 /*
  * The steps of a handshake, in this order. A packet may be there: -EAGAIN says
  * to wait for it. Any other error ends the handshake, and handshake->text says

@@ -426,18 +426,9 @@ struct peal_made {
 	struct peal_receiver receiver;
 };
 
-/** What a handshake on a server waits for. Private. */
-enum peal_handshake_stage {
-	PEAL_STAGE_HELLO,   /* the client's hello */
-	PEAL_STAGE_READY,   /* the client's word that the rings are sealed */
-	PEAL_STAGE_FILL,    /* the rings: they are faulted in */
-	PEAL_STAGE_UNREAD,  /* it failed; the client has not read the answer */
-	PEAL_STAGE_LEAVING, /* it is over; the socket is not empty yet */
-};
-
 /**
- * A handshake under way on a server. `since` is when the server last heard the
- * client, or answered it. Private.
+ * A handshake under way on a server. `stage` says what it waits for, and
+ * `since` when the server last heard the client, or answered it. Private.
  */
 struct peal_handshake {
 	struct peal_source source;
@@ -445,7 +436,7 @@ struct peal_handshake {
 	struct peal_channel *channel; /* once the client is admitted */
 	struct peal_hello hello;
 	struct peal_made made;
-	enum peal_handshake_stage stage;
+	int stage;
 	uint64_t since;
 	char text[PEAL_TEXT];
 };
