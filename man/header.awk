@@ -185,7 +185,7 @@ function add_macro(s,    name, arguments) {
 
 function begin_type(s) {
 	mode = "body"
-	if (n_headers > 1 && doc ~ /[Pp]rivate/)
+	if (n_headers > 1 && (doc ~ /[Pp]rivate/ || group ~ /^Private/))
 		doc = ""
 	if (doc != "" && doc !~ /(^|[ \n])Private\.$/) {
 		sub(/ \{$/, "", s)
@@ -193,7 +193,7 @@ function begin_type(s) {
 		type_doc[n_types] = doc
 		type_body[n_types] = ""
 		# Of a private one nothing but the comment is shown.
-		if (doc !~ /[Pp]rivate/)
+		if (doc !~ /[Pp]rivate/ && group !~ /^Private/)
 			mode = "type"
 	}
 	member = ""
@@ -236,11 +236,19 @@ function add_member() {
 
 # -- a header, line by line
 
+# What follows a semicolon is not part of the title.
+function begin_group(s) {
+	mode = s ~ /\*\/$/ ? "" : "plain"
+	sub(/^\/\* -- /, "", s)
+	sub(/( *\*\/|;.*)$/, "", s)
+	group = toupper(substr(s, 1, 1)) substr(s, 2)
+}
+
 function outside(s) {
 	if (s ~ /^\/\*\*( |$)/)
 		begin_comment(s)
-	else if (s ~ /^\/\* -- .* \*\/$/)
-		group = toupper(substr(s, 7, 1)) substr(s, 8, length(s) - 10)
+	else if (s ~ /^\/\* -- /)
+		begin_group(s)
 	else if (s ~ /^\/\*/)
 		mode = s ~ /\*\// ? "" : "plain"
 	else if (s ~ /^#define /)

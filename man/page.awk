@@ -28,8 +28,9 @@
 # follows a comment that begins with "private from here". Of a type whose
 # comment says that it is private the comment alone is shown; a type whose
 # comment ends with "Private." is left out. A line /* -- title */ begins a group
-# of functions. In a text a function has its parentheses, a header its .h, and a
-# parameter or a member stands in backticks, where it is to be marked up.
+# of functions; if the title begins with "private", so are the types below it.
+# In a text a function has its parentheses, a header its .h, and a parameter or
+# a member stands in backticks, where it is to be marked up.
 #
 # The comment of a macro with any number of arguments has a line of code that
 # shows the call.
