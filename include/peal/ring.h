@@ -351,11 +351,9 @@ bool peal_receiver_ended(struct peal_receiver *rx);
 void peal_receiver_stats(const struct peal_receiver *rx,
 			 struct peal_ring_stats *stats);
 
-/*
- * -- for programs that build rings: in memory of their own, with doorbells of
+/* -- for programs that build rings; in memory of their own, with doorbells of
  * their own, or in a loop without a reactor. local.h, channel.h and reactor.h
- * do all of this for the others
- */
+ * do all of this for the others. */
 
 /**
  * Complete a geometry: round the capacity up to a power of two and, where the
