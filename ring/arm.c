@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * To wait for the other end: the wake protocol, the same for both directions.
+ * The wake protocol: how an end waits for the other end. A sender waits for
+ *room as a receiver waits for items.
  *
  *	publisher			waiter
  *	store position (release)	clear the bell, where it needs it
@@ -9,8 +10,9 @@
  *	crossed? ring the bell		load the peer's state, its position
  *					enough? do not sleep
  *
- * Either the publisher sees the wake position or the waiter sees what was
- * published; without any one of the two fences both can miss. The protocol is
+ * Either the publisher sees the wake position, or the waiter sees what was
+ * published. If one of the two fences is missing, both ends can miss what the
+ * other end has stored. The protocol is
  * that of virtio's event index and of Xen's req_event (xen/io/ring.h), with
  * 64-bit positions.
  */
@@ -20,8 +22,8 @@
 
 /*
  * Does the peer wait for a position that this end has not reached? The peer's
- * wake word may be stale or a lie, which costs a ring or an early delivery at
- * most.
+ * wake word may be stale or a lie. Such a word costs a ring that nobody needed,
+ * or a delivery below the watermark, and nothing else.
  */
 bool peal_end_wanted(const struct peal_end *end)
 {
@@ -47,8 +49,9 @@ void peal_end_aim(struct peal_end *end, uint64_t want, bool beyond)
 void peal_end_store(struct peal_end *end)
 {
 	peal_end_drain(end); /* bell.pml: drain_first */
-	/* Nobody rings for a target that is reached already. And the peer must
-	 * not take a sender that waits for more for one that waits for less. */
+	/* The peer does not ring for a target that is reached already. And the
+	 * word that is stored may be a later position, which a sender still
+	 * waits for: the receiver would no longer see that. */
 	if (end->wait.armed == end->wait.target || peal_end_reached(end))
 		return;
 	PEAL_COUNT(end, stalls);
@@ -103,7 +106,8 @@ enum peal_found peal_end_recheck(struct peal_end *end)
 		return PEAL_FOUND_END;
 	if (!end->wait.active)
 		return PEAL_FOUND_SHORT;
-	/* Reached, and nobody has taken any of it in the meantime. */
+	/* The peer has reached the target, and the user of this end has taken
+	 * none of these items in the meantime. */
 	if (peal_end_reached(end) && (uint64_t)ret >= end->wait.want)
 		return PEAL_FOUND_ENOUGH;
 	return check_deadlock(end);
@@ -121,7 +125,7 @@ void peal_end_wait_done(struct peal_end *end, enum peal_found found)
 	if (end->wait.active && peal_end_known(end) > 0)
 		PEAL_COUNT(end, transitions);
 	end->wait.active = false;
-	if (found == PEAL_FOUND_OFFER) { /* not the same again */
+	if (found == PEAL_FOUND_OFFER) { /* offer the same only once */
 		end->wait.offered_position = end->position;
 		end->wait.offered_limit = end->limit;
 	}
@@ -155,7 +159,8 @@ bool peal_end_arm(struct peal_end *end, uint64_t want)
 	peal_end_aim(end, want, false);
 	end->bell.cleared_siblings = false;
 	peal_end_store(end);
-	/* What was refused may be offered again. wake.pml: offer_anew */
+	/* A receiver that arms anew may be offered the same items again.
+	 * wake.pml: offer_anew */
 	if (!end->sender)
 		end->wait.offered_position = end->position - 1;
 	/* Pairs with the fences in peal_end_publish() and leave().
@@ -170,9 +175,9 @@ bool peal_end_arm(struct peal_end *end, uint64_t want)
 }
 
 /*
- * A reactor gives the end another turn, and rechecks later where the peer may
- * have missed the wake word.
- * @return false: the end is on no reactor, so nobody will look
+ * A notified reactor gives the end another turn, and rechecks later where the
+ * peer may have missed the wake word.
+ * @return  false: the end has no reactor
  */
 static bool notify_reactor(const struct peal_end *end)
 {
@@ -229,7 +234,8 @@ bool peal_end_arm_by_hand(struct peal_end *end)
 	}
 	if (!armed)
 		peal_end_pay(end, &owed);
-	/* What was read away may have been the other end's: look again. */
+	/* This end may have cleared a ring for its sibling, so the caller has
+	 * to look at both ends again. */
 	return armed && !end->bell.cleared_siblings;
 }
 
@@ -244,9 +250,10 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 }
 
 /*
- * The fence of a reserve. A put neither sleeps nor makes a barrier. So where
- * the peer may be missed and no reactor looks again, the caller has to arm by
- * hand before it sleeps, as ring.h says.
+ * The fence of a reserve. A put neither sleeps nor makes a barrier. So a peer
+ * that elides its fences may miss the wake word of a put. Where no reactor
+ * rechecks, the caller of a put has to arm by hand before the caller sleeps, as
+ * ring.h says.
  */
 static void fence_reserve(struct peal_end *end, bool may_sleep)
 {
@@ -257,8 +264,11 @@ static void fence_reserve(struct peal_end *end, bool may_sleep)
 		defer_recheck(end);
 }
 
-/* Where nobody can ring for it, the old position is stored once more; unless
- * it is reached by now, which what is returned says. */
+/*
+ * A reserve has replaced the wake position of an earlier wait, and cannot wake
+ * the thread that waits. So this end stores the old wake position again, unless
+ * the peer has reached that position by now.
+ */
 static ssize_t arm_again(struct peal_end *end, uint64_t target, bool may_sleep)
 {
 	ssize_t ret;
@@ -272,7 +282,7 @@ static ssize_t arm_again(struct peal_end *end, uint64_t target, bool may_sleep)
 	return ret;
 }
 
-/* For this position or a nearer one. wake.pml: reserve_nearer */
+/* Is the wake position this one, or a nearer one? wake.pml: reserve_nearer */
 static bool is_armed_for(const struct peal_end *end, uint64_t want)
 {
 	return end->wait.active && !peal_end_reached(end) &&
@@ -309,8 +319,9 @@ static ssize_t reserve_or_arm(struct peal_end *end, uint64_t n, bool may_sleep)
 		return ret;
 	if (is_armed_for(end, want)) {
 		end->wait.want = smaller(end->wait.want, want);
-		/* The bell for it may have been taken back already, and by
-		 * itself it brings no order: look as after any other. */
+		/* The ring for this wake position may have been cleared
+		 * already. A bell by itself brings no order. So this end
+		 * fences and looks again, as after any arm. */
 		ret = refresh_after_fence(end, n, may_sleep);
 		if (ret != 0 || !peal_end_reached(end))
 			return ret;
@@ -321,8 +332,8 @@ static ssize_t reserve_or_arm(struct peal_end *end, uint64_t n, bool may_sleep)
 	if (ret <= 0)
 		return ret;
 	end->wait.active = waiting;
-	/* The bell may have been owed for the old position, which is no longer
-	 * stored. wake.pml: reserve_told */
+	/* The peer may owe a ring for the old wake position, which is stored
+	 * no longer. wake.pml: reserve_told */
 	if (waiting && !peal_end_ring_self(end))
 		return arm_again(end, before, may_sleep);
 	return ret;
@@ -347,9 +358,10 @@ int peal_end_set_watermark(struct peal_end *end, size_t n)
 }
 
 /*
- * A sender walks, and has less room than it needs: use the room that is there,
- * and arm for more, as a reserve does. The receiver may release items in
- * between, for which no ring is owed. So the sender uses this room, too.
+ * A sender walks, and finds less room than the walk needs. So the sender uses
+ * this room, and arms for more, as a reserve does. The receiver may release
+ * items before the sender arms, and owes no ring for these. So the sender uses
+ * the room of these items, too.
  */
 static ssize_t walk_and_arm(struct peal_end *end, size_t room, size_t n,
 			    peal_step *step, void *user)
@@ -366,7 +378,7 @@ static ssize_t walk_and_arm(struct peal_end *end, size_t room, size_t n,
 		ret = peal_end_reserve_awake(end); /* wake.pml: reserve_arm */
 		if (ret < 0 && done == 0)
 			return ret;
-		if (ret < 0) /* nobody else will ring for that */
+		if (ret < 0) /* the peer does not ring for an error */
 			peal_end_ring_self(end);
 		if (ret <= 0)
 			break;

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The two bells of one end: it rings the peer's bell, and waits on its own. */
+/* The two bells of one end: the end rings the peer's bell, and waits on its own
+ * bell. */
 #include <errno.h>
 
 #include "internal.h"
 
-/* One of so many rings is timed, and after a slow one the next rings are. */
+/* One of so many rings is timed. After a slow one each of the next
+ * PEAL_TIMED_RINGS rings is timed. */
 #define TIMED 16
 
 /*
- * A peer can hang thousands of epoll sets on its copy of a bell, and each ring
- * of this end then walks all of them. But a slow ring may also mean that this
- * thread was preempted. So the next rings are timed by the processor time of
- * this thread. If half of them are slow, this end breaks with the peer.
+ * A peer can add its copy of a bell to thousands of epoll sets. Each ring of
+ * this end then takes the kernel through all of these sets. But a ring may also
+ * be slow because this thread was preempted. So after a slow ring the next
+ * rings are timed by the processor time of this thread. If half of these rings
+ * are slow, this end breaks with the peer.
  */
 static void count_slow_ring(struct peal_end *end, uint64_t price)
 {
@@ -38,7 +41,8 @@ static int ring_timed(struct peal_end *end)
 	return ret;
 }
 
-/* The bells of a group are trusted, and cheaper than a look at the clock. */
+/* To ring a bell of a group costs less than to read a clock, and the members of
+ * a group trust each other. */
 static bool is_timed(const struct peal_end *end)
 {
 	return end->bell.peer.kind != PEAL_DOORBELL_GROUP &&
@@ -73,7 +77,8 @@ bool peal_end_ring_self(struct peal_end *end)
 	return true;
 }
 
-/* A read wakes the epoll sets of the peer as a ring does, so it is timed. */
+/* To read a packet wakes the epoll sets of the peer, as a ring does. So the
+ * read is timed. */
 int peal_end_clear(struct peal_end *end)
 {
 	clockid_t clock;
@@ -110,13 +115,13 @@ static void wake_sibling(struct peal_end *end)
 }
 
 /*
- * An eventfd that is watched edge-triggered needs no clearing, and an eventfd
- * in a blocking call is cleared after the wait. Pipes and sockets fill up. A
- * ring that finds a bell full counts as heard, so old rings must not fill the
- * bell: this end clears it before they do. An arm brings one ring for its
- * position, and one ring of a sender that falls short. An arm for more than the
- * next item brings one ring for each item before, too.
- * bell.pml: drain_in_time
+ * An eventfd that is watched edge-triggered needs no clearing, and a blocking
+ * call clears its eventfd after the wait. Pipes and sockets fill up. A ring
+ * that finds the bell full counts as rung. So old rings must not fill the bell:
+ * this end clears the bell before. An arm earns one ring for its position, and
+ * one ring of a sender that falls short. An arm for more than the next item may
+ * earn one ring for each item before that position, too. bell.pml:
+ * drain_in_time
  */
 void peal_end_drain(struct peal_end *end)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * One end of a ring: its position, and what this end believes of its peer. How
- * an end waits is in arm.c.
+ * One end of a ring: its own position, and the checked copy of its peer's
+ * position. How an end waits is in arm.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,14 +9,14 @@
 
 #include "internal.h"
 
-/* See follows_closely(): a few lines, and some 100 ns. */
+/* See follows_closely(): a few cache lines, and some 100 ns of looks. */
 #define CLOSE_BYTES 256
 #define CLOSE_LOOKS 16
 
 /*
- * Tell the peer that this end will move no more. The peer may be asleep below
- * any watermark, and the crossing test does not see a state. So this end rings
- * in any case.
+ * Tell the peer that this end will move no more. The peer may sleep until its
+ * watermark is reached, and the crossing test does not see a change of `state`.
+ * So this end rings in any case.
  */
 static void leave(struct peal_end *end, enum peal_state state, int error)
 {
@@ -66,7 +66,7 @@ static void over(struct peal_end *end, int reason)
 	end->ended = true;
 	end->end_reason = reason;
 	if (end->sender)
-		end->limit = end->position; /* nobody would take more items */
+		end->limit = end->position; /* no receiver takes more items */
 }
 
 /*
@@ -85,7 +85,8 @@ static int look_for_end(struct peal_end *end)
 	return 0;
 }
 
-/* Which words were loaded with acquire, and which thread has this end. */
+/* Tell ThreadSanitizer which words this end has loaded with acquire, and which
+ * thread uses this end. */
 static __attribute__((noinline, cold)) ssize_t tell_tsan(
 	const struct peal_end *end, ssize_t ret)
 {
@@ -113,8 +114,8 @@ __attribute__((aligned(64))) ssize_t peal_end_refresh(struct peal_end *end,
 		if (!advance(end))
 			return broken(end);
 		if (end->fence.elided)
-			peal_end_adapt(
-				end); /* does the peer still make barriers? */
+			peal_end_adapt(end); /* the peer may have withdrawn its
+						offer */
 		ret = (ssize_t)peal_end_known(end);
 		if (peal_end_known(end) >= want)
 			goto out;
@@ -131,10 +132,9 @@ out:
 /*
  * An end that follows the peer item by item makes the cache lines of both ends
  * go to and fro between two processors for each item. So if few items came
- * after a few empty looks, this end pauses once and lets the peer get ahead:
- * temporal slipping
- * (Giacomoni et al., "FastForward for Efficient Pipeline Parallelism", PPoPP
- * 2008).
+ * after a few empty looks, this end pauses once and lets the peer get ahead.
+ * This is temporal slipping (Giacomoni et al., "FastForward for Efficient
+ * Pipeline Parallelism", PPoPP 2008).
  */
 static bool follows_closely(const struct peal_end *end)
 {
@@ -181,8 +181,8 @@ void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats)
 }
 
 /*
- * The end before this one may have crossed the position that the peer waits
- * for, or finished, and then died before it rang.
+ * The process that had this end before may have crossed the position that the
+ * peer waits for, or finished the stream, and then died before the ring.
  * wake.pml: attach_ring, attach_ended_ring
  */
 static bool owes_bell(const struct peal_end *end)
@@ -193,7 +193,7 @@ static bool owes_bell(const struct peal_end *end)
 			end->capacity - peal_end_known(end));
 }
 
-/* Where the parts of the ring are, and nothing of what they say. */
+/* Fill in where the parts of the ring lie. This reads no shared word. */
 static struct peal_end lay_out(const struct peal_ring *ring, bool sender)
 {
 	const struct peal_geometry *g = &ring->geometry;
@@ -218,8 +218,8 @@ static struct peal_end lay_out(const struct peal_ring *ring, bool sender)
 }
 
 /*
- * This end reads its own shared words here, for the first and last time. What
- * this end has published lives in private memory from now on.
+ * This end reads its own shared words here, for the first and last time. From
+ * now on its position lives in private memory.
  */
 int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 		    bool sender, const struct peal_doorbell *peer_bell,
@@ -239,7 +239,8 @@ int peal_end_attach(struct peal_end *end, const struct peal_ring *ring,
 		peal_doorbell_ring(&e.bell.peer);
 	if (peal_load_relaxed(&e.own->state) != PEAL_STATE_OPEN)
 		return -EPIPE;
-	/* Unarmed: the peer has reached this position already. */
+	/* The peer has reached this position already, so this end is unarmed.
+	 */
 	e.wait.armed = e.wait.target = e.limit - e.bias;
 	peal_store_relaxed(&e.own->wake, e.wait.armed);
 	peal_store_relaxed(&e.own->pid, (uint64_t)getpid());
@@ -275,6 +276,6 @@ void peal_end_detach(struct peal_end *end)
 	if (end->error)
 		return;
 	end->ended = false;
-	/* This end looks anew, and checks, when it needs items. */
+	/* The next call that needs items refreshes. */
 	end->limit = end->position;
 }

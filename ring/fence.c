@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Fences that are elided while nobody sleeps.
+ * Fences that are elided while no peer sleeps.
  *
  * A publisher stores its position and then loads the wake word. Between the two
  * the publisher needs a full fence, which costs more than all the rest. While
- * the peer is awake the fence serves nobody. So after some thousand publishes
+ * the peer is awake the fence has no use. So after some thousand publishes
  * without a ring the publisher says `elided` in its page, and elides the fence.
  * An end that sees this when it arms has the kernel put a fence into every
  * thread of every process that has asked for it, in the place of the elided
@@ -17,11 +17,12 @@
  *	(compiler fence)			if 1: barrier
  *	load the wake position			load the position
  *
- * The kernel cannot be relied on for that. Assume that a thread of this process
+ * The kernel leaves out some processors. Assume that a thread of this process
  * ran on another processor before the process registered, and has slept since.
  * Then Linux (6.18, and all before it, by their sources) believes that this
- * processor runs nobody who has registered, until the processor has run another
- * process: membarrier(2) leaves it out and says 0. So a barrier makes the wake
+ * processor runs no registered process, until the processor has run another
+ * process: membarrier(2) leaves the processor out, and returns 0. So a barrier
+ * makes the wake
  * prompt in nearly all cases, and a deferred recheck makes it certain. The
  * recheck comes PEAL_RECHECK_NS after the wake position was stored. A position
  * that was stored before has left every processor's buffer by then, and a
@@ -40,8 +41,8 @@
 
 #include "internal.h"
 
-/* After so many publishes without a ring the fence is elided; proof/schedule
- * says fewer. */
+/* After so many publishes without a ring the fence is elided. proof/schedule
+ * defines a smaller number. */
 #ifndef ELIDE_AFTER
 #define ELIDE_AFTER 1024u
 #endif
@@ -57,7 +58,8 @@ void peal_fence_barrier(void)
 }
 
 /*
- * The peer may rely on barriers of this end, and this end on those of the peer.
+ * A peer that sees the offer may elide its fences. This end elides its own
+ * fences only while this end makes barriers, too.
  * wake.pml: elide_registered
  */
 static void offer_barriers(struct peal_end *end, bool able)
@@ -75,8 +77,9 @@ static void offer_barriers(struct peal_end *end, bool able)
 void peal_fence_init(struct peal_end *end)
 {
 	__atomic_store_n(&end->own->elided, 0, __ATOMIC_RELEASE);
-	/* The end before this one may have offered barriers. The peer may
-	 * still elide its fences, also if the offer was withdrawn since. */
+	/* The process that had this end before may have offered barriers. So
+	 * the peer may still elide its fences, even if that offer was
+	 * withdrawn. */
 	end->fence.offered = __atomic_load_n(&end->own->barrier,
 					     __ATOMIC_RELAXED) !=
 			     PEAL_BARRIER_NEVER;
@@ -102,7 +105,7 @@ void peal_fence_by_hand(struct peal_end *end)
 	struct timespec remaining = { .tv_nsec = PEAL_RECHECK_NS };
 	uint64_t until = peal_now() + PEAL_RECHECK_NS;
 
-	/* The peer sees it when it looks at our position the next time. */
+	/* The peer loads this word when the peer refreshes the next time. */
 	__atomic_store_n(&end->own->barrier, PEAL_BARRIER_WITHDRAWN,
 			 __ATOMIC_RELEASE);
 	do
@@ -126,7 +129,8 @@ void peal_end_adapt(struct peal_end *end)
 	end->fence.elided = true;
 	/* wake.pml: elide_on */
 	__atomic_store_n(&end->own->elided, 1, __ATOMIC_RELAXED);
-	/* Whoever arms after this sees it; whoever armed before is seen.
+	/* A peer that arms after this fence sees `elided`. This end sees the
+	 * wake word of a peer that armed before.
 	 * wake.pml: elide_on_fence */
 	peal_end_fence();
 }

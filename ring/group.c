@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Marks are set with fetch-or and taken with exchange: the one place where a
- * word has several authors, which trust each other. The first mark of a word
- * marks the word, and the first of all looks whether the reactor sleeps:
+ * The marks of a group, one bit for each bell. A thread that rings sets its
+ *mark with fetch-or, and the reactor takes marks with exchange. Only here a
+ *word has several authors, and these trust each other. The thread that sets the
+ *first mark of a word marks the word, too. The thread that marks the first word
+ *looks whether the reactor sleeps:
  *
- *	ringer				reactor
+ *	a thread that rings		reactor
  *	mark				asleep = 1
  *	asleep? write the eventfd	no mark? sleep
  */
@@ -58,7 +60,7 @@ int peal_group_bell(struct peal_group *group, struct peal_doorbell *bell)
 void peal_group_return(struct peal_group *group, uint32_t index)
 {
 	if (index >= group->n)
-		return; /* it was finished before its bells */
+		return; /* the group was closed before its bells */
 	group->taken[index / 64] &= ~((uint64_t)1 << index % 64);
 	group->notify_args[index] = NULL;
 }
@@ -76,10 +78,10 @@ int peal_group_ring(struct peal_group *group, uint32_t index)
 	const uint64_t one = 1;
 
 	if (!marks)
-		return -EBADF; /* it was finished */
+		return -EBADF; /* the group was closed */
 	if (__atomic_fetch_or(&marks->rings[index / 64],
 			      (uint64_t)1 << index % 64, __ATOMIC_SEQ_CST))
-		return 0; /* whoever marked the first of them does the rest */
+		return 0; /* the thread that set the first mark does the rest */
 	if (__atomic_fetch_or(&marks->words, (uint64_t)1 << index / 64,
 			      __ATOMIC_SEQ_CST))
 		return 0;
@@ -100,7 +102,8 @@ uint64_t peal_group_take(struct peal_group *group, uint32_t *word)
 	if (!words)
 		return 0;
 	*word = (uint32_t)__builtin_ctzll(words);
-	/* The word first: a ring that is marked after this marks it again. */
+	/* Clear the mark of the word first: a ring that sets a mark after this
+	 * marks the word again. */
 	__atomic_fetch_and(&marks->words, ~((uint64_t)1 << *word),
 			   __ATOMIC_SEQ_CST);
 	return __atomic_exchange_n(&marks->rings[*word], 0, __ATOMIC_SEQ_CST);

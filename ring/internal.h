@@ -20,24 +20,25 @@
  *
  *	floor.h	    what reactor/ and channel/ need of all this
  *
- * There is one circle of calls between these files.
- * end.c calls bell.c, because an end that breaks the ring tells the
- * peer by its bell. bell.c calls end.c, because a peer that makes its bell slow
- * has broken the protocol. Every ring of a bell can find that out, also the
- * inline publish, so no caller of bell.c could break the ring in its place. The
- * circle ends at the second turn: peal_end_break() sets the error before the
- * bell is rung, and an end that has an error does not break again.
+ * There is one circle of calls between these files. end.c calls bell.c, because
+ * an end that breaks with its peer rings the peer's bell. bell.c calls end.c,
+ * because a peer that makes its bell slow has broken the protocol. Any ring can
+ * find the bell slow, also the ring of an inline publish. So no caller of
+ *bell.c could break with the peer in the place of bell.c. The circle ends at
+ *its second turn: peal_end_break() sets the error before this end rings, and an
+ * end that has an error does not break again.
  *
- * The shared layout is what two processes, perhaps of different builds, have to
- * agree on; <peal/end.h> has the page of an end. A change here or there is a
- * new PEAL_LAYOUT_VERSION.
+ * Two processes, perhaps of different builds, have to agree on the shared
+ * layout. <peal/end.h> has the page of an end. A change of the layout is a new
+ * PEAL_LAYOUT_VERSION.
  *
  *	0		    the sender's page: the sender alone writes it
  *	items_offset / 2    the receiver's page: the receiver alone writes it
  *	items_offset	    the items: the sender alone writes them
  *
- * Only whoever formats the ring writes both pages, before the handover. No word
- * has two authors, so there is no atomic read-modify-write anywhere.
+ * The process that formats the ring writes both pages, before any end attaches.
+ * From then on no word has two authors. So a ring needs no atomic
+ * read-modify-write.
  */
 #include <time.h>
 
@@ -50,8 +51,9 @@
 #define PEAL_PAGE_SIZE 4096u
 
 /*
- * A peer that was offered barriers may rely on them until it looks again. So an
- * end that takes over has to know of an offer that was withdrawn.
+ * A peer that was offered barriers may rely on them until the peer looks at the
+ * offer again. So the end that is attached next has to know of an offer that
+ * was withdrawn.
  */
 enum peal_barrier {
 	PEAL_BARRIER_NEVER = 0,
@@ -77,11 +79,12 @@ _Static_assert(offsetof(struct peal_ring_stats, items) == 32, "layout");
 #error "64-bit loads and stores must be lock-free"
 #endif
 
-/* An item touches the first line of an end, a publish or a message two. */
+/* An item touches the first cache line of an end, and a publish or a message
+ * touches two. */
 _Static_assert(offsetof(struct peal_end, fence) <= 64, "lines");
 _Static_assert(offsetof(struct peal_end, capacity) <= 112, "lines");
 
-/* A ring that takes longer is slow. */
+/* To ring a bell takes longer than this: the peer has made the bell slow. */
 #define PEAL_SLOW_RING_NS 200000u
 
 static inline uint64_t peal_load_acquire(const uint64_t *word)
@@ -99,7 +102,7 @@ static inline void peal_store_relaxed(uint64_t *word, uint64_t value)
 	__atomic_store_n(word, value, __ATOMIC_RELAXED);
 }
 
-/* Count, and let those who look on see it; in cold paths only. */
+/* Count an event, and publish the count for tools. For cold paths only. */
 #define PEAL_COUNT(end, what)                                                  \
 	peal_store_relaxed(                                                    \
 		&(end)->own->counts[offsetof(struct peal_ring_stats, what) /   \
@@ -124,12 +127,13 @@ void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats);
 
 /* bell.c */
 
-/* An arm calls this, so that old rings do not fill the bell. */
+/* Each arm calls this. Old rings would fill the bell otherwise. */
 void peal_end_drain(struct peal_end *end);
 /*
- * The peer will not ring, but whoever waits for this end must be told. A
- * reactor is notified; this end rings an eventfd or a pipe of its own.
- * @return  false: there is no way to tell
+ * The peer will not ring, but the thread that waits for this end has to wake.
+ * A reactor is notified. A blocking call is woken by its own eventfd or pipe,
+ * which this end rings.
+ * @return  false: the end has no reactor, and cannot ring its own bell
  */
 bool peal_end_ring_self(struct peal_end *end);
 
@@ -141,9 +145,10 @@ bool peal_end_wanted(const struct peal_end *end);
 
 /*
  * Aim, store, fence and recheck for one end.
- * @return  true: the end may sleep on its bell; false: the wait is done, or a
- *          recheck is due (peal_end_recheck_due()): then the end is armed, and
- *          may sleep for PEAL_RECHECK_NS
+ * @return  true: the end may sleep on its bell;
+ *          false: the wait is done; or a recheck is due, as
+ *          peal_end_recheck_due() says: then the end is armed, and may sleep
+ *          for PEAL_RECHECK_NS
  */
 bool peal_end_arm(struct peal_end *end, uint64_t want);
 static inline bool peal_end_recheck_due(const struct peal_end *end)
@@ -151,14 +156,16 @@ static inline bool peal_end_recheck_due(const struct peal_end *end)
 	return end->wait.recheck == PEAL_RECHECK_DUE;
 }
 
-/* For loops that are not ours, where nobody would look again. */
+/* For a loop of the user, which makes no deferred recheck. */
 bool peal_end_arm_by_hand(struct peal_end *end);
-/* As peal_end_reserve() of one item, for callers that must not sleep. */
+/* As peal_end_reserve() of one item, but this never sleeps. */
 ssize_t peal_end_reserve_awake(struct peal_end *end);
 
 /*
- * A blocking call takes the wait of a reactor's end over. The reactor has
- * promised a callback, and is told to look again when the call is over.
+ * A blocking call may be made for an end that a reactor watches. The call then
+ * replaces what the reactor waits for. The reactor still owes its user a
+ * callback. So the call saves the reactor's wait, restores the wait when the
+ * call returns, and notifies the reactor.
  */
 struct peal_owed {
 	bool callback;
@@ -166,7 +173,7 @@ struct peal_owed {
 		offered_limit; /* of end->wait */
 };
 struct peal_owed peal_end_owes(const struct peal_end *end);
-/* Also if a call that ends leaves the end armed, and a look is due. */
+/* This also notifies the reactor where a deferred recheck is due. */
 void peal_end_pay(struct peal_end *end, const struct peal_owed *owed);
 
 /* wait.c */
@@ -176,8 +183,9 @@ void peal_end_set_spin(struct peal_end *end, uint64_t most);
 ssize_t peal_end_wait(struct peal_end *end, uint64_t n, int timeout_ms);
 
 /*
- * Sleep until a bell is rung, or what keeps the peer's end of `lifeline` open
- * is gone; -1 for none.
+ * Sleep until the bell is rung, or until the peer's end of the fd `lifeline` is
+ * closed. A lifeline of -1 is none.
+ * @return  enum peal_heard, or an error
  */
 enum peal_heard {
 	PEAL_HEARD_NOTHING,
@@ -189,22 +197,22 @@ int peal_doorbell_listen(const struct peal_doorbell *bell, int lifeline,
 
 /* fence.c */
 
-/* At attach: this end offers no barriers, and elides no fence. */
+/* For an attach: this end offers no barriers, and elides no fence. */
 void peal_fence_init(struct peal_end *end);
 /* The peer sleeps now and then: publish with a fence from now on. */
 void peal_fence_restore(struct peal_end *end);
-/* Withdraw the offer, and sleep until everybody sees the wake word. */
+/* Withdraw the offer, and sleep until every processor sees the wake word. */
 void peal_fence_by_hand(struct peal_end *end);
 void peal_fence_allow(struct peal_end *end, bool allow);
 
 /*
- * To put, to get, and to do something with each item are the same walk with
- * another step. The walk is inlined, so that the step of an ordinary call is
- * inlined, too.
+ * To put items, to get items and to call a function for each item are the same
+ * walk with another step. The walk is inlined, so that the step is inlined,
+ * too.
  */
 #define PEAL_ALWAYS_INLINE inline __attribute__((always_inline))
 
-/* @return how many of n items in a row it used; fewer end the walk */
+/* @return how many of n items in a row the step used; fewer end the walk */
 typedef size_t peal_step(unsigned char *items, size_t n, void *user);
 
 /*
@@ -237,13 +245,14 @@ static PEAL_ALWAYS_INLINE size_t peal_walk_over(struct peal_end *end,
 	return (size_t)done;
 }
 
-/* Where there are fewer than n, or there is an error. */
+/* The rest of peal_end_walk(): fewer than n are available, or an error. */
 ssize_t peal_end_walk_short(struct peal_end *end, ssize_t available, size_t n,
 			    peal_step *step, void *user);
 
 /*
- * Walk over up to n items from here on. A sender that finds less room than for
- * n arms. @return how many the steps used, or an error of peal_end_refresh()
+ * Walk over up to n items from the own position on. A sender that finds room
+ * for fewer than n items arms.
+ * @return  how many the steps used, or an error of peal_end_refresh()
  */
 static PEAL_ALWAYS_INLINE ssize_t peal_end_walk(struct peal_end *end, size_t n,
 						peal_step *step, void *user)

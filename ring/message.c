@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Messages: what is not inline in message.h.
+ * Messages: the functions that are not inline in message.h.
  *
- * A record is published whole, so what the receiver knows always ends behind
- * one. In memory that is not mapped twice, a record that would not fit in
- * before the end begins at the front, and a wrap record fills what is left:
+ * A sender publishes whole records. So the items that a receiver knows of
+ *always end behind a record. In memory that is not mapped twice, a record that
+ *does not fit in before the end of the memory begins at the front. A wrap
+ *record fills the gap before the end:
  *
- *	| free |   messages   | wrap |		together, where they fit into
- *	| the next one |  messages   | wrap |	the ring together; or else the
- *						wrap record alone, at first
+ *	| free |   messages   | wrap |		before
+ *	| the next one |  messages   | wrap |	after
+ *
+ * The sender publishes the wrap record together with the next message, where
+ * both fit into the ring at once. Otherwise the sender publishes the wrap
+ *record alone first.
  */
 #include <errno.h>
 #include <string.h>
@@ -41,8 +45,8 @@ int peal_message_geometry(struct peal_geometry *geometry, size_t bytes,
 
 /* -- sender */
 
-/* Units from here on to the end of the memory, if the next record, of so many
- * units, does not fit in before. */
+/* @return the units up to the end of the memory, if the next record, of so many
+ *         units, does not fit in before that end; or else 0 */
 static uint64_t gap_before(const struct peal_end *end, uint64_t units)
 {
 	uint64_t index = (end->position + end->message.staged) & end->mask;
@@ -60,9 +64,11 @@ static void fill_gap(struct peal_end *end, uint64_t units)
 }
 
 /*
- * Reserve a record of so many units if `need` units are free, as `look` finds
- * out. A record that does not fit into the ring together with its gap needs the
- * gap alone first, which is published: then it stands at the front.
+ * Reserve a record of so many units, if `look` finds that enough units are
+ * free. A record may not fit into the ring together with its gap. Then the gap
+ * is published alone first, and the record begins at the front.
+ * @param need  then how many units have to be free
+ * @return      1, 0 too few are free, or an error
  */
 static int reserve(struct peal_end *end, uint64_t units, uint64_t *need,
 		   ssize_t (*look)(struct peal_end *end, uint64_t n))
@@ -90,7 +96,8 @@ static int reserve(struct peal_end *end, uint64_t units, uint64_t *need,
 	}
 }
 
-/* @return the units of a message, or an error if it can never fit in */
+/* @return the units of a message, or an error if the message can never fit in
+ */
 static int64_t units_of(const struct peal_end *end, size_t size)
 {
 	uint64_t units = PEAL_MESSAGE_UNITS(size);
@@ -160,9 +167,10 @@ int(peal_message_wait)(struct peal_sender *tx, size_t size, int timeout_ms,
 /* -- receiver */
 
 /*
- * What is no message is a wrap record: where spans end at the end of the
- * memory, to reach it exactly, published as a whole, and not at the front,
- * where no record can be too large for the rest.
+ * A record that is not a valid message has to be a valid wrap record. A wrap
+ * record stands only in memory that is not mapped twice, ends exactly at the
+ * end of this memory, and is published whole. A wrap record never stands at the
+ * front, where a record of any size fits in.
  */
 int peal_end_skip(struct peal_end *end, uint64_t record, uint64_t *at)
 {

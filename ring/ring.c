@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What a ring is: its geometry, its two control pages, where it lies. */
+/* A ring: its geometry, its two control pages, and where these lie. */
 #include <errno.h>
 #include <string.h>
 
@@ -18,13 +18,14 @@ static bool terminated(const char *text, size_t size)
 	return memchr(text, '\0', size) != NULL;
 }
 
-/* Not by what the type asks for, which on 32-bit x86 is 4. */
+/* To 8 bytes, although 32-bit x86 aligns a uint64_t to 4. */
 static bool aligned(const void *memory)
 {
 	return (uintptr_t)memory % sizeof(uint64_t) == 0;
 }
 
-/* Everything that a geometry promises; the sizes are sane afterwards. */
+/* Check all that a geometry promises. After that no sum or product of its sizes
+ * overflows. */
 static bool valid(const struct peal_geometry *g)
 {
 	uint64_t body;
@@ -62,12 +63,13 @@ int peal_geometry_fit(struct peal_geometry *geometry, size_t page)
 	g.items_offset = PEAL_RING_ITEMS_OFFSET;
 	g.flags = 0;
 	if (page != 0) {
-		/* What the item size lacks in factors of 2. */
+		/* The body fills whole pages: the capacity brings the factors
+		 * of 2 that the item size lacks. */
 		uint64_t least = page / (g.item_size & -g.item_size);
 
 		if (g.capacity < least)
 			g.capacity = least;
-		/* One page for each end where that is no waste. */
+		/* Each end has a page of its own, unless pages are huge. */
 		g.items_offset = 2 * page <= 1u << 20 ? 2 * page : page;
 		if (g.items_offset < PEAL_RING_ITEMS_OFFSET)
 			g.items_offset = PEAL_RING_ITEMS_OFFSET;
@@ -132,7 +134,7 @@ int peal_geometry_read(struct peal_geometry *geometry, const void *memory,
 	return 0;
 }
 
-/* Where a ring of this geometry has its parts. */
+/* Find where the parts of a ring of this geometry lie. */
 static int locate(struct peal_ring *ring, const struct peal_geometry *g,
 		  void *memory, size_t size)
 {
