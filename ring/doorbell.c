@@ -21,7 +21,7 @@
 
 #define READS_MAX 1024
 #define READS_NS 1000000
-#define TRIES 16 /* to ring, while there is no memory for it */
+#define TRIES 16 /* rings, while the kernel has no memory for a packet */
 
 #ifndef RWF_NOWAIT
 /*
@@ -63,8 +63,8 @@ int peal_doorbell_init(struct peal_doorbell *bell, enum peal_doorbell_kind kind)
 }
 
 /*
- * An eventfd has a name, where /proc is there, but no file type of its own. A
- * foreign fd is not asked for that before: fstat(2) may hang.
+ * An eventfd has no file type of its own, but a name in /proc. Where /proc is
+ * mounted, the name alone decides: fstat(2) may hang on a foreign fd.
  */
 static bool is_eventfd(int fd)
 {
@@ -80,7 +80,7 @@ static bool is_eventfd(int fd)
 	return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
 }
 
-/* Is fd what the caller says, and will it never block us? */
+/* Is fd of the kind that the caller says, and does no call on the fd block? */
 static int check_fd(int fd, enum peal_doorbell_kind kind)
 {
 	struct stat st;
@@ -137,7 +137,7 @@ void peal_doorbell_close(struct peal_doorbell *bell)
 	memset(bell, 0, sizeof(*bell));
 }
 
-/* write(2) of one byte without SIGPIPE; pipes know no MSG_NOSIGNAL. */
+/* write(2) of one byte without SIGPIPE. A pipe has no MSG_NOSIGNAL. */
 static ssize_t write_quietly(int fd)
 {
 	const struct timespec now = { 0 };
@@ -164,7 +164,8 @@ static ssize_t write_quietly(int fd)
 	return ret;
 }
 
-/* For a packet: nothing was rung. Nobody would ring for this position again. */
+/* The kernel had no memory for a packet, so the bell was not rung. No later
+ * publish rings for the same position, so the ring has to be tried again. */
 static bool lacks_memory(void)
 {
 	return errno == ENOBUFS || errno == ENOMEM;
@@ -192,22 +193,22 @@ int peal_doorbell_ring(const struct peal_doorbell *bell)
 			ret = send(bell->ring_fd, "", 1,
 				   MSG_DONTWAIT | MSG_NOSIGNAL);
 		}
-		/* Reset is told once, and after it the truth. */
+		/* A socket reports ECONNRESET once, then its state. */
 	} while (ret < 0 && (errno == EINTR || errno == ECONNRESET ||
 			     (lacks_memory() && --tries > 0)));
-	/* Full: it was rung, and nobody has looked since. */
+	/* A full bell was rung, and was not cleared since. */
 	if (ret < 0 && errno != EAGAIN)
 		return -errno;
 	return 0;
 }
 
-/* An empty packet reads like the end. */
+/* recvmsg(2) returns 0 for an empty packet, and also at the end. */
 static bool hung_up(int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
 	int ret;
 
-	/* A signal interrupts it, though it does not wait. */
+	/* A signal interrupts poll(2), even with a timeout of 0. */
 	do
 		ret = poll(&pfd, 1, 0);
 	while (ret < 0 && errno == EINTR);
@@ -215,8 +216,8 @@ static bool hung_up(int fd)
 }
 
 /*
- * Fds that a packet brings along are dropped by the kernel, since there is no
- * room for them here; nobody honest sends any.
+ * The kernel drops the fds that a packet brings, because recvmsg(2) is given no
+ * room for fds. No honest peer sends any.
  */
 static ssize_t receive_packet(int fd, struct iovec *iov)
 {
@@ -230,7 +231,8 @@ static ssize_t receive_packet(int fd, struct iovec *iov)
 	return ret == 0 && !hung_up(fd) ? 1 : ret;
 }
 
-/* One read that cannot block. @return bytes, 0 for nothing, or an error */
+/* One read that cannot block.
+ * @return  bytes, 0 the bell was not rung, or an error */
 static ssize_t read_once(const struct peal_doorbell *bell, void *buffer,
 			 size_t size)
 {
@@ -242,10 +244,11 @@ static ssize_t read_once(const struct peal_doorbell *bell, void *buffer,
 			ret = receive_packet(bell->wait_fd, &iov);
 		else
 			ret = preadv2(bell->wait_fd, &iov, 1, -1, RWF_NOWAIT);
-		/* Pipes learned RWF_NOWAIT later; ours are O_NONBLOCK. */
+		/* Old kernels have no RWF_NOWAIT for pipes. Pipes of
+		 * ours are O_NONBLOCK. */
 		if (ret < 0 && errno == EOPNOTSUPP)
 			ret = read(bell->wait_fd, buffer, size);
-		/* Reset is told once, before what is there to be read. */
+		/* A socket reports ECONNRESET once, before its packets.*/
 	} while (ret < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (ret == 0)
 		return -EPIPE;
@@ -260,9 +263,10 @@ struct watch {
 };
 
 /*
- * For each packet that we take the kernel wakes whoever waits to send more, and
- * that may be thousands of the peer's epoll sets. But we may have been
- * preempted: so once it has taken long, what counts is what this thread runs.
+ * For each packet that is read the kernel wakes all who wait to send more, and
+ * these may be thousands of the peer's epoll sets. But this thread may also
+ * have been preempted. So after READS_NS the time is measured again, by the
+ * processor time of this thread.
  */
 static bool takes_too_long(struct watch *watch)
 {
@@ -286,10 +290,10 @@ int peal_doorbell_clear(const struct peal_doorbell *bell)
 		return 0;
 	if (bell->kind == PEAL_DOORBELL_SOCKET)
 		watch.began = peal_now();
-	/* A socket gives one packet at a time, and holds some hundreds; a peer
-	 * that goes on ringing while we read does not keep us here. An eventfd
-	 * is empty after one read, and never is if it was made with
-	 * EFD_SEMAPHORE. */
+	/* A socket gives one packet at a time, and holds some hundreds. A peer
+	 * may go on ringing meanwhile, so the reads are limited. One read
+	 * empties an eventfd. No number of reads soon empties an eventfd that
+	 * was made with EFD_SEMAPHORE, so this stops after one, too. */
 	for (int i = 0; i < READS_MAX; i++) {
 		ssize_t ret = read_once(bell, buffer,
 					bell->kind == PEAL_DOORBELL_EVENTFD

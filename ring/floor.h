@@ -3,7 +3,7 @@
 #define PEAL_RING_FLOOR_H
 /*
  * What ring/ offers to reactor/ and channel/, and not to users. These folders
- * open this header and no other one of ring/.
+ * include this header, and no other private header of ring/.
  *
  * How a reactor waits for an end:
  *
@@ -137,7 +137,7 @@ static inline uint64_t peal_end_watermark(const struct peal_end *end)
 	return end->wait.watermark;
 }
 
-/* Does this end wait, and was the wait not done yet? */
+/* Does this end wait still? */
 static inline bool peal_end_waits(const struct peal_end *end)
 {
 	return end->wait.active;
@@ -150,8 +150,8 @@ static inline bool peal_end_reached(const struct peal_end *end)
 }
 
 /*
- * The peer has reached the target, but somebody else took the items. So this
- * end has to aim again, further on.
+ * The peer has reached the target. But the user may have used these items
+ * outside of a callback. Then this end has to aim again, further on.
  */
 static inline bool peal_end_must_aim_again(const struct peal_end *end)
 {
@@ -193,38 +193,43 @@ static inline bool peal_end_needs_barrier(const struct peal_end *end)
 	       __atomic_load_n(&end->peer->elided, __ATOMIC_ACQUIRE) != 0;
 }
 
-/* Make a full fence in all threads that elide theirs; nearly all, see
- * fence.c.*/
+/* Make a full fence in nearly all threads that elide their fences. fence.c says
+ * which threads the kernel leaves out. */
 void peal_fence_barrier(void);
 
-/* A deferred recheck comes so long after the arm: many times what a store takes
- * until everybody sees it. The fuzzers have nobody to wait for. */
+/* A deferred recheck comes so long after the arm. A store is visible to every
+ * processor many times sooner. The fuzzers have no peer, and define 0. */
 #ifndef PEAL_RECHECK_NS
 #define PEAL_RECHECK_NS 1000000u
 #endif
 
 enum peal_found peal_end_recheck(struct peal_end *end);
 
-/* PEAL_RECHECK_NS have gone by since the arm: everybody sees the wake word. So
- * a deferred recheck finds what the peer did without seeing the wake word. */
+/* PEAL_RECHECK_NS have gone by since the arm, so every processor sees the wake
+ * word. So the recheck that follows finds all that the peer published before
+ * the peer could see the wake word. */
 static inline void peal_end_wake_seen(struct peal_end *end)
 {
 	end->wait.recheck = PEAL_RECHECK_NONE;
 }
 
-/* Has the peer done anything since? Two loads, for a caller that polls. */
+/* Has the peer moved, or ended, since the last refresh? Two loads, for a caller
+ * that polls. */
 bool peal_end_peer_moved(const struct peal_end *end);
 
-/* The wait is done, as the recheck found, and the owner of the end is told:
- * this is a transition. */
+/* The wait is done, as the recheck found. If items are available, this counts
+ * as a transition. */
 void peal_end_wait_done(struct peal_end *end, enum peal_found found);
 
-/* As peal_doorbell_clear(). A bell that the peer makes slow is counted. */
+/* As peal_doorbell_clear(), but a socket that the peer makes slow is counted.
+ */
 int peal_end_clear(struct peal_end *end);
 
-/* -- who waits for an end */
+/* -- the reactor that waits for an end */
 
-/* Another thread may claim the end at the same time. @return false: too late */
+/* Claim the end for a reactor. Another thread may claim the end at the same
+ * time.
+ * @return  false: another thread was first */
 static inline bool peal_end_claim(struct peal_end *end, void *notify_arg)
 {
 	void *nobody = NULL;
@@ -240,7 +245,7 @@ static inline bool peal_end_is_claimed_by(const struct peal_end *end,
 	return end->notify_arg == notify_arg;
 }
 
-/* From now on `notify` is told where the peer will not ring. */
+/* From now on this end calls `notify` where the peer will not ring. */
 static inline void peal_end_set_notify(struct peal_end *end,
 				       void (*notify)(void *notify_arg))
 {
@@ -256,20 +261,22 @@ static inline void peal_end_unclaim(struct peal_end *end)
 
 /* -- the life of an end */
 
-/* The peer has broken the protocol: tell it, for good. @return -EPROTO */
+/* The peer has broken the protocol: end the ring for good, and tell the peer.
+ * @return  -EPROTO, or the error that this end had before */
 int peal_end_break(struct peal_end *end);
 /* The peer is gone. What it has published is delivered before `reason`. */
 void peal_end_hangup(struct peal_end *end, int reason);
 /* The sender keeps its ring, and waits for a new receiver. */
 void peal_end_detach(struct peal_end *end);
-/* Publish what the old sender's receiver has not released in the new ring. */
+/* Publish in the new ring the items that the old ring's receiver has not
+ * released. */
 int peal_end_carry_over(struct peal_end *to, const struct peal_end *from);
 /* Close what the blocking calls of this end have opened. */
 void peal_end_unwatch(struct peal_end *end);
 
 /*
- * An fd that hangs up when the peer dies, and the end that waits on the same
- * bell, or NULL.
+ * Tell this end of its lifeline, an fd that hangs up when the peer dies, and of
+ * the end that waits on the same bell. A sibling of NULL changes nothing.
  */
 static inline void peal_end_bind(struct peal_end *end, int lifeline,
 				 struct peal_end *sibling)
@@ -279,7 +286,7 @@ static inline void peal_end_bind(struct peal_end *end, int lifeline,
 		end->bell.sibling = sibling;
 }
 
-/* Say in the page that this end is broken, or take this back. */
+/* Say in the page that this end is broken; or say again what it was before. */
 static inline void peal_end_withdraw(const struct peal_end *end, bool withdrawn)
 {
 	enum peal_state state = end->error == -EPIPE ? PEAL_STATE_FINISHED
@@ -291,7 +298,7 @@ static inline void peal_end_withdraw(const struct peal_end *end, bool withdrawn)
 				 __ATOMIC_RELEASE);
 }
 
-/* Has the peer released, or published, all up to the own position? */
+/* Has the receiver released all that this sender has published? */
 static inline bool peal_end_all_taken(const struct peal_end *end)
 {
 	return peal_end_peer_position(end) == end->position;
@@ -323,8 +330,11 @@ static inline int peal_end_slow_rings(const struct peal_end *end)
 int peal_group_ring(struct peal_group *group, uint32_t index);
 void peal_group_return(struct peal_group *group, uint32_t index);
 
-/* @return the marks of one word, and which word that is; 0: there are none, or
- *         they were taken already */
+/*
+ * Take the marks of one word.
+ * @param word  then which word
+ * @return      the marks; 0: there are none, or they were taken already
+ */
 uint64_t peal_group_take(struct peal_group *group, uint32_t *word);
 
 /* A group that was closed has no marks any more. */
@@ -334,7 +344,8 @@ static inline bool peal_group_marked(const struct peal_group *group)
 	       __atomic_load_n(&group->marks->words, __ATOMIC_SEQ_CST) != 0;
 }
 
-/* Before the reactor sleeps: then a full fence, and another look for marks. */
+/* The reactor says that it will sleep. After this the reactor makes a full
+ * fence, and looks for marks once more, before it sleeps. */
 static inline void peal_group_sleeps(struct peal_group *group, bool asleep)
 {
 	if (group->marks)
@@ -368,7 +379,7 @@ int peal_left_ms(uint64_t deadline);
 #define PEAL_CONTAINER_OF(pointer, type, member)                               \
 	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-/* To the processor, in a loop that polls. */
+/* Tell the processor that this loop polls. */
 static inline void peal_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -382,8 +393,8 @@ static inline void peal_relax(void)
  * ThreadSanitizer in a program whose library was built without it sees the
  * inline half of a ring, which stores positions with release. It does not see
  * the library, which loads them with acquire: so it would report a race in a
- * correct program. Where the program brings functions to be told, the library
- * says what it does; anywhere else that is a test of a pointer.
+ * correct program. Where the program brings ThreadSanitizer's functions, the
+ * library calls them. In any other program the library tests a pointer.
  */
 #if defined(__SANITIZE_THREAD__) || defined(__FRAMAC__)
 #define PEAL_TSAN_SEES
@@ -394,7 +405,8 @@ static inline void peal_relax(void)
 #endif
 
 #ifndef PEAL_TSAN_SEES
-/* Of libtsan, or all NULL. Hidden, they would be NULL in any program. */
+/* libtsan has these, or all are NULL. With hidden visibility they would be NULL
+ * in any program. */
 #pragma GCC visibility push(default)
 void __tsan_acquire(void *word) __attribute__((weak));
 void __tsan_release(void *word) __attribute__((weak));

@@ -11,8 +11,8 @@
 #define BRIEF_LOOKS 64 /* before a wait sleeps: some 100 ns */
 #define LOOKS 64       /* of a spin, between two looks at the clock */
 
-/* The peer died without an end of the stream. But what the peer published
- * comes first. */
+/* @return how many items are available; once none are, the reason why the peer
+ *         moves no more, if there is one */
 static ssize_t wait_result(struct peal_end *end)
 {
 	ssize_t ret = peal_end_refresh(end, 0);
@@ -21,7 +21,7 @@ static ssize_t wait_result(struct peal_end *end)
 							 : ret;
 }
 
-/* The time is over. But the items may have come at the last moment. */
+/* The time is over, but the items may have come at the last moment. */
 static ssize_t timed_out(struct peal_end *end, uint64_t n)
 {
 	ssize_t ret = peal_end_refresh(end, n);
@@ -41,10 +41,11 @@ static bool is_alone(void)
 }
 
 /*
- * An epoll set that watches an eventfd edge-triggered tells of each ring, and
- * the eventfd needs no clearing. So a wake-up is one system call. The set costs
- * an fd, so an end opens the set only when it first sleeps here.
- * @return  false: there is no set, poll(2) will do
+ * An epoll set that watches an eventfd edge-triggered reports each ring,
+ * although the eventfd is never cleared. So a wake-up is one system call. The
+ * set costs an fd, so an end opens the set only when the end first sleeps in a
+ * blocking call.
+ * @return  false: there is no set, and the caller has to use poll(2)
  */
 static bool open_epoll(struct peal_end *end)
 {
@@ -96,7 +97,7 @@ static int sleep_ms(const struct peal_end *end, int timeout_ms)
 	return peal_end_recheck_due(end) && timeout_ms != 0 ? 1 : timeout_ms;
 }
 
-/* Are n items there, or has the peer ended? */
+/* Are n items available, or has the peer ended? */
 static bool is_available(struct peal_end *end, uint64_t n)
 {
 	return peal_end_peer_moved(end) &&
@@ -105,8 +106,9 @@ static bool is_available(struct peal_end *end, uint64_t n)
 }
 
 /*
- * This takes a fraction of a system call. A peer that streams into a small
- * ring, or out of it, moves again within that time, and need not ring.
+ * Look a few times. The looks take a fraction of a system call. A peer that
+ * streams into a small ring, or out of a small ring, moves again within that
+ * time, and need not ring.
  */
 static bool spin_briefly(struct peal_end *end, uint64_t n)
 {
@@ -116,7 +118,7 @@ static bool spin_briefly(struct peal_end *end, uint64_t n)
 	return false;
 }
 
-/* The same for as long as the user allows. */
+/* Look for as long as the user allows. */
 static bool spin(struct peal_end *end, uint64_t n, uint64_t deadline)
 {
 	uint64_t until = peal_now() + end->wait.spin_ns;
@@ -139,9 +141,9 @@ void peal_end_set_spin(struct peal_end *end, uint64_t most)
 }
 
 /*
- * After a bell, or a hang-up: is the wait over?
- * @return  1 it is, 0 not yet, or an error: nobody can ring the bell any more,
- *          so the caller must not sleep
+ * Look again after a bell, after a hang-up, or when a deferred recheck is due.
+ * @return  1 the wait is over, 0 not yet, or an error: the bell cannot be rung
+ *          any more, so the caller must not sleep
  */
 static int look_after_bell(struct peal_end *end, int heard)
 {
@@ -165,8 +167,10 @@ static int look_after_bell(struct peal_end *end, int heard)
 	return 1;
 }
 
-/* Sleep until n items, or as many as the watermark, are there. When the time is
- * over n items will do. */
+/*
+ * Sleep until n items are available, or as many as the watermark if these are
+ * more. When the time is over, n items are enough.
+ */
 static ssize_t arm_and_sleep(struct peal_end *end, uint64_t n, int timeout_ms,
 			     uint64_t deadline)
 {
@@ -195,7 +199,7 @@ static ssize_t arm_and_sleep(struct peal_end *end, uint64_t n, int timeout_ms,
 			return ret;
 		if (timeout_ms > 0)
 			timeout_ms = peal_left_ms(deadline);
-		/* However often it rings. */
+		/* A peer that rings all the time does not extend it. */
 		if (timeout_ms == 0)
 			return timed_out(end, n);
 	}
