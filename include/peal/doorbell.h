@@ -5,10 +5,11 @@
  * @file
  * Doorbells: a pair of file descriptors, one to wait on and one to ring.
  *
- * A ring has two: the sender rings the data bell for a receiver that waits for
- * items, the receiver rings the space bell for a sender that waits for room.
- * Rings ring them by themselves (see ring.h); what is here serves those who
- * make bells, hand them over, or wait on them in a loop of their own.
+ * A ring has two doorbells. The sender rings the data bell for a receiver that
+ * waits for items. The receiver rings the space bell for a sender that waits
+ *for room. The calls of ring.h ring these bells by themselves. A program needs
+ *this header to make bells, to hand bells over, or to wait on bells in a loop
+ *of its own.
  *
  *	struct peal_doorbell bell;
  *
@@ -18,11 +19,12 @@
  *		peal_doorbell_clear(&bell);
  *	peal_doorbell_close(&bell);
  *
- * Caveats: a doorbell says "look again", never how often it was rung. A peer
- * that shares an eventfd or a pipe can clear O_NONBLOCK on it and fill it up,
- * and then ringing blocks; among strangers use sockets.
+ * Caveats: a doorbell says "look again", never how often the bell was rung. A
+ * peer that shares an eventfd or a pipe can clear O_NONBLOCK on the fd, and
+ *fill the fd up. Then a ring blocks. So use sockets among strangers.
  *
- * Once made, a doorbell is only read, so threads can share one.
+ * Threads can share a doorbell, because no call but close changes a doorbell
+ * that was made.
  */
 #include <stdint.h>
 
@@ -64,48 +66,48 @@ int peal_doorbell_init(struct peal_doorbell *bell,
 		       enum peal_doorbell_kind kind);
 
 /**
- * Use fds that you bring: an eventfd, a pipe's ends or a socket.
+ * Use fds of the caller: an eventfd, the ends of a pipe, or a socket.
  * @param bell     filled in on success, untouched on failure
- * @param kind     what they are
+ * @param kind     what the fds are
  * @param wait_fd  to wait on, or -1 on the side that only rings
  * @param ring_fd  to ring, or -1 on the side that only waits
  * @return         0, -EINVAL another kind or two times -1, -EBADF no such fd,
  *                 -EBADMSG an fd of another kind, or an eventfd or a pipe
  *                 without O_NONBLOCK: set it, with fcntl(F_SETFL)
- * The fds stay yours: keep them open as long as the bell is in use.
+ * The fds stay the caller's, who keeps them open as long as the bell is in use.
  */
 int peal_doorbell_borrow(struct peal_doorbell *bell,
 			 enum peal_doorbell_kind kind, int wait_fd,
 			 int ring_fd);
 
-/** Close what was made here. bell is PEAL_DOORBELL_NONE then. */
+/** Close the fds that belong to bell. bell is PEAL_DOORBELL_NONE then. */
 void peal_doorbell_close(struct peal_doorbell *bell);
 
 /**
- * Ring it. A bell that was rung already stays so, which is no error.
- * @return  0, or the error of write(2) or send(2): -EPIPE nobody can wait on
- *          it any more (no SIGPIPE is raised), -EBADF no such fd
+ * Ring a doorbell. To ring a bell that was rung already is not an error.
+ * @return  0, or the error of write(2) or send(2): -EPIPE the side that waits
+ *          has closed its fd (no SIGPIPE is raised), -EBADF no such fd
  * One system call for an eventfd or a socket. Safe in signal handlers, but for
  * a pipe.
  */
 int peal_doorbell_ring(const struct peal_doorbell *bell);
 
 /**
- * Take back what was rung so far; of a socket, what a millisecond suffices for.
- * Never blocks, even if somebody cleared O_NONBLOCK on an eventfd that is
- * shared.
- * @return  1 it was rung, 0 it was not, -EPIPE nobody can ring it any more,
- *          -EPROTO a socket's packet brought fds along, which are dropped, or
- *          another error of read(2)
+ * Clear a doorbell: take back the rings so far; of a socket, as many as can be
+ * read in a millisecond. Never blocks, even if a peer has cleared O_NONBLOCK on
+ * an eventfd that is shared.
+ * @return  1 the bell was rung, 0 the bell was not rung, -EPIPE the side that
+ *          rings has closed its fd, -EPROTO a socket's packet brought fds
+ * along, which are dropped, or another error of read(2)
  */
 int peal_doorbell_clear(const struct peal_doorbell *bell);
 
 /**
- * Sleep until it is rung; it stays rung.
+ * Sleep until a doorbell is rung. The bell stays rung.
  * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0 to look
- * @return            0 it was rung, -ETIMEDOUT the time is over, -EINVAL
- *                    there is nothing to wait on, or another error of ppoll(2)
- * Signals do not end it.
+ * @return            0 the bell was rung, -ETIMEDOUT the time is over, -EINVAL
+ *                    the bell has no fd to wait on, or another error of
+ * ppoll(2) Signals do not end the wait.
  */
 int peal_doorbell_wait(const struct peal_doorbell *bell, int timeout_ms);
 

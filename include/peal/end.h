@@ -5,19 +5,20 @@
  * @file
  * What a sender and a receiver have in common: one end of a ring.
  *
- * Programs do not use this header: they use ring.h. It is installed because
- * the few lines that run for each item are inline, and these need the shared
- * layout of a page.
+ * Programs include ring.h, not this header. This header is installed because
+ *the few lines that run for each item are inline, and these lines need struct
+ * peal_end and the shared layout of a page.
  *
- * The two ends mirror each other. Each has a position of its own (a sender its
- * tail, a receiver its head) and a limit up to which the items are its own to
- * use, which the other end moves by moving its position:
+ * The two ends mirror each other. Each end has a position of its own: the
+ * position of a sender is the tail, the position of a receiver is the head.
+ *Each end may use the items from its position up to its limit. The limit
+ *follows the position of the other end:
  *
  *	sender:    position = tail   limit = head + capacity   (room)
  *	receiver:  position = head   limit = tail              (data)
  *
- * so that `limit - position` items are available. Both ends wait, wake the
- *other end, and check the other end's words by the same few functions.
+ * So `limit - position` items are available. The same few functions serve both
+ * ends: to wait, to wake the other end, and to check the other end's words.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -42,10 +43,10 @@ extern "C" {
 
 /** Counts of one end since it was attached. */
 struct peal_ring_stats {
-	uint64_t doorbells;   /**< times it rang the other end */
+	uint64_t doorbells;   /**< rings of the other end's bell */
 	uint64_t bell_errors; /**< rings that failed */
-	uint64_t stalls;      /**< times it had too little and armed for more */
-	uint64_t transitions; /**< times it had found too little, then enough */
+	uint64_t stalls;      /**< times this end had too little, and armed */
+	uint64_t transitions; /**< waits that ended with items */
 	uint64_t items;	      /**< committed, or released */
 };
 
@@ -56,7 +57,7 @@ struct peal_ring_stats {
  * because processors fetch cache lines in pairs.
  */
 
-/* Whoever formats the ring writes this once, the same into both pages. */
+/* peal_ring_format() writes the same header into both pages, once. */
 struct peal_header {
 	uint64_t magic;
 	uint32_t version;
@@ -91,11 +92,11 @@ struct peal_page {
 };
 
 /*
- * Has everybody seen the wake word that this end stored last? Only a peer that
- * elides its fences can miss the wake word.
+ * Is the wake word that this end stored last visible to every processor? Only a
+ * peer that elides its fences can miss the wake word.
  */
 enum peal_recheck {
-	/* Everybody has: the wake word was stored long ago. */
+	/* Visible: the wake word was stored long ago. */
 	PEAL_RECHECK_NONE,
 	/* The wake word is new, or the peer rang lately. */
 	PEAL_RECHECK_POSSIBLE,
@@ -176,7 +177,7 @@ struct peal_end {
 	void (*notify)(void *notify_arg);
 	void *notify_arg;
 
-	/* What cannot change any more, and what hides behind each call. */
+	/* How this end, or its peer, ended; and which end this is. */
 	int error;	/* sticky: -EPROTO, or -EPIPE after finish */
 	int end_reason; /* of `ended` */
 	bool ended;	/* the peer moves no more, so the limit is final */
@@ -200,30 +201,31 @@ ssize_t peal_end_refresh(struct peal_end *end, uint64_t want);
 ssize_t peal_end_refresh_paced(struct peal_end *end);
 
 /**
- * A sender's: make sure of n free items, or arm for them.
- * @return  how many are free, 0 it is armed, or an error of
+ * For a sender: find n free items, or arm for n free items.
+ * @return  how many are free, 0 the sender has armed, or an error of
  *          peal_sender_reserve()
  */
 ssize_t peal_end_reserve(struct peal_end *end, uint64_t n);
 
-/** Elide the fence from now on, or not? See ring/fence.c. */
+/** Decide whether this end elides its fences from now on. See ring/fence.c. */
 void peal_end_adapt(struct peal_end *end);
 
 /** Ring the peer, and count it. @return 0 or the bell's error */
 int peal_end_ring(struct peal_end *end);
 
 /**
- * A sender's of messages (message.h): reserve room for one where that takes a
- * look at the receiver's position, or leads to the front of the memory.
- * @return  1, 0 there is too little, or the errors of peal_message_reserve()
+ * For a sender of messages: reserve room for a message, where that takes a look
+ * at the receiver's position, or leads to the front of the memory.
+ * @return  1, 0 there is too little room, or the errors of
+ *          peal_message_reserve()
  */
 int peal_end_room(struct peal_end *end, size_t size);
 
 /**
- * A receiver's of messages: a record that is none leads to the front of the
- * memory, or it is impossible.
- * @param record  its header, as it was loaded once
- * @param at      its position; then the one behind it
+ * For a receiver of messages: skip a record that is not a message. Such a
+ * record leads to the front of the memory, or is invalid.
+ * @param record  the record's header, as the receiver has loaded it once
+ * @param at      the record's position; then the position behind the record
  * @return        0, or -EPROTO, for good
  */
 int peal_end_skip(struct peal_end *end, uint64_t record, uint64_t *at);
@@ -242,24 +244,26 @@ static inline ssize_t peal_end_span(const struct peal_end *end, uint64_t n,
 }
 
 /**
- * Move the own position by n items and ring the peer if that crosses the
- * position it waits for: `position - wake < n` says that the wake position lies
- * behind the old position and not behind the new one. This is virtio's event
- * index with 64-bit positions (Virtual I/O Device Specification 1.2, 2.7.10).
+ * Move the own position by n items, and ring the peer if this crosses the
+ * position that the peer waits for. `position - wake < n` says that the wake
+ * position lies behind the old position, and not behind the new position. This
+ * is virtio's event index with 64-bit positions (Virtual I/O Device
+ * Specification 1.2, 2.7.10).
  */
 static inline int peal_end_publish(struct peal_end *end, uint64_t n)
 {
 	uint64_t position = end->position + n, wake;
 
-	/* More than there is, or nothing at all. */
+	/* n is more than what is known to be available, or 0. */
 	if (__builtin_expect(n - 1 >= end->limit - end->position, 0)) {
 		ssize_t ret = n == 0 ? 0 : peal_end_refresh(end, 0);
 
 		return n == 0 || ret < 0 ? (int)ret : -EINVAL;
 	}
 	end->position = position;
-	/* Pairs with the acquire load in peal_end_refresh(): a peer that sees
-	 * the position sees the items, or is allowed to overwrite them.
+	/* Pairs with the acquire load in peal_end_refresh(): a receiver that
+	 * sees the position sees the items, and a sender that sees the
+	 * position may overwrite the items.
 	 * wake.pml: publish_release */
 	__atomic_store_n(&end->own->position, position, __ATOMIC_RELEASE);
 	/* Pairs with the fence in peal_end_arm(), or with its barrier: either

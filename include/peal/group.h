@@ -3,10 +3,10 @@
 #define PEAL_GROUP_H
 /**
  * @file
- * Doorbell groups: one eventfd for many rings. Whoever rings a bell of a group
- * marks its ring, and writes the eventfd only if the reactor sleeps; the
- * reactor then visits the marked rings alone. A bell costs some nanoseconds
- * instead of a system call, and a ring no fd.
+ * Doorbell groups: one eventfd for many rings. A thread that rings a bell of a
+ * group marks this bell's ring, and writes to the eventfd only if the reactor
+ * sleeps. The reactor then visits only the rings that are marked. So to ring a
+ * bell costs some nanoseconds instead of a system call, and a ring needs no fd.
  *
  *	static struct peal_group_marks marks;
  *	static void *notify_args[256];
@@ -21,13 +21,14 @@
  *	peal_receiver_attach(&rx, &ring, &bell, NULL);
  *	peal_reactor_add_receiver(&loop, &source, &rx, &callbacks);
  *
- * For threads of the reactor's process, or, with the marks in memory that is
- * shared, for processes that it forked and trusts: whoever can write the marks
- * can have all rings of the group looked at, or none.
+ * Groups are for threads of the reactor's process. With the marks in shared
+ * memory groups are also for processes that the reactor's process has forked
+ *and trusts. A process that can write the marks can make the reactor look at
+ *all rings of the group, or at none.
  *
- * Caveats: only a reactor can wait on such a bell, the one that serves the
- * group; the blocking calls say -EINVAL. Bells are made and finished by the
- * reactor's thread.
+ * Caveats: only the reactor that serves the group can wait on its bells. The
+ * blocking calls return -EINVAL. Only the reactor's thread makes and closes
+ * bells.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -43,24 +44,24 @@ extern "C" {
 #define PEAL_GROUP_MOST 4096u
 
 /*
- * What those who ring share with the reactor. All zero at first; private. A
- * word across two cache lines is not loaded in one piece, and 32-bit x86 would
- * align them to 4 bytes.
+ * The threads that ring share this with the reactor. All zero at first. Every
+ * field is private. A word across two cache lines is not loaded in one piece,
+ * so words are aligned to 8 bytes: 32-bit x86 would align words to 4 bytes.
  */
 struct peal_group_marks {
-	/* Those of `rings` that are not 0, by bit. */
+	/* Bit i: rings[i] is not 0. */
 	uint64_t words __attribute__((aligned(8)));
 	uint64_t pad0[15];
-	uint64_t asleep; /* the eventfd has to be written */
+	uint64_t asleep; /* the reactor sleeps: write to the eventfd */
 	uint64_t pad1[15];
-	uint64_t rings[PEAL_GROUP_MOST / 64]; /* that were rung, by bit */
+	uint64_t rings[PEAL_GROUP_MOST / 64]; /* a bit for each bell */
 };
 
 /** A group. Every field is private. */
 struct peal_group {
 	struct peal_group_marks *marks;
-	void **notify_args; /* who is told, by bell */
-	void *reactor;	    /* that serves it, or NULL */
+	void **notify_args; /* of the end that waits on each bell */
+	void *reactor;	    /* the reactor that serves this group, or NULL */
 	uint64_t taken[PEAL_GROUP_MOST / 64];
 	uint32_t n;
 	int fd;
@@ -85,9 +86,9 @@ int peal_group_init(struct peal_group *group, struct peal_group_marks *marks,
 int peal_group_bell(struct peal_group *group, struct peal_doorbell *bell);
 
 /**
- * Close it, after its bells were finished and it was removed from the reactor.
- * All zero then. Finished before these, it is heard no more: its bells are
- * -EBADF, and the rings that wait on them are silent.
+ * Close a group. Close its bells and remove the group from the reactor first.
+ * The group is all zero then. If a bell is left, to ring this bell is -EBADF,
+ * and the reactor does not hear of its ring any more.
  */
 void peal_group_close(struct peal_group *group);
 
