@@ -3,8 +3,8 @@
 #define PEAL_LOCAL_H
 /**
  * @file
- * A ring among those who trust each other, in one call: between threads, or
- * between a process and the children that it forks.
+ * A ring between threads, or between a process and the children that the
+ *process forks, in one call. All of them trust each other.
  *
  *	struct peal_local ring;
  *	struct peal_geometry geometry = { .capacity = 1024,
@@ -17,11 +17,11 @@
  *
  * Both ends allow barriers: see peal_sender_set_barriers().
  *
- * Caveats: each end is for one thread of one process. In a child after
- * fork(2) use one end and let the parent use the other; neither finishes the
- * end that is not its own. For tools that show who is who the child may attach
- * its end anew: peal_sender_attach(&ring.sender, &ring.ring, &ring.data,
- * &ring.space).
+ * Caveats: each end is for one thread of one process. After fork(2) the child
+ * uses one end, and the parent uses the other end. Each of the two finishes its
+ * own end only. Tools show the process that has attached an end last. So the
+ * child may attach its end anew: peal_sender_attach(&ring.sender, &ring.ring,
+ * &ring.data, &ring.space).
  */
 #include <peal/mem.h>
 #include <peal/ring.h>
@@ -54,8 +54,9 @@ int peal_local_init(struct peal_local *local,
 		    const struct peal_geometry *geometry);
 
 /**
- * Unmap the memory and close the doorbells. It does not finish the ends: tell
- * the other side first, with peal_sender_finish() or peal_receiver_finish().
+ * Unmap the memory and close the doorbells. This does not finish the ends. So
+ * call peal_sender_finish() or peal_receiver_finish() first, to tell the other
+ * side.
  * May be called twice, and with a ring that is all zero.
  */
 void peal_local_close(struct peal_local *local);

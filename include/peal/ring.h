@@ -6,10 +6,10 @@
  * Rings of fixed-size items with one sender and one receiver, in any memory
  * that both can reach: a static array, malloc(3), a mapping, a memfd.
  *
- * The sender reserves items, fills them in place and commits them; the
- * receiver peeks at them in place and releases them. Neither locks, allocates
- * or makes a system call for that, but for one: to ring the doorbell of the
- * other end when that end sleeps and now has what it waits for.
+ * The sender reserves items, fills these items in place, and commits them. The
+ * receiver peeks at items in place, and releases them. Neither end locks or
+ * allocates. An end makes one system call at most: when the other end sleeps,
+ * and now has what that end waits for, this end rings the other end's doorbell.
  *
  *	static unsigned char memory[PEAL_RING_SIZE(1024, sizeof(int))];
  *	struct peal_geometry geometry = { .capacity = 1024,
@@ -34,18 +34,19 @@
  *		peal_receiver_release(&rx, 1);
  *	}
  *
- * With doorbells in the place of NULL either end can sleep until the other
- * end rings: peal_sender_wait(), peal_receiver_wait(), or a reactor.
+ * With doorbells in the place of NULL an end can sleep until the other end
+ * rings: in peal_sender_wait(), in peal_receiver_wait(), or in a reactor.
  *
  * Caveats
  * - One sender and one receiver. Each is for one thread at a time.
- * - What lies between peek and release is shared with the sender. If you do
- *   not trust it, copy before you judge: it may change under your eyes.
- * - A peer that breaks the protocol (positions that cannot be) is found out:
- *   every call returns -EPROTO from then on. It can harm nothing but its ring.
+ * - The items between peek and release are shared with the sender, who can
+ *   change them at any time. A receiver that does not trust the sender copies
+ *   an item before the receiver checks the item.
+ * - A peer that breaks the protocol (an invalid position) harms its own ring
+ *   alone: from then on every call for this ring returns -EPROTO.
  * - A span ends where the memory ends. In memory that is mapped twice in a row
- *   (PEAL_RING_TWICE) that is never in the way; in other memory a span may be
- *   shorter than what there is, and the next one begins at the front.
+ *   (PEAL_RING_TWICE) all items are always one span. In other memory a span may
+ *   have fewer items than are available, and the next span begins at the front.
  */
 #include <peal/end.h>
 
@@ -93,10 +94,10 @@ struct peal_receiver {
 };
 
 /**
- * End the stream: the receiver drains what was committed, then sees the end.
- * What was reserved and not committed is dropped. May be called twice, and
- * with a sender that is all zero. Rings the receiver, and closes what
- * peal_sender_wait() has opened.
+ * End the stream. The receiver drains the items that were committed, then sees
+ * the end. Items that were reserved and not committed are dropped. This call
+ * rings the receiver, and closes the fd that peal_sender_wait() has opened. May
+ * be called twice, and with a sender that is all zero.
  */
 void peal_sender_finish(struct peal_sender *tx);
 
@@ -108,8 +109,9 @@ void peal_sender_finish(struct peal_sender *tx);
 int peal_sender_set_watermark(struct peal_sender *tx, size_t n);
 
 /**
- * Let peal_sender_wait() poll for a time before it sleeps: being woken costs a
- * thousand times what a look does. With one processor it does not poll.
+ * Let peal_sender_wait() poll for a time before peal_sender_wait() sleeps. To
+ * be woken costs a thousand times as much as a look. A thread that may run on
+ * one processor only does not poll.
  * @param spin_ns  nanoseconds, 0 (as it is after attach): never
  */
 void peal_sender_set_spin(struct peal_sender *tx, uint64_t spin_ns);
@@ -124,10 +126,11 @@ void peal_sender_set_spin(struct peal_sender *tx, uint64_t spin_ns);
  *	-EINVAL  another n
  *	-EPIPE   the receiver is gone, or the sender was finished
  *	-EPROTO  the receiver left an impossible position, for good
- * The items are yours until peal_sender_commit(); the receiver sees nothing of
- * them before. Real-time safe but for one system call when a doorbell is owed
- * (the receiver may wait for more than fits in), and where it falls short what
- * peal_sender_set_barriers() says, and one to empty a pipe or a socket.
+ * The items are the caller's until peal_sender_commit(); the receiver does not
+ * see the items before. Real-time safe where n items are free. Where fewer are
+ * free this call can make system calls: one to ring a receiver that waits for
+ * more items than fit in, one to empty a pipe or a socket, and those of
+ * peal_sender_set_barriers().
  */
 static inline ssize_t peal_sender_reserve(struct peal_sender *tx, size_t n,
 					  void *items)
@@ -145,8 +148,8 @@ static inline ssize_t peal_sender_reserve(struct peal_sender *tx, size_t n,
 }
 
 /**
- * Find free items, for senders that would rather drop than wait: where there
- * are none it does not arm.
+ * Find free items, for senders that drop items rather than wait. If no item is
+ * free the sender does not arm.
  * @param items  address of a pointer: the first of them
  * @return       how many there are in one span, 0 the ring is full, -EPIPE,
  *               -EPROTO as above
@@ -175,9 +178,9 @@ static inline ssize_t peal_sender_try_reserve(struct peal_sender *tx,
  * @param items       address of a pointer: the first of them
  * @return            how many there are in one span, -ETIMEDOUT, the errors of
  *                    peal_sender_reserve(), or those of peal_doorbell_wait()
- * Signals do not end it. The first one that sleeps opens an fd, an epoll set in
- * which an eventfd needs no clearing (it may stay readable), and which
- * peal_sender_finish() closes. Where there is no fd to be had poll(2) does.
+ * Signals do not end the wait. The first wait that sleeps opens an fd, an epoll
+ * set, which peal_sender_finish() closes. An eventfd in this set needs no
+ * clearing, and may stay readable. If no fd is left the wait uses poll(2).
  */
 ssize_t peal_sender_wait(struct peal_sender *tx, size_t n, int timeout_ms,
 			 void *items);
@@ -199,10 +202,10 @@ static inline int peal_sender_commit(struct peal_sender *tx, size_t n)
 /**
  * Copy in as many of n items as there is room for, as one batch; another batch
  * follows if the receiver makes room in the meantime.
- * @return  how many, -EPIPE or -EPROTO. If they are fewer than n, the ring is
+ * @return  how many, -EPIPE or -EPROTO. If these are fewer than n, the ring is
  *          full, and the sender has armed: the space bell will ring as soon as
- *          one item, or as many as the watermark says, are free. In a loop of
- *          your own, call peal_sender_arm() before you sleep.
+ *          one item, or as many as the watermark says, are free. A loop of the
+ *          caller's own calls peal_sender_arm() before the loop sleeps.
  * A bell that fails shows in peal_sender_stats(). Real-time safe but for one
  * system call when a doorbell is owed, and one to empty a pipe or a socket.
  */
@@ -243,9 +246,9 @@ void peal_sender_stats(const struct peal_sender *tx,
 		       struct peal_ring_stats *stats);
 
 /**
- * Take no more: the sender is told with -EPIPE. May be called twice, and with
- * a receiver that is all zero. Rings the sender, and closes what
- * peal_receiver_wait() has opened.
+ * Take no more items: the calls of the sender return -EPIPE from now on. This
+ * call rings the sender, and closes the fd that peal_receiver_wait() has
+ * opened. May be called twice, and with a receiver that is all zero.
  */
 void peal_receiver_finish(struct peal_receiver *rx);
 
@@ -266,9 +269,10 @@ void peal_receiver_set_spin(struct peal_receiver *rx, uint64_t spin_ns);
  * @return       how many there are in one span, 0 none (now, or any more: see
  *               peal_receiver_ended()), -EPIPE the receiver was finished,
  *               -EPROTO the sender left an impossible position, for good
- * They are yours until peal_receiver_release(). The sender's position is looked
- * at only when nothing that is known is left; peal_receiver_used() looks anew.
- * Real-time safe: no system call, no lock, no allocation.
+ * The items are the caller's until peal_receiver_release(). This call loads the
+ * sender's position only when no item that is known is left.
+ * peal_receiver_used() loads the position in any case. Real-time safe: no
+ * system call, no lock, no allocation.
  */
 static inline ssize_t peal_receiver_peek(struct peal_receiver *rx, void *items)
 {
@@ -295,7 +299,7 @@ static inline ssize_t peal_receiver_peek(struct peal_receiver *rx, void *items)
  *                    0 the sender finished, and all was released; -EPIPE it
  *                    died, and all was released; -ETIMEDOUT, -EINVAL, the
  *                    errors of peal_receiver_peek() or peal_doorbell_wait()
- * Signals do not end it. It opens an fd as peal_sender_wait() does.
+ * Signals do not end the wait. The wait opens an fd as peal_sender_wait() does.
  */
 ssize_t peal_receiver_wait(struct peal_receiver *rx, size_t n, int timeout_ms,
 			   void *items);
@@ -314,8 +318,8 @@ static inline int peal_receiver_release(struct peal_receiver *rx, size_t n)
 }
 
 /**
- * Copy out and release up to n items, as one batch. This does not arm: a
- * reactor arms after each callback, and a loop of your own by
+ * Copy out and release up to n items, as one batch. This call does not arm. A
+ * reactor arms after each callback, and a loop of the caller's own calls
  * peal_receiver_arm().
  * @return  how many, 0 if there are none, -EPIPE or -EPROTO
  * A bell that fails shows in peal_receiver_stats().
@@ -383,7 +387,7 @@ static inline size_t peal_geometry_body(const struct peal_geometry *geometry)
  * @return          0, -EINVAL misaligned or too small,
  *	-EBADMSG         not a ring, or one of the other byte order
  *	-EPROTONOSUPPORT a ring of another layout version
- *	-EPROTO          a geometry that cannot be
+ *	-EPROTO          an invalid geometry
  */
 int peal_geometry_read(struct peal_geometry *geometry, const void *memory,
 		       size_t size);
@@ -407,22 +411,23 @@ int peal_ring_format(struct peal_ring *ring,
 /**
  * Find the ring that another process made in shared memory.
  * @param ring      filled in on success, untouched on failure
- * @param geometry  what it must be, to the letter; a tag or name of "" matches
- *                  any
+ * @param geometry  the geometry that the ring must have; a tag or name of ""
+ *                  matches any
  * @param memory    as for peal_ring_format()
  * @param size      likewise
  * @return          0, -EINVAL, -ENOSPC as for peal_ring_format(), the errors of
  *                  peal_geometry_read(), and -EPROTOTYPE it is a ring of
  *                  another geometry or tag
- * Everything is checked in a private copy; no size is read again later.
+ * The call checks a private copy of the geometry. No later call reads a size
+ * from the memory again.
  */
 int peal_ring_open(struct peal_ring *ring, const struct peal_geometry *geometry,
 		   void *memory, size_t size);
 
 /**
- * Become the sender of a ring: a new one, or one whose sender is gone, whose
- * position is taken up where it was published last. The receiver is rung if the
- * one before may have died before it did so.
+ * Become the sender of a ring. The ring is new, or its sender is gone: then the
+ * new sender continues at the position that was published last, and rings the
+ * receiver if the sender before may have died before it rang.
  * @param tx     filled in on success, untouched on failure
  * @param data   the bell that the receiver waits on, or NULL: it polls
  * @param space  the bell to wait on for room, or NULL: you poll
@@ -435,49 +440,51 @@ int peal_sender_attach(struct peal_sender *tx, const struct peal_ring *ring,
 		       const struct peal_doorbell *space);
 
 /**
- * For loops that are not ours: ask to be woken, and look once more.
- * @return  true: sleep, the space bell will ring; false: there is room (as
- *          much as the watermark says), or something to be told by reserve
- * A reserve that falls short has armed already. After a put or each that falls
- * short, this is needed before you sleep: neither of the two sleeps to be sure
- * of a receiver that leaves its fences out, or can ring a socket of its own.
- * Clear a bell that is waited on level-triggered before this, never after.
+ * Arm before a loop of the caller's own sleeps, and look once more.
+ * @return  true: sleep, the space bell will ring; false: as many items as the
+ *          watermark says are free, or peal_sender_reserve() has an error
+ * A reserve that falls short has armed already. A put or each that falls short
+ * does not suffice, because neither of them can wait for a receiver that elides
+ * its fences, or ring a socket of the sender's own. So call this after a put or
+ * each that falls short, before the loop sleeps.
+ * A bell that is waited on level-triggered is cleared before this, never after.
  */
 bool peal_sender_arm(struct peal_sender *tx);
 
-/** Take back what the receiver rang. @return as peal_doorbell_clear() */
+/** Clear the space bell. @return as peal_doorbell_clear() */
 int peal_sender_clear(struct peal_sender *tx);
 
 /** @return the fd to wait on for room, readable when rung, or -1 */
 int peal_sender_fd(const struct peal_sender *tx);
 
 /**
- * The receiver is known to be gone: wait for it no more. Everything returns
- * -EPIPE from now on.
+ * Say that the receiver is gone. Every call of the sender returns -EPIPE from
+ * now on.
  */
 void peal_sender_hangup(struct peal_sender *tx);
 
 /**
- * Allow barriers, or forbid them, as it is at first for an end that you attach
- * yourself; a peal_local, and channels among those who trust each other, allow
- * them. A commit needs a fence, which costs more than all the rest of it. Where
- * both ends allow barriers it is left out after a thousand commits in a row
- * that found nobody asleep, and whoever goes to sleep at the other end then
- * lets the kernel interrupt the processors on which we run: membarrier(2), 1 to
- * 15 microseconds. Since kernels are known that leave one out, it looks once
- * more a millisecond later. Blocking calls and a reactor do that by themselves;
- * an end that is armed by hand, or by a reserve that falls short outside a
- * reactor, sleeps for it, and takes back what it allowed, so that it is rare.
- * Not for threads that nothing may interrupt.
- * Context: set-up; system calls, the first of which in a process may take some
+ * Allow barriers, or forbid barriers. A program that attaches an end begins
+ * with barriers forbidden. A peal_local, and channels between peers that trust
+ * each other, allow them. A commit needs a fence, which costs more than the
+ * rest of the commit. Where both ends allow barriers, an end elides its fence
+ * after a thousand commits in a row that rang no bell. An end that arms while
+ * its peer elides fences lets the kernel interrupt the processors on which the
+ * peer runs: membarrier(2), 1 to 15 microseconds. Kernels are known that leave
+ * a processor out. So the end that armed looks once more a millisecond later.
+ * Blocking calls and a reactor do this by themselves. An end that is armed by
+ * hand, or by a reserve that falls short outside of a reactor, sleeps for this
+ * millisecond, and withdraws its own offer of barriers, so that the sleep is
+ * rare. Barriers are not for threads that nothing may interrupt. Context:
+ * set-up; system calls, the first of which in a process may take some
  * milliseconds. Where the kernel has no such barriers nothing changes.
  */
 void peal_sender_set_barriers(struct peal_sender *tx, bool allow);
 
 /**
- * Become the receiver of a ring: a new one, or one whose receiver is gone, from
- * what was released last. The sender is rung if the one before may have died
- * before it did so.
+ * Become the receiver of a ring. The ring is new, or its receiver is gone: then
+ * the new receiver continues at the position that was released last, and rings
+ * the sender if the receiver before may have died before it rang.
  * @param rx     filled in on success, untouched on failure
  * @param data   the bell to wait on for items, or NULL: you poll
  * @param space  the bell that the sender waits on, or NULL: it polls
@@ -490,22 +497,22 @@ int peal_receiver_attach(struct peal_receiver *rx, const struct peal_ring *ring,
 			 const struct peal_doorbell *space);
 
 /**
- * For loops that are not ours: ask to be woken, and look once more.
- * @return  true: sleep, the data bell will ring; false: there is something (as
- *          many items as the watermark says, the end, or an error)
- * Clear a bell that is waited on level-triggered before this, never after.
+ * Arm before a loop of the caller's own sleeps, and look once more.
+ * @return  true: sleep, the data bell will ring; false: as many items as the
+ *          watermark says have come, the stream has ended, or there is an error
+ * A bell that is waited on level-triggered is cleared before this, never after.
  */
 bool peal_receiver_arm(struct peal_receiver *rx);
 
-/** Take back what the sender rang. @return as peal_doorbell_clear() */
+/** Clear the data bell. @return as peal_doorbell_clear() */
 int peal_receiver_clear(struct peal_receiver *rx);
 
 /** @return the fd to wait on for items, readable when rung, or -1 */
 int peal_receiver_fd(const struct peal_receiver *rx);
 
 /**
- * The sender is known to be gone: what it has published up to now is the last.
- * Drain it; then peal_receiver_ended() is true.
+ * Say that the sender is gone. The items that were published up to now are the
+ * last. Once these are released peal_receiver_ended() is true.
  */
 void peal_receiver_hangup(struct peal_receiver *rx);
 
@@ -513,8 +520,8 @@ void peal_receiver_hangup(struct peal_receiver *rx);
 void peal_receiver_set_barriers(struct peal_receiver *rx, bool allow);
 
 /*
- * Where a pointer to a pointer is due, this refuses anything else, so that
- * items can be of any type without a cast.
+ * Refuse an argument that is not a pointer to a pointer. So items can be of any
+ * type without a cast.
  */
 #define PEAL_SPAN(items)                                                       \
 	((void)sizeof(*(items) == (const void *)0), (void *)(items))
