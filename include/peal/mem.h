@@ -20,11 +20,12 @@
  *	body[0] = 1;			// and body[1 << 20] is 1 as well
  *	peal_mem_close(&mem);
  *
- * Caveats: the memory can be neither shrunk nor grown once it is made, so
- * nobody can turn an access of yours into SIGBUS that way. Whoever holds the
- * fd can still punch holes into it until peal_mem_seal() was called. Holes,
- * in a sealed blob as well, cost memory when they are touched, and it is
- * charged to whoever touches them: look at the size of what strangers send.
+ * Caveats: memory that was made can be neither shrunk nor grown. So no process
+ * can turn an access of another process into SIGBUS that way. A process that
+ * holds the fd can punch holes into the memory until peal_mem_seal() was
+ *called. A hole, in a sealed blob as well, costs memory when a process touches
+ *the hole, and the kernel charges the process that touches it. So check the
+ *size of memory that strangers send.
  *
  * The compiler does not know that a body mapped twice is one memory, and may
  * move a load from one address before a store to the other. In one thread put
@@ -48,13 +49,14 @@ extern "C" {
 #define PEAL_MEM_HUGE_2M 0x02u
 /** Pages of 1 GiB, likewise. */
 #define PEAL_MEM_HUGE_1G 0x04u
-/** Lock it into memory: mlock(2), within RLIMIT_MEMLOCK. Twice counts twice. */
+/** Lock the pages: mlock(2), within RLIMIT_MEMLOCK. Mapped twice counts twice.
+ */
 #define PEAL_MEM_LOCK 0x08u
 /** Touch every page now: a lack of memory is an error here, not SIGBUS later.*/
 #define PEAL_MEM_PREFAULT 0x10u
-/** peal_mem_open() only: map it for reading alone. */
+/** peal_mem_open() only: map the memory for reading alone. */
 #define PEAL_MEM_READONLY 0x20u
-/** peal_mem_open() only: it must have been through peal_mem_seal(). */
+/** peal_mem_open() only: the memory must be sealed by peal_mem_seal(). */
 #define PEAL_MEM_SEALED 0x40u
 
 /** Memory that is mapped here. All zero is a valid "nothing". */
@@ -103,14 +105,14 @@ int peal_mem_create(struct peal_mem *mem, const char *name, size_t head,
 		    size_t body, unsigned flags);
 
 /**
- * Freeze it: from now on the kernel lets nobody, the caller included, punch
- * holes in it, write(2) to it, map it for writing anew, or seal it further.
- * Mappings that exist stay as they are and are inherited by fork(2).
- * @return  0, -EPERM it was frozen already, -EINVAL it is mapped for reading
- *          alone or not at all, -EOPNOTSUPP it needs Linux 5.1
- * Call it only if you made the memory and nobody hostile holds it yet, or if
- * you trust its maker: fcntl(F_ADD_SEALS) hangs while another process sits in
- * a write to the same memfd.
+ * Freeze the memory. From now on no process, the caller included, can punch
+ * holes in the memory, write(2) to it, map it for writing anew, or seal it
+ * further. Mappings that exist stay as they are, and fork(2) inherits them.
+ * @return  0, -EPERM the memory was frozen already, -EINVAL the memory is
+ * mapped for reading alone or not at all, -EOPNOTSUPP this needs Linux 5.1
+ * fcntl(F_ADD_SEALS) hangs while another process sits in a write to the same
+ * memfd. So call this only if no hostile process holds the memory yet, or if
+ * the maker of the memory is trusted.
  */
 int peal_mem_seal(struct peal_mem *mem);
 
@@ -138,7 +140,7 @@ int peal_mem_seal(struct peal_mem *mem);
 int peal_mem_open(struct peal_mem *mem, int fd, size_t head, size_t body,
 		  unsigned flags);
 
-/** Unmap it, and close the fd if it was made here. mem is all zero then. */
+/** Unmap the memory, and close the fd if mem owns it. mem is all zero then. */
 void peal_mem_close(struct peal_mem *mem);
 
 /**
@@ -182,7 +184,7 @@ int peal_blob_seal(struct peal_blob *blob);
  */
 int peal_blob_open(struct peal_blob *blob, int fd);
 
-/** Unmap it, and close the fd if it was made here. blob is all zero then. */
+/** Unmap the blob, and close the fd if blob owns it. blob is all zero then. */
 void peal_blob_close(struct peal_blob *blob);
 
 #pragma GCC visibility pop

@@ -3,11 +3,11 @@
 #define PEAL_MESSAGE_H
 /**
  * @file
- * Messages of any size over a ring: each with its length, with a number of
- * 32 bits that is yours (its kind), and in one piece wherever it lies.
+ * Messages of any size over a ring. Each message has a length and a kind, which
+ * is a number of 32 bits of the sender's choice, and lies in one piece.
  *
- * A ring of messages is a ring of units of 8 bytes, made and attached as any
- * other (ring.h); only its geometry comes from here.
+ * A ring of messages is a ring of units of 8 bytes. peal_message_geometry()
+ *makes its geometry. The ring is made and attached as any other ring (ring.h).
  *
  *	struct peal_geometry geometry = { .name = "chat" };
  *	struct peal_local ring;
@@ -27,23 +27,25 @@
  *	}
  *
  * A message takes a header of 8 bytes and its size, rounded up to 8 bytes. In
- * memory that is not mapped twice in a row, one that does not fit in before
- * the end of the memory goes to the front, and what is left there is lost for
- * that round. Any message up to the size of the ring gets through.
+ * memory that is not mapped twice in a row, a message that does not fit in
+ *before the end of the memory goes to the front, and the room before the end is
+ *lost for that round. Any message up to peal_message_max() gets through.
  *
  * Caveats
- * - What counts items in ring.h (watermarks, PEAL_WAIT(), peal_sender_free(),
- *   peal_receiver_used()) counts units here: PEAL_MESSAGE_UNITS(). Do not mix
- *   the other calls that send or take items with those for messages.
- * - Small messages go on while a large one would have to wait for room. One of
- *   more than half of the ring often waits until all before it were released:
- *   a receiver that walks on and keeps messages while it waits for such a one
- *   waits for ever.
- * - A size is checked before it is used, and you have a copy of it. What lies
- *   at `data` is shared with the sender: if you do not trust it, copy before
- *   you judge. A size that cannot be breaks the ring: -EPROTO, for good.
- * - In a reactor a callback takes all messages that are there, or says
- *   PEAL_MORE. It may find none: the end of the memory is an item, too.
+ * - Watermarks, PEAL_WAIT(), peal_sender_free() and peal_receiver_used() count
+ *   units of 8 bytes in a ring of messages: PEAL_MESSAGE_UNITS(). No other call
+ *   of ring.h that sends or takes items may be used on such a ring.
+ * - A small message finds room where a large message has to wait. A message of
+ *   more than half of the ring often waits until all messages before are
+ *   released. A receiver that keeps messages while the receiver waits for such
+ *   a large message waits for ever.
+ * - The receiver gets a copy of the size, which is checked. The bytes at `data`
+ *   are shared with the sender: a receiver that does not trust the sender
+ *copies these bytes before the receiver checks them. An invalid size breaks the
+ *   ring: -EPROTO, for good.
+ * - In a reactor a callback takes all messages that are available, or returns
+ *   PEAL_MORE. A callback may find no message, because a wrap at the end of the
+ *   memory counts as items, too.
  */
 #include <peal/ring.h>
 
@@ -52,16 +54,17 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/** Bytes of the largest message that there can be, where the ring is larger. */
+/** Bytes of the largest message in a ring of any size. */
 #define PEAL_MESSAGE_MAX 0xfffffff8u
 
 /** Units that a message of so many bytes takes: 8 bytes each. */
 #define PEAL_MESSAGE_UNITS(size) (((uint64_t)(size) + 15) / 8)
 
 /*
- * A record is a header, the length in its lower half and the kind in the other
- * one, and then the payload. With this length it has none: it leads to the
- * front of the memory, and the kind counts its units.
+ * A record is a header and a payload. The lower half of the header is the
+ * length, and the upper half is the kind. A record of this length is a wrap
+ * record: it has no payload, leads to the front of the memory, and its kind is
+ * the number of its units.
  */
 #define PEAL_MESSAGE_WRAP 0xffffffffu
 
@@ -70,20 +73,20 @@ struct peal_message {
 	const void *data; /* ro: aligned to 8 bytes */
 	uint32_t size;	  /* ro: bytes */
 	uint32_t kind;	  /* ro: as the sender says */
-	uint64_t next;	  /* private: the position behind it */
+	uint64_t next;	  /* private: the position behind the message */
 };
 
 /**
  * Shape a ring for messages.
  * @param geometry  capacity, item_size and tag are set; for peal_geometry_fit()
  *                  or peal_local_init()
- * @param bytes     that it holds at least, headers included: for n messages
- *                  8 * n * PEAL_MESSAGE_UNITS(their size). The largest message
- *                  is 8 bytes smaller than the ring.
+ * @param bytes     the ring holds so many bytes at least, headers included: for
+ *                  n messages 8 * n * PEAL_MESSAGE_UNITS(their size). The
+ *                  largest message is 8 bytes smaller than the ring.
  * @param tag       what the messages are, such as "chat/1", or NULL. The tag of
- *                  the ring is "message/1", or "message/1:chat/1": it tells it
- *                  from any other when it is opened, peal_ring_open().
- * @return          0, -EINVAL no bytes, or a tag of more than 53
+ *                  the ring is "message/1", or "message/1:chat/1".
+ *                  peal_ring_open() compares this tag.
+ * @return          0, -EINVAL bytes is 0, or a tag of more than 53 bytes
  */
 int peal_message_geometry(struct peal_geometry *geometry, size_t bytes,
 			  const char *tag);
@@ -102,26 +105,27 @@ static inline size_t peal_message_max(const struct peal_sender *tx)
  *                    and to be woken as by peal_message_reserve()
  * @return            1, -ETIMEDOUT, or the errors of peal_message_reserve() and
  *                    of peal_doorbell_wait()
- * Signals do not end it. The receiver does not see what is staged: publish it
- * first if the wait may be long.
+ * Signals do not end the wait. The receiver does not see messages that are
+ * staged: publish these first if the wait may be long.
  */
 int peal_message_wait(struct peal_sender *tx, size_t size, int timeout_ms,
 		      void *room);
 
 /**
- * Find room for a message, for senders that would rather drop it than wait.
- * @param size  bytes, 0 to peal_message_max(); it may become less
- * @param room  address of a pointer: where to fill it in, aligned to 8 bytes
+ * Find room for a message, for senders that drop messages rather than wait.
+ * @param size  bytes, 0 to peal_message_max(); the message may become smaller
+ * @param room  address of a pointer: the room, aligned to 8 bytes
  * @return      1, 0 there is too little room, or
- *	-EMSGSIZE   larger than peal_message_max(): it will never fit in
- *	-ENOBUFS    too large for one batch with what is staged: publish that,
- *	            then try again
+ *	-EMSGSIZE   larger than peal_message_max(): will never fit in
+ *	-ENOBUFS    too large for one batch with the messages that are staged:
+ *	            publish these, then try again
  *	-EPIPE      the receiver is gone, or the sender was finished
  *	-EPROTO     the receiver left an impossible position, for good
  *	-EPROTOTYPE the ring's items are not of 8 bytes: it is not for messages
- * It is yours until it is committed or staged. To give it up, do nothing: the
- * next one takes its place. Real-time safe but for one system call when a
- * doorbell is owed, which is so where the end of the memory is sent alone.
+ * The room is the caller's until the message is committed or staged. A caller
+ * that needs the room no longer does nothing: the next reserve takes its place.
+ * Real-time safe but for one system call when a doorbell is owed. That can be
+ *so where a wrap record is published alone.
  */
 static inline int peal_message_try_reserve(struct peal_sender *tx, size_t size,
 					   void *room)
@@ -172,7 +176,7 @@ static inline int peal_message_reserve(struct peal_sender *tx, size_t size,
  * peal_message_publish(), or the next commit, publishes at once.
  * @param kind  any number; the receiver is told
  * @param size  bytes, 0 to what was reserved
- * @return      0, -EINVAL more than that, or nothing was reserved
+ * @return      0, -EINVAL a larger size, or no message was reserved
  * Real-time safe: no system call, no lock, no allocation.
  */
 static inline int peal_message_stage(struct peal_sender *tx, uint32_t kind,
@@ -195,10 +199,10 @@ static inline int peal_message_stage(struct peal_sender *tx, uint32_t kind,
 }
 
 /**
- * Publish what is staged, as one batch.
+ * Publish the messages that are staged, as one batch.
  * @return  0, or
  *	-EPIPE, -EPROTO  as peal_message_reserve(): nothing was published
- *	-EPIPE, -EBADF, ...  it is published, but the bell could not be rung
+ *	-EPIPE, -EBADF, ...  they are published, but the bell could not be rung
  * Real-time safe but for the one system call when a doorbell is owed.
  */
 static inline int peal_message_publish(struct peal_sender *tx)
@@ -210,8 +214,8 @@ static inline int peal_message_publish(struct peal_sender *tx)
 }
 
 /**
- * Complete the message that was reserved, and publish it, with what is staged,
- * as one batch.
+ * Complete the message that was reserved, and publish it together with the
+ * messages that are staged, as one batch.
  * @return  the errors of peal_message_stage() and peal_message_publish()
  */
 static inline int peal_message_commit(struct peal_sender *tx, uint32_t kind,
@@ -222,17 +226,18 @@ static inline int peal_message_commit(struct peal_sender *tx, uint32_t kind,
 	return ret < 0 ? ret : peal_message_publish(tx);
 }
 
-/** Take back what is staged, and what is reserved. */
+/** Drop the messages that are staged, and the message that is reserved. */
 static inline void peal_message_abandon(struct peal_sender *tx)
 {
 	tx->end.message.staged = tx->end.message.reserved = 0;
 }
 
 /**
- * Copy a message in and publish it, with what is staged, as one batch.
- * @param data        may be NULL if there is none
+ * Copy a message in, and publish it together with the messages that are staged,
+ * as one batch.
+ * @param data        the bytes; may be NULL if size is 0
  * @param timeout_ms  as for peal_message_wait()
- * @return            0, or the errors of peal_message_wait(): it was not sent
+ * @return            0, or the errors of peal_message_wait(): nothing was sent
  * A bell that fails shows in peal_sender_stats().
  */
 static inline int peal_message_send(struct peal_sender *tx, uint32_t kind,
@@ -253,7 +258,7 @@ static inline int peal_message_send(struct peal_sender *tx, uint32_t kind,
 }
 
 /**
- * Walk on, to the message behind this one.
+ * Walk on to the message behind this message.
  * @param m  one that was found and not released; then the next one, or as it
  *           was where there is none
  * @return   1, 0 there is none among those that are known: no look is taken at
@@ -279,7 +284,7 @@ static inline int peal_message_next(struct peal_receiver *rx,
 			m->next = at;
 			return end->error < 0 ? end->error : 0;
 		}
-		/* Once: the sender may change it under our eyes. */
+		/* Load the header once: the sender may change it anytime. */
 		record = __atomic_load_n((header *)(void *)first,
 					 __ATOMIC_RELAXED);
 		units = PEAL_MESSAGE_UNITS((uint32_t)record);
@@ -336,7 +341,7 @@ static inline int peal_message_peek(struct peal_receiver *rx,
 }
 
 /**
- * As peal_message_peek(), but sleep until there is one.
+ * As peal_message_peek(), but sleep until there is a message.
  * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0 to look
  * @return            1, 0 the sender finished and all was released, -EPIPE it
  *                    died and all was released, -ETIMEDOUT,
@@ -348,10 +353,10 @@ int peal_message_receive(struct peal_receiver *rx, int timeout_ms,
 			 struct peal_message *m);
 
 /**
- * Give this message back to the sender, and all before it, as one batch.
- * @param m  as it was found
+ * Give this message and all messages before back to the sender, as one batch.
+ * @param m  as peal_message_peek() or peal_message_next() found the message
  * @return   0, or
- *	-EINVAL  it was released already
+ *	-EINVAL  the message was released already
  *	-EPIPE, -EPROTO  as for peal_message_peek()
  *	-EPIPE, -EBADF, ...  it is released, but the bell could not be rung
  * Real-time safe but for the one system call when a doorbell is owed.
@@ -365,8 +370,8 @@ static inline int peal_message_release(struct peal_receiver *rx,
 
 	if (__builtin_expect(behind == end->position, 0))
 		return end->error < 0 ? end->error : -EINVAL;
-	/* The end of the memory goes with it: who has no use for what comes
-	 * next would not see that the sender waits for that, too. */
+	/* Release a wrap record behind the message, too. A receiver that looks
+	 * for no further message would keep the room that a sender waits for.*/
 	if (end->wrap == end->mask + 1 &&
 	    behind - end->position < end->limit - end->position) {
 		unsigned char *next = end->items + 8 * (behind & end->mask);

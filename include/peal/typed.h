@@ -23,9 +23,9 @@
  *		tick_commit(&ring.sender, 1);
  *	}
  *
- * Caveats: the tag is compared where a ring is opened (peal_ring_open()), and
- * only there: change it whenever the type changes. At each call it is the size
- * of the items that is compared: an end of another ring is -EPROTOTYPE.
+ * Caveats: peal_ring_open() compares the tag, and no later call does. So change
+ * the tag whenever the type changes. Each call compares the size of the items:
+ *an end of a ring of another item size is -EPROTOTYPE.
  */
 #include <peal/ring.h>
 
@@ -42,7 +42,7 @@
 #define PEAL_TYPED_INLINE static inline __attribute__((unused))
 #define PEAL_TYPED_ALIGNED(items, type)                                        \
 	((uintptr_t)(items) % PEAL_TYPED_ALIGN(type) == 0)
-/* Any ring is aligned to 8 bytes, so few types need the second question. */
+/* Any ring is aligned to 8 bytes, so few types need the second check. */
 #define PEAL_TYPED_CALL(tx_or_rx, type, call)                                  \
 	((tx_or_rx)->end.item_size != sizeof(type) ||                          \
 			 (PEAL_TYPED_ALIGN(type) > 8 &&                        \
@@ -65,9 +65,9 @@
  *
  *	bool name_fits(const struct peal_ring *ring)
  *
- * says if this is a ring of such items, by its tag and by their size, and if
- * its memory is aligned as the type needs it. Ask before you attach to a ring
- * that was opened whatever its tag.
+ * says whether this is a ring of such items, by the tag and by the item size,
+ *and whether its memory is aligned as the type needs. A program that has opened
+ *a ring of any tag calls this before the program attaches an end.
  *
  * All others are as those of ring.h that are named here, but for a pointer to
  * a pointer to `type` in the place of a pointer to any pointer, and one more
