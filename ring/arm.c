@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The wake protocol: how an end waits for the other end. A sender waits for
- *room as a receiver waits for items.
+ * room as a receiver waits for items.
  *
  *	publisher			waiter
  *	store position (release)	clear the bell, where it needs it

@@ -24,8 +24,8 @@
  * an end that breaks with its peer rings the peer's bell. bell.c calls end.c,
  * because a peer that makes its bell slow has broken the protocol. Any ring can
  * find the bell slow, also the ring of an inline publish. So no caller of
- *bell.c could break with the peer in the place of bell.c. The circle ends at
- *its second turn: peal_end_break() sets the error before this end rings, and an
+ * bell.c could break with the peer in the place of bell.c. The circle ends at
+ * its second turn: peal_end_break() sets the error before this end rings, and an
  * end that has an error does not break again.
  *
  * Two processes, perhaps of different builds, have to agree on the shared

@@ -3,16 +3,16 @@
  * Messages: the functions that are not inline in message.h.
  *
  * A sender publishes whole records. So the items that a receiver knows of
- *always end behind a record. In memory that is not mapped twice, a record that
- *does not fit in before the end of the memory begins at the front. A wrap
- *record fills the gap before the end:
+ * always end behind a record. In memory that is not mapped twice, a record that
+ * does not fit in before the end of the memory begins at the front. A wrap
+ * record fills the gap before the end:
  *
  *	| free |   messages   | wrap |		before
  *	| the next one |  messages   | wrap |	after
  *
  * The sender publishes the wrap record together with the next message, where
  * both fit into the ring at once. Otherwise the sender publishes the wrap
- *record alone first.
+ * record alone first.
  */
 #include <errno.h>
 #include <string.h>

@@ -7,9 +7,9 @@
  *
  * A ring has two doorbells. The sender rings the data bell for a receiver that
  * waits for items. The receiver rings the space bell for a sender that waits
- *for room. The calls of ring.h ring these bells by themselves. A program needs
- *this header to make bells, to hand bells over, or to wait on bells in a loop
- *of its own.
+ * for room. The calls of ring.h ring these bells by themselves. A program needs
+ * this header to make bells, to hand bells over, or to wait on bells in a loop
+ * of its own.
  *
  *	struct peal_doorbell bell;
  *
@@ -21,7 +21,7 @@
  *
  * Caveats: a doorbell says "look again", never how often the bell was rung. A
  * peer that shares an eventfd or a pipe can clear O_NONBLOCK on the fd, and
- *fill the fd up. Then a ring blocks. So use sockets among strangers.
+ * fill the fd up. Then a ring blocks. So use sockets among strangers.
  *
  * Threads can share a doorbell, because no call but close changes a doorbell
  * that was made.

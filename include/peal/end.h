@@ -6,13 +6,13 @@
  * What a sender and a receiver have in common: one end of a ring.
  *
  * Programs include ring.h, not this header. This header is installed because
- *the few lines that run for each item are inline, and these lines need struct
+ * the few lines that run for each item are inline, and these lines need struct
  * peal_end and the shared layout of a page.
  *
  * The two ends mirror each other. Each end has a position of its own: the
  * position of a sender is the tail, the position of a receiver is the head.
- *Each end may use the items from its position up to its limit. The limit
- *follows the position of the other end:
+ * Each end may use the items from its position up to its limit. The limit
+ * follows the position of the other end:
  *
  *	sender:    position = tail   limit = head + capacity   (room)
  *	receiver:  position = head   limit = tail              (data)

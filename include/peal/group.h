@@ -23,8 +23,8 @@
  *
  * Groups are for threads of the reactor's process. With the marks in shared
  * memory groups are also for processes that the reactor's process has forked
- *and trusts. A process that can write the marks can make the reactor look at
- *all rings of the group, or at none.
+ * and trusts. A process that can write the marks can make the reactor look at
+ * all rings of the group, or at none.
  *
  * Caveats: only the reactor that serves the group can wait on its bells. The
  * blocking calls return -EINVAL. Only the reactor's thread makes and closes
@@ -43,29 +43,8 @@ extern "C" {
 /** Bells of a group at most. */
 #define PEAL_GROUP_MOST 4096u
 
-/*
- * The threads that ring share this with the reactor. All zero at first. Every
- * field is private. A word across two cache lines is not loaded in one piece,
- * so words are aligned to 8 bytes: 32-bit x86 would align words to 4 bytes.
- */
-struct peal_group_marks {
-	/* Bit i: rings[i] is not 0. */
-	uint64_t words __attribute__((aligned(8)));
-	uint64_t pad0[15];
-	uint64_t asleep; /* the reactor sleeps: write to the eventfd */
-	uint64_t pad1[15];
-	uint64_t rings[PEAL_GROUP_MOST / 64]; /* a bit for each bell */
-};
-
-/** A group. Every field is private. */
-struct peal_group {
-	struct peal_group_marks *marks;
-	void **notify_args; /* of the end that waits on each bell */
-	void *reactor;	    /* the reactor that serves this group, or NULL */
-	uint64_t taken[PEAL_GROUP_MOST / 64];
-	uint32_t n;
-	int fd;
-};
+struct peal_group_marks;
+struct peal_group;
 
 /**
  * Make a group.
@@ -91,6 +70,30 @@ int peal_group_bell(struct peal_group *group, struct peal_doorbell *bell);
  * and the reactor does not hear of its ring any more.
  */
 void peal_group_close(struct peal_group *group);
+
+/*
+ * The threads that ring share this with the reactor. All zero at first. Every
+ * field is private. A word across two cache lines is not loaded in one piece,
+ * so words are aligned to 8 bytes: 32-bit x86 would align words to 4 bytes.
+ */
+struct peal_group_marks {
+	/* Bit i: rings[i] is not 0. */
+	uint64_t words __attribute__((aligned(8)));
+	uint64_t pad0[15];
+	uint64_t asleep; /* the reactor sleeps: write to the eventfd */
+	uint64_t pad1[15];
+	uint64_t rings[PEAL_GROUP_MOST / 64]; /* a bit for each bell */
+};
+
+/** A group. Every field is private. */
+struct peal_group {
+	struct peal_group_marks *marks;
+	void **notify_args; /* of the end that waits on each bell */
+	void *reactor;	    /* the reactor that serves this group, or NULL */
+	uint64_t taken[PEAL_GROUP_MOST / 64];
+	uint32_t n;
+	int fd;
+};
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -4,7 +4,7 @@
 /**
  * @file
  * A ring between threads, or between a process and the children that the
- *process forks, in one call. All of them trust each other.
+ * process forks, in one call. All of them trust each other.
  *
  *	struct peal_local ring;
  *	struct peal_geometry geometry = { .capacity = 1024,

@@ -23,9 +23,9 @@
  * Caveats: memory that was made can be neither shrunk nor grown. So no process
  * can turn an access of another process into SIGBUS that way. A process that
  * holds the fd can punch holes into the memory until peal_mem_seal() was
- *called. A hole, in a sealed blob as well, costs memory when a process touches
- *the hole, and the kernel charges the process that touches it. So check the
- *size of memory that strangers send.
+ * called. A hole, in a sealed blob as well, costs memory when a process touches
+ * the hole, and the kernel charges the process that touches it. So check the
+ * size of memory that strangers send.
  *
  * The compiler does not know that a body mapped twice is one memory, and may
  * move a load from one address before a store to the other. In one thread put

@@ -7,7 +7,7 @@
  * is a number of 32 bits of the sender's choice, and lies in one piece.
  *
  * A ring of messages is a ring of units of 8 bytes. peal_message_geometry()
- *makes its geometry. The ring is made and attached as any other ring (ring.h).
+ * makes its geometry. The ring is made and attached as any other ring (ring.h).
  *
  *	struct peal_geometry geometry = { .name = "chat" };
  *	struct peal_local ring;
@@ -28,8 +28,8 @@
  *
  * A message takes a header of 8 bytes and its size, rounded up to 8 bytes. In
  * memory that is not mapped twice in a row, a message that does not fit in
- *before the end of the memory goes to the front, and the room before the end is
- *lost for that round. Any message up to peal_message_max() gets through.
+ * before the end of the memory goes to the front, and the room before the end is
+ * lost for that round. Any message up to peal_message_max() gets through.
  *
  * Caveats
  * - Watermarks, PEAL_WAIT(), peal_sender_free() and peal_receiver_used() count
@@ -41,7 +41,7 @@
  *   a large message waits for ever.
  * - The receiver gets a copy of the size, which is checked. The bytes at `data`
  *   are shared with the sender: a receiver that does not trust the sender
- *copies these bytes before the receiver checks them. An invalid size breaks the
+ * copies these bytes before the receiver checks them. An invalid size breaks the
  *   ring: -EPROTO, for good.
  * - In a reactor a callback takes all messages that are available, or returns
  *   PEAL_MORE. A callback may find no message, because a wrap at the end of the
@@ -125,7 +125,7 @@ int peal_message_wait(struct peal_sender *tx, size_t size, int timeout_ms,
  * The room is the caller's until the message is committed or staged. A caller
  * that needs the room no longer does nothing: the next reserve takes its place.
  * Real-time safe but for one system call when a doorbell is owed. That can be
- *so where a wrap record is published alone.
+ * so where a wrap record is published alone.
  */
 static inline int peal_message_try_reserve(struct peal_sender *tx, size_t size,
 					   void *room)

@@ -25,7 +25,7 @@
  *
  * Caveats: peal_ring_open() compares the tag, and no later call does. So change
  * the tag whenever the type changes. Each call compares the size of the items:
- *an end of a ring of another item size is -EPROTOTYPE.
+ * an end of a ring of another item size is -EPROTOTYPE.
  */
 #include <peal/ring.h>
 
@@ -66,8 +66,8 @@
  *	bool name_fits(const struct peal_ring *ring)
  *
  * says whether this is a ring of such items, by the tag and by the item size,
- *and whether its memory is aligned as the type needs. A program that has opened
- *a ring of any tag calls this before the program attaches an end.
+ * and whether its memory is aligned as the type needs. A program that has opened
+ * a ring of any tag calls this before the program attaches an end.
  *
  * All others are as those of ring.h that are named here, but for a pointer to
  * a pointer to `type` in the place of a pointer to any pointer, and one more
