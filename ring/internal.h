@@ -25,8 +25,8 @@
  * because a peer that makes its bell slow has broken the protocol. Any ring can
  * find the bell slow, also the ring of an inline publish. So no caller of
  * bell.c could break with the peer in the place of bell.c. The circle ends at
- * its second turn: peal_end_break() sets the error before this end rings, and an
- * end that has an error does not break again.
+ * its second turn: peal_end_break() sets the error before this end rings, and
+ * an end that has an error does not break again.
  *
  * Two processes, perhaps of different builds, have to agree on the shared
  * layout. <peal/end.h> has the page of an end. A change of the layout is a new

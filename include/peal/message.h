@@ -28,8 +28,8 @@
  *
  * A message takes a header of 8 bytes and its size, rounded up to 8 bytes. In
  * memory that is not mapped twice in a row, a message that does not fit in
- * before the end of the memory goes to the front, and the room before the end is
- * lost for that round. Any message up to peal_message_max() gets through.
+ * before the end of the memory goes to the front, and the room before the end
+ * is lost for that round. Any message up to peal_message_max() gets through.
  *
  * Caveats
  * - Watermarks, PEAL_WAIT(), peal_sender_free() and peal_receiver_used() count
@@ -41,8 +41,8 @@
  *   a large message waits for ever.
  * - The receiver gets a copy of the size, which is checked. The bytes at `data`
  *   are shared with the sender: a receiver that does not trust the sender
- * copies these bytes before the receiver checks them. An invalid size breaks the
- *   ring: -EPROTO, for good.
+ *   copies these bytes before the receiver checks them. An invalid size breaks
+ *   the ring: -EPROTO, for good.
  * - In a reactor a callback takes all messages that are available, or returns
  *   PEAL_MORE. A callback may find no message, because a wrap at the end of the
  *   memory counts as items, too.

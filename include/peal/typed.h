@@ -66,8 +66,8 @@
  *	bool name_fits(const struct peal_ring *ring)
  *
  * says whether this is a ring of such items, by the tag and by the item size,
- * and whether its memory is aligned as the type needs. A program that has opened
- * a ring of any tag calls this before the program attaches an end.
+ * and whether its memory is aligned as the type needs. A program that has
+ * opened a ring of any tag calls this before the program attaches an end.
  *
  * All others are as those of ring.h that are named here, but for a pointer to
  * a pointer to `type` in the place of a pointer to any pointer, and one more
