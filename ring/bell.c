@@ -120,8 +120,8 @@ static void wake_sibling(struct peal_end *end)
  * that finds the bell full counts as rung. So old rings must not fill the bell:
  * this end clears the bell before. An arm earns one ring for its position, and
  * one ring of a sender that falls short. An arm for more than the next item may
- * earn one ring for each item before that position, too. bell.pml:
- * drain_in_time
+ * earn one ring for each item before that position, too.
+ * bell.pml: drain_in_time
  */
 void peal_end_drain(struct peal_end *end)
 {

@@ -22,11 +22,11 @@
  * Then Linux (6.18, and all before it, by their sources) believes that this
  * processor runs no registered process, until the processor has run another
  * process: membarrier(2) leaves the processor out, and returns 0. So a barrier
- * makes the wake
- * prompt in nearly all cases, and a deferred recheck makes it certain. The
- * recheck comes PEAL_RECHECK_NS after the wake position was stored. A position
- * that was stored before has left every processor's buffer by then, and a
- * position that is stored later comes with a load that sees the wake position.
+ * makes a wake-up prompt in nearly all cases, and a deferred recheck makes the
+ * wake-up certain. The recheck comes PEAL_RECHECK_NS after the wake position
+ * was stored. A position that was stored before has left every processor's
+ * buffer by then, and a position that is stored later comes with a load that
+ * sees the wake position.
  *
  * When the elision ends, the publisher stores `elided` with release, and full
  * fences follow: a waiter that loads 0 sees all that was published without

@@ -97,8 +97,8 @@ int peal_doorbell_ring(const struct peal_doorbell *bell);
  * read in a millisecond. Never blocks, even if a peer has cleared O_NONBLOCK on
  * an eventfd that is shared.
  * @return  1 the bell was rung, 0 the bell was not rung, -EPIPE the side that
- *          rings has closed its fd, -EPROTO a socket's packet brought fds
- * along, which are dropped, or another error of read(2)
+ *          rings has closed its fd, -EPROTO a socket's packet brought fds,
+ *          which are dropped, or another error of read(2)
  */
 int peal_doorbell_clear(const struct peal_doorbell *bell);
 
@@ -107,7 +107,8 @@ int peal_doorbell_clear(const struct peal_doorbell *bell);
  * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0 to look
  * @return            0 the bell was rung, -ETIMEDOUT the time is over, -EINVAL
  *                    the bell has no fd to wait on, or another error of
- * ppoll(2) Signals do not end the wait.
+ *                    ppoll(2)
+ * Signals do not end the wait.
  */
 int peal_doorbell_wait(const struct peal_doorbell *bell, int timeout_ms);
 
