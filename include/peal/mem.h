@@ -108,8 +108,9 @@ int peal_mem_create(struct peal_mem *mem, const char *name, size_t head,
  * Freeze the memory. From now on no process, the caller included, can punch
  * holes in the memory, write(2) to it, map it for writing anew, or seal it
  * further. Mappings that exist stay as they are, and fork(2) inherits them.
- * @return  0, -EPERM the memory was frozen already, -EINVAL the memory is mapped
- *          for reading alone or not at all, -EOPNOTSUPP this needs Linux 5.1
+ * @return  0, -EPERM the memory was frozen already, -EINVAL the memory is
+ *          mapped for reading alone or not at all, -EOPNOTSUPP this needs
+ *          Linux 5.1
  * fcntl(F_ADD_SEALS) hangs while another process sits in a write to the same
  * memfd. So call this only if no hostile process holds the memory yet, or if
  * the maker of the memory is trusted.
