@@ -47,7 +47,7 @@ static void peal_enter(struct messages *m, unsigned side)
 {
 	const struct peal_mem *mem = &builtin(m)->local.mem;
 
-	bench_touch(mem->base, mem->head + 2 * mem->body);
+	bench_touch(mem->base, mem->body_offset + 2 * mem->body);
 	if (side == 0)
 		peal_sender_set_barriers(&builtin(m)->local.sender,
 					 !m->how->fences);

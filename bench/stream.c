@@ -271,7 +271,7 @@ void stream_enter(struct stream *s, unsigned side)
 		bench_touch(s->memory, s->mapped);
 	if (!mem->base)
 		return;
-	bench_touch(mem->base, mem->head + 2 * mem->body);
+	bench_touch(mem->base, mem->body_offset + 2 * mem->body);
 	if (side == 0)
 		peal_sender_set_barriers(&s->local.sender, !s->how->fences);
 	else

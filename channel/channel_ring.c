@@ -55,7 +55,7 @@ int peal_channel_ring_make(struct peal_channel_ring *cr,
 				      peal_geometry_body(&g), flags);
 	if (ret == 0)
 		ret = peal_ring_format(&made.ring, &g, made.mem.base,
-				       made.mem.head + made.mem.body);
+				       made.mem.body_offset + made.mem.body);
 	if (ret == 0)
 		ret = make_bells(&made, socket);
 	if (ret < 0) {
@@ -187,7 +187,7 @@ static int open_memory(struct peal_channel_ring *cr,
 	if (ret < 0)
 		return ret;
 	ret = peal_ring_open(&cr->ring, g, cr->mem.base,
-			     cr->mem.head + cr->mem.body);
+			     cr->mem.body_offset + cr->mem.body);
 	return ret < 0 ? refuse_ring(text, "an invalid ring") : 0;
 }
 

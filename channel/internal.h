@@ -265,7 +265,7 @@ void peal_channel_ring_close(struct peal_channel_ring *cr);
 static inline uint64_t peal_channel_ring_bytes(
 	const struct peal_channel_ring *cr)
 {
-	return cr->mem.head + cr->mem.body;
+	return cr->mem.body_offset + cr->mem.body;
 }
 
 /* -- made.c */

@@ -22,7 +22,7 @@ static int make(struct peal_local *l, const struct peal_geometry *geometry)
 		ret = 0;
 	if (ret == 0)
 		ret = peal_ring_format(&l->ring, &g, l->mem.base,
-				       l->mem.head + l->mem.body);
+				       l->mem.body_offset + l->mem.body);
 	if (ret == 0)
 		ret = peal_doorbell_init(&l->data, PEAL_DOORBELL_EVENTFD);
 	if (ret == 0)

@@ -65,9 +65,9 @@ static int measure(struct peal_mem *mem, unsigned allowed, size_t *size)
 	if (mem->body == 0)
 		return -EINVAL;
 	if ((mem->flags & PEAL_MEM_TWICE) &&
-	    (mem->head % page != 0 || mem->body % page != 0))
+	    (mem->body_offset % page != 0 || mem->body % page != 0))
 		return -EINVAL;
-	if (__builtin_add_overflow(mem->head, mem->body, size) ||
+	if (__builtin_add_overflow(mem->body_offset, mem->body, size) ||
 	    __builtin_add_overflow(*size, page - 1, &pages))
 		return -EOVERFLOW;
 	pages -= pages % page;
@@ -128,19 +128,21 @@ static char *map(const struct peal_mem *mem, void *at, size_t size,
  * Map the body a second time, right behind the first time.
  * A MAP_FIXED that fails may leave a hole, and another thread's mapping may
  * land in that hole before this function cleans up. So whatever can fail has
- * to fail before: `once` is a mapping of head and body that exists already, and
- * that keeps the reservation of huge pages until both mappings exist.
+ * to fail before: `once` is a mapping of body_offset and body that exists
+ * already, and that keeps the reservation of huge pages until both mappings
+ * exist.
  */
 static int map_twice(struct peal_mem *mem, char *once)
 {
-	size_t first = mem->head + mem->body;
+	size_t first = mem->body_offset + mem->body;
 	char *base = reserve(mem->mapped, peal_mem_page(mem->flags));
 	int error = 0;
 
 	if (!base) {
 		error = -ENOMEM;
 	} else if (map(mem, base, first, 0) == MAP_FAILED ||
-		   map(mem, base + first, mem->body, mem->head) == MAP_FAILED) {
+		   map(mem, base + first, mem->body, mem->body_offset) ==
+			   MAP_FAILED) {
 		error = error_of_map();
 		munmap(base, mem->mapped);
 	}
@@ -217,10 +219,12 @@ static int map_all(struct peal_mem *mem)
 	return ret;
 }
 
-int peal_mem_create(struct peal_mem *mem, const char *name, size_t head,
+int peal_mem_create(struct peal_mem *mem, const char *name, size_t body_offset,
 		    size_t body, unsigned flags)
 {
-	struct peal_mem m = { .head = head, .body = body, .flags = flags };
+	struct peal_mem m = { .body_offset = body_offset,
+			      .body = body,
+			      .flags = flags };
 	unsigned huge = 0;
 	size_t size;
 	int ret = measure(&m, CREATE_FLAGS, &size);
@@ -252,12 +256,13 @@ int peal_mem_seal(struct peal_mem *mem)
 	return 0;
 }
 
-int peal_mem_open(struct peal_mem *mem, int fd, size_t head, size_t body,
+int peal_mem_open(struct peal_mem *mem, int fd, size_t body_offset, size_t body,
 		  unsigned flags)
 {
-	struct peal_mem m = {
-		.head = head, .body = body, .fd = fd, .flags = flags
-	};
+	struct peal_mem m = { .body_offset = body_offset,
+			      .body = body,
+			      .fd = fd,
+			      .flags = flags };
 	size_t size;
 	off_t found;
 	int ret = measure(&m, OPEN_FLAGS, &size);
@@ -289,7 +294,7 @@ int peal_mem_verify(const struct peal_mem *mem, bool trusted)
 		ret = peal_memfd_verify(mem->fd, PEAL_SEALS_SIZED, page, &size);
 	if (ret < 0)
 		return ret;
-	return (size_t)size < mem->head + mem->body ? -ERANGE : 0;
+	return (size_t)size < mem->body_offset + mem->body ? -ERANGE : 0;
 }
 
 int peal_mem_fill(struct peal_mem *mem, size_t *filled, size_t most)

@@ -13,7 +13,7 @@ TEST(body_is_one_memory_mapped_twice_in_a_row)
 	size_t size = 16 * page();
 	char *body = body_of(&mem);
 
-	CHECK_EQ(mem.head, 2 * page());
+	CHECK_EQ(mem.body_offset, 2 * page());
 	CHECK_EQ(mem.body, size);
 	for (size_t i = 0; i < size; i++)
 		body[i] = (char)(i * 7 + i / 256);
@@ -45,7 +45,7 @@ TEST(memory_is_zero_and_as_large_as_asked_for)
 	struct peal_mem mem = create(100, 10000, 0);
 	char byte;
 
-	CHECK_EQ(mem.head, 100);
+	CHECK_EQ(mem.body_offset, 100);
 	CHECK_EQ(mem.body, 10000);
 	CHECK(all_zero(mem.base, 10100));
 	CHECK_EQ(fd_state(mem.fd).size, 10100);

@@ -17,7 +17,7 @@ TEST(opened_memory_is_the_same_memory)
 		 0);
 	CHECK(peer.base != mem.base);
 	CHECK_EQ(peer.fd, mem.fd);
-	CHECK_EQ(peer.head, page());
+	CHECK_EQ(peer.body_offset, page());
 	CHECK_EQ(peer.body, 2 * page());
 	memcpy(body_of(&mem) + 2 * page() - 3, "across", 6);
 	CHECK(memcmp(body_of(&peer) + 2 * page() - 3, "across", 6) == 0);
@@ -77,14 +77,14 @@ TEST(memory_opened_for_reading_cannot_be_written)
 	peal_mem_close(&mem);
 }
 
-static int try_open(int fd, size_t head, size_t body, unsigned flags)
+static int try_open(int fd, size_t body_offset, size_t body, unsigned flags)
 {
 	struct peal_mem mem, before;
 	int ret;
 
 	memset(&mem, 0x55, sizeof(mem));
 	before = mem;
-	ret = peal_mem_open(&mem, fd, head, body, flags);
+	ret = peal_mem_open(&mem, fd, body_offset, body, flags);
 	if (ret < 0)
 		CHECK(memcmp(&mem, &before, sizeof(mem)) == 0);
 	else

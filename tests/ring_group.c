@@ -72,7 +72,7 @@ static void seat_init(struct seat *seat)
 				 peal_geometry_body(&g), 0),
 		 0);
 	CHECK_EQ(peal_ring_format(&seat->ring, &g, seat->mem.base,
-				  seat->mem.head + seat->mem.body),
+				  seat->mem.body_offset + seat->mem.body),
 		 0);
 	CHECK_EQ(peal_group_bell(&group, &seat->data), 0);
 	CHECK_EQ(peal_doorbell_init(&seat->space, PEAL_DOORBELL_EVENTFD), 0);

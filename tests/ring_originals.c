@@ -325,7 +325,8 @@ TEST(receiver_needs_the_capacity_and_three_fds)
 	CHECK_EQ(peal_mem_open(&mem, fds[0], same.items_offset,
 			       peal_geometry_body(&same), PEAL_MEM_TWICE),
 		 0);
-	CHECK_EQ(peal_ring_open(&ring, &same, mem.base, mem.head + mem.body),
+	CHECK_EQ(peal_ring_open(&ring, &same, mem.base,
+				mem.body_offset + mem.body),
 		 0);
 	CHECK_EQ(peal_doorbell_borrow(&data, PEAL_DOORBELL_EVENTFD, fds[1], -1),
 		 0);

@@ -213,7 +213,7 @@ static int start_sender(struct demo_ring *ring)
 		return demo_status(ret);
 	}
 	if (madvise(ring->local.mem.base,
-		    ring->local.mem.head + 2 * ring->local.mem.body,
+		    ring->local.mem.body_offset + 2 * ring->local.mem.body,
 		    MADV_DONTFORK) < 0) {
 		complain("cannot keep ring %u from other senders: %s",
 			 ring->number, strerror(errno));

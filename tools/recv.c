@@ -97,7 +97,9 @@ static const struct command_options command = {
 	.about = "Receives what `peal send NAME` sends, and writes it to "
 		 "stdout: lines, of any\n"
 		 "number of senders, or with --raw one stream of bytes.\n"
-		 "\n" ABOUT_NAME,
+		 "\n" ABOUT_NAME
+		 "\nA socket that peal recv inherits is fd:3, or fd:NAME "
+		 "of the service manager.",
 	.options = options,
 	.end = "Exit status: 0 success; 1 an error; 2 a wrong argument; 3 "
 	       "nothing came in\n"

@@ -259,7 +259,7 @@ struct peal_channel {
  * Connect to a server.
  * @param ch          filled in on success; otherwise all zero but for `text`,
  *                    which says why, in any case, and without the address
- * @param address     see above; at most 107 bytes
+ * @param address     see above; 1 to 107 bytes
  * @param hello       role and item_size set, the rest if wanted
  * @param timeout_ms  milliseconds, -1 for ever
  * @return            0, or
@@ -311,6 +311,7 @@ int peal_connect_fd(struct peal_channel *ch, int fd,
  *                  the protocol. What a sender had published and nobody has
  *                  released is carried over.
  * A server has 10 seconds to answer, and a minute in all to open the channel.
+ * While the server has no room the client connects again every 2 ms.
  * @return          0: on_open or on_closed will be called. -EBUSY ch is in use,
  *                  -EINVAL the hello, -ENAMETOOLONG the address, -ENOSPC no
  *                  slot is free, -ECHILD
@@ -455,11 +456,14 @@ struct peal_slow_user {
 	uint64_t seen;	/* 0: this place is free */
 };
 
-/** Handshakes that a server has under way at most, and of one user. Further
- * connections wait, PEAL_WAITING in the server and the others in the kernel. */
+/** Handshakes that a server has under way at most. */
 #define PEAL_HANDSHAKES 32
+/** Handshakes of one user that a server has under way at most. */
 #define PEAL_HANDSHAKES_PER_UID 16
+/** Further connections that wait in the server; the others wait in the
+ * kernel. */
 #define PEAL_WAITING 64
+/** Users whose doorbells were slow, and whom a server remembers at most. */
 #define PEAL_SLOW_USERS 8
 
 /** Slots of a reactor for a server of n channels. */
@@ -589,7 +593,9 @@ int peal_server_add(struct peal_server *server, int fd, bool trusted);
  * @param service  accept, mode of memory and limits; admit is not called
  * @param trusted  as above
  * @return         0, -EPERM refused for what it asked (ch->text says more),
- *                 -EPIPE, -EPROTO, -ETIMEDOUT, and as peal_server_add()
+ *                 -EPROTONOSUPPORT the client speaks another version,
+ *                 -ECONNABORTED the client refused what was made, -EPIPE,
+ *                 -EPROTO, -ETIMEDOUT, -ENOMEM, and as peal_server_add()
  */
 int peal_channel_accept(struct peal_channel *ch, int fd,
 			const struct peal_service *service, bool trusted,

@@ -6,9 +6,9 @@
  * Memory that can be shared: memfds, sealed, mapped once or twice in a row,
  * and blobs that are written once and then read-only for ever.
  *
- * A piece of such memory is a head and a body. The body can be mapped twice,
- * the second time right behind the first, so that a span which begins near the
- * end of the body goes on at its beginning without being split:
+ * A piece of such memory is a body, and bytes before the body. The body can be
+ * mapped twice, the second time right behind the first. So a span that begins
+ * near the end of the body goes on at its beginning without being split:
  *
  *	struct peal_mem mem;
  *	int error = peal_mem_create(&mem, "camera", 8192, 1 << 20,
@@ -16,7 +16,7 @@
  *
  *	if (error)
  *		errx(1, "no memory to share: %s", strerror(-error));
- *	char *body = (char *)mem.base + mem.head;
+ *	char *body = (char *)mem.base + mem.body_offset;
  *	body[0] = 1;			// and body[1 << 20] is 1 as well
  *	peal_mem_close(&mem);
  *
@@ -61,12 +61,12 @@ extern "C" {
 
 /** Memory that is mapped here. All zero is a valid "nothing". */
 struct peal_mem {
-	void *base;	/* ro: the first byte of the head */
-	size_t head;	/* ro: bytes */
-	size_t body;	/* ro: bytes, counted once */
-	int fd;		/* ro: the memfd */
-	unsigned flags; /* private */
-	size_t mapped;	/* private: bytes of address space */
+	void *base;	    /* ro: the first byte */
+	size_t body_offset; /* ro: bytes before the body */
+	size_t body;	    /* ro: bytes, counted once */
+	int fd;		    /* ro: the memfd */
+	unsigned flags;	    /* private */
+	size_t mapped;	    /* private: bytes of address space */
 };
 
 /**
@@ -78,30 +78,31 @@ size_t peal_mem_page(unsigned flags);
 
 /**
  * Make a memfd and map it.
- * @param mem    filled in on success, untouched on failure
- * @param name   shown in /proc as "memfd:peal:NAME", at most 200 bytes
- * @param head   bytes; with PEAL_MEM_TWICE a multiple of peal_mem_page(flags)
- * @param body   bytes; likewise, and not 0
- * @param flags  PEAL_MEM_TWICE, _HUGE_2M or _HUGE_1G, _LOCK, _PREFAULT
- * @return       0, or
+ * @param mem          filled in on success, untouched on failure
+ * @param name         shown in /proc as "memfd:peal:NAME", at most 200 bytes
+ * @param body_offset  bytes before the body; with PEAL_MEM_TWICE a multiple of
+ *                     peal_mem_page(flags)
+ * @param body         bytes; likewise, and not 0
+ * @param flags        PEAL_MEM_TWICE, _HUGE_2M or _HUGE_1G, _LOCK, _PREFAULT
+ * @return             0, or
  *	-EINVAL      a flag that is unknown or does not fit here, no body, with
  *	             PEAL_MEM_TWICE a size that is no multiple of the page, both
  *	             kinds of huge pages
  *	-ENAMETOOLONG  the name
  *	-EOVERFLOW   the sizes do not fit into the address space
- *	-EFBIG       larger than RLIMIT_FSIZE allows
+ *	-EFBIG       larger than RLIMIT_FSIZE allows (no SIGXFSZ is raised)
  *	-ENOMEM      memory, huge pages or address space are used up, or
  *	             RLIMIT_MEMLOCK is too small
  *	-EPERM       PEAL_MEM_LOCK, and RLIMIT_MEMLOCK is 0
  *	-EOPNOTSUPP  huge pages need a kernel that has them; PEAL_MEM_PREFAULT
  *	             needs madvise(2) or futex(2), and a sandbox refuses both
  *	-EMFILE, -ENFILE  no fd left
- * The memory is zero. It is as large as head and body together, and with huge
- * pages rounded up to the next of them. The fd is close-on-exec, cannot be made
- * executable where the kernel knows MFD_NOEXEC_SEAL, and is sealed against
+ * The memory is zero. It is as large as body_offset and body together, and with
+ *huge pages rounded up to the next of them. The fd is close-on-exec, cannot be
+ *made executable where the kernel knows MFD_NOEXEC_SEAL, and is sealed against
  * shrinking and growing; it belongs to mem.
  */
-int peal_mem_create(struct peal_mem *mem, const char *name, size_t head,
+int peal_mem_create(struct peal_mem *mem, const char *name, size_t body_offset,
 		    size_t body, unsigned flags);
 
 /**
@@ -119,13 +120,13 @@ int peal_mem_seal(struct peal_mem *mem);
 
 /**
  * Map a memfd that somebody else made, after verifying what it is.
- * @param mem    filled in on success, untouched on failure
- * @param fd     borrowed, and never changed: keep it open as long as you may
- *               call peal_mem_seal()
- * @param head   bytes, as its maker says
- * @param body   bytes, likewise
- * @param flags  as for peal_mem_create(), and _READONLY, _SEALED
- * @return       0, or, besides the errors of peal_mem_create(),
+ * @param mem          filled in on success, untouched on failure
+ * @param fd           borrowed, and never changed: keep it open as long as you
+ *                     may call peal_mem_seal()
+ * @param body_offset  bytes before the body, as its maker says
+ * @param body         bytes, likewise
+ * @param flags        as for peal_mem_create(), and _READONLY, _SEALED
+ * @return             0, or, besides the errors of peal_mem_create(),
  *	-EINVAL      PEAL_MEM_SEALED without _READONLY: a frozen memfd cannot be
  *	             mapped in any other way
  *	-EBADF       no such fd
@@ -133,12 +134,12 @@ int peal_mem_seal(struct peal_mem *mem);
  *	             of that size
  *	-EPERM       its seals are not exactly those that peal_mem_create()
  *	             sets, or, with PEAL_MEM_SEALED, those of peal_mem_seal()
- *	-ERANGE      its size is not that of head and body
+ *	-ERANGE      its size is not that of body_offset and body
  *	-EACCES      the fd is open for reading alone, and _READONLY is missing
  * Nothing is mapped, and fstat(2) is not called, before the seals prove that
  * it is a memfd.
  */
-int peal_mem_open(struct peal_mem *mem, int fd, size_t head, size_t body,
+int peal_mem_open(struct peal_mem *mem, int fd, size_t body_offset, size_t body,
 		  unsigned flags);
 
 /** Unmap the memory, and close the fd if mem owns it. mem is all zero then. */

@@ -18,20 +18,22 @@ class memory
 {
       public:
 	memory() noexcept = default;
-	memory(const char *name, std::size_t head, std::size_t body,
+	memory(const char *name, std::size_t body_offset, std::size_t body,
 	       unsigned flags = 0)
 	{
-		detail::must(peal_mem_create(&mem_, name, head, body, flags),
-			     "peal::memory");
+		detail::must(
+			peal_mem_create(&mem_, name, body_offset, body, flags),
+			"peal::memory");
 	}
 	/** Of somebody else's memfd; the fd is borrowed. */
-	static memory open(int fd, std::size_t head, std::size_t body,
+	static memory open(int fd, std::size_t body_offset, std::size_t body,
 			   unsigned flags = 0)
 	{
 		memory m;
 
-		detail::must(peal_mem_open(&m.mem_, fd, head, body, flags),
-			     "peal::memory::open");
+		detail::must(
+			peal_mem_open(&m.mem_, fd, body_offset, body, flags),
+			"peal::memory::open");
 		return m;
 	}
 	memory(memory &&from) noexcept
@@ -53,21 +55,22 @@ class memory
 	{
 		return peal_mem_seal(&mem_);
 	}
-	span<std::byte> head() const noexcept
+	span<std::byte> before_body() const noexcept
 	{
-		return { static_cast<std::byte *>(mem_.base), mem_.head };
+		return { static_cast<std::byte *>(mem_.base),
+			 mem_.body_offset };
 	}
 	/** With PEAL_MEM_TWICE as much again can be reached behind it. */
 	span<std::byte> body() const noexcept
 	{
-		return { static_cast<std::byte *>(mem_.base) + mem_.head,
+		return { static_cast<std::byte *>(mem_.base) + mem_.body_offset,
 			 mem_.body };
 	}
 	/** Head and body, as ring<T> takes them. */
 	span<std::byte> all() const noexcept
 	{
 		return { static_cast<std::byte *>(mem_.base),
-			 mem_.head + mem_.body };
+			 mem_.body_offset + mem_.body };
 	}
 	/** -1 if there is none. */
 	int fd() const noexcept

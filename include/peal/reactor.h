@@ -282,7 +282,8 @@ int peal_reactor_set_band(struct peal_reactor *loop, struct peal_source *source,
  * the ring back since then, and the ring was not added since then. The reactor
  * calls on_idle again after each such time, as long as the silence lasts.
  * @param after_ns  nanoseconds, or 0 to be told no more
- * @param on_idle   may remove the source, or close it with hangup(-ETIMEDOUT)
+ * @param on_idle   gets the `user` of the ring's callbacks; may remove the
+ *                  source, or close it with hangup(-ETIMEDOUT)
  * @return          0, -EINVAL no ring on this reactor, or no callback, -ECHILD
  */
 int peal_reactor_set_idle(struct peal_reactor *loop, struct peal_source *source,

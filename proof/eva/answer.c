@@ -96,17 +96,18 @@ size_t peal_mem_page(unsigned flags)
 }
 
 /* Here the pages come in: by then everything has been judged. */
-int peal_mem_open(struct peal_mem *mem, int fd, size_t head, size_t body,
+int peal_mem_open(struct peal_mem *mem, int fd, size_t body_offset, size_t body,
 		  unsigned flags)
 {
 	//@ assert fd: fd >= 0;
-	//@ assert head: head == PEAL_RING_ITEMS_OFFSET || head == HUGE_PAGE;
+	//@ assert body_offset: body_offset == PEAL_RING_ITEMS_OFFSET ||
+	//body_offset == HUGE_PAGE;
 	//@ assert body: 0 < body <= BODY_MAX;
 	//@ assert pages: body % 4096 == 0;
-	if (any_bool() || head != PEAL_RING_ITEMS_OFFSET)
+	if (any_bool() || body_offset != PEAL_RING_ITEMS_OFFSET)
 		return any_int(-133, -1);
 	*mem = (struct peal_mem){ .base = (void *)pages,
-				  .head = head,
+				  .body_offset = body_offset,
 				  .body = body,
 				  .flags = flags };
 	return 0;

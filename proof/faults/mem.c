@@ -24,20 +24,21 @@ static bool is_zero(const void *memory, size_t size)
 	return true;
 }
 
-static void make(struct peal_mem *mem, size_t head, unsigned flags)
+static void make(struct peal_mem *mem, size_t body_offset, unsigned flags)
 {
 	memset(mem, 0, sizeof(*mem));
-	if (!WELL_OR(peal_mem_create(mem, "faults", head, BODY, flags), ENOMEM,
-		     EOPNOTSUPP)) {
+	if (!WELL_OR(peal_mem_create(mem, "faults", body_offset, BODY, flags),
+		     ENOMEM, EOPNOTSUPP)) {
 		MUST(is_zero(mem, sizeof(*mem)));
-		MUST(peal_mem_create(mem, "faults", head, BODY, flags) == 0);
+		MUST(peal_mem_create(mem, "faults", body_offset, BODY, flags) ==
+		     0);
 	}
 }
 
 /* What is written in one place is read in all others. */
 static void use(const struct peal_mem *mem)
 {
-	unsigned char *body = (unsigned char *)mem->base + mem->head;
+	unsigned char *body = (unsigned char *)mem->base + mem->body_offset;
 
 	for (size_t i = 0; i < BODY; i++)
 		body[i] = (unsigned char)(i * 7);
@@ -62,30 +63,32 @@ SCENARIO(mem)
 	}
 }
 
-static void open_it(struct peal_mem *mem, int fd, size_t head, unsigned flags)
+static void open_it(struct peal_mem *mem, int fd, size_t body_offset,
+		    unsigned flags)
 {
 	memset(mem, 0, sizeof(*mem));
-	if (!WELL_OR(peal_mem_open(mem, fd, head, BODY, flags), ENOMEM, EBADMSG,
-		     EOPNOTSUPP)) {
+	if (!WELL_OR(peal_mem_open(mem, fd, body_offset, BODY, flags), ENOMEM,
+		     EBADMSG, EOPNOTSUPP)) {
 		MUST(is_zero(mem, sizeof(*mem)));
-		MUST(peal_mem_open(mem, fd, head, BODY, flags) == 0);
+		MUST(peal_mem_open(mem, fd, body_offset, BODY, flags) == 0);
 	}
 }
 
 SCENARIO(mem_open)
 {
-	size_t head = peal_mem_page(0);
+	size_t body_offset = peal_mem_page(0);
 	struct peal_mem mem, other, reader;
 
-	make(&mem, head, 0);
+	make(&mem, body_offset, 0);
 	use(&mem);
-	open_it(&other, mem.fd, head, PEAL_MEM_TWICE | PEAL_MEM_PREFAULT);
-	MUST(!memcmp(mem.base, other.base, head + BODY));
+	open_it(&other, mem.fd, body_offset,
+		PEAL_MEM_TWICE | PEAL_MEM_PREFAULT);
+	MUST(!memcmp(mem.base, other.base, body_offset + BODY));
 	use(&other);
 	TWICE_OR(peal_mem_seal(&other), EOPNOTSUPP);
-	open_it(&reader, mem.fd, head,
+	open_it(&reader, mem.fd, body_offset,
 		PEAL_MEM_SEALED | PEAL_MEM_READONLY | PEAL_MEM_PREFAULT);
-	MUST(!memcmp(mem.base, reader.base, head + BODY));
+	MUST(!memcmp(mem.base, reader.base, body_offset + BODY));
 	peal_mem_close(&mem);
 	peal_mem_close(&reader);
 	peal_mem_close(&other);

@@ -63,7 +63,7 @@ static void patch_pages(struct kernel_mem *m)
 {
 	uint8_t how = input_byte(&kernel.in);
 	unsigned char *page = (unsigned char *)m->base +
-			      (how & 1 ? m->head / 2 : 0);
+			      (how & 1 ? m->body_offset / 2 : 0);
 	uint64_t value = how & 2 ? input_bytes(&kernel.in, 8)
 				 : input_nearby(&kernel.in);
 	size_t at = input_byte(&kernel.in) / 8 * 8;
@@ -88,42 +88,43 @@ size_t peal_mem_page(unsigned flags)
 }
 
 /* What may be asked for, and where it is. */
-static int map(struct peal_mem *mem, size_t head, size_t body, unsigned flags)
+static int map(struct peal_mem *mem, size_t body_offset, size_t body,
+	       unsigned flags)
 {
 	size_t page = peal_mem_page(flags), size;
 	struct kernel_mem *m = &kernel.mems[kernel.n_mems];
 
 	CHECK(flags & PEAL_MEM_TWICE);
 	CHECK(!(flags & ~(PEAL_MEM_TWICE | PEAL_MEM_HUGE_2M | PEAL_MEM_LOCK)));
-	CHECK(body > 0 && body % page == 0 && head % page == 0);
-	CHECK(head >= HEAD);
-	CHECK(!__builtin_add_overflow(head, body, &size));
+	CHECK(body > 0 && body % page == 0 && body_offset % page == 0);
+	CHECK(body_offset >= HEAD);
+	CHECK(!__builtin_add_overflow(body_offset, body, &size));
 	if (page != PAGE || body > KERNEL_BODY_MAX || kernel_fails())
 		return -ENOMEM;
 	CHECK(kernel.n_mems < 2);
-	CHECK_EQ(head, HEAD);
+	CHECK_EQ(body_offset, HEAD);
 	m->base = memory(kernel.n_mems++, body);
-	m->head = head;
+	m->body_offset = body_offset;
 	m->body = body;
 	*mem = (struct peal_mem){ .base = m->base,
-				  .head = head,
+				  .body_offset = body_offset,
 				  .body = body,
 				  .fd = MEMFD + kernel.n_mems - 1,
 				  .flags = flags,
-				  .mapped = head + 2 * body };
+				  .mapped = body_offset + 2 * body };
 	kernel.mapped++;
 	return 0;
 }
 
-int peal_mem_create(struct peal_mem *mem, const char *name, size_t head,
+int peal_mem_create(struct peal_mem *mem, const char *name, size_t body_offset,
 		    size_t body, unsigned flags)
 {
 	check_text(name, 64);
-	return map(mem, head, body, flags);
+	return map(mem, body_offset, body, flags);
 }
 
 /* As its maker left it, or as it likes. */
-int peal_mem_open(struct peal_mem *mem, int fd, size_t head, size_t body,
+int peal_mem_open(struct peal_mem *mem, int fd, size_t body_offset, size_t body,
 		  unsigned flags)
 {
 	static const int errors[] = { -EBADMSG, -EPERM, -ERANGE, -EBADF,
@@ -135,7 +136,7 @@ int peal_mem_open(struct peal_mem *mem, int fd, size_t head, size_t body,
 	CHECK(fd > KERNEL_SOCKET && fd < MEMFD);
 	if (kernel_fails())
 		return errors[input_byte(&kernel.in) % 5];
-	ret = map(mem, head, body, flags);
+	ret = map(mem, body_offset, body, flags);
 	if (ret < 0)
 		return ret;
 	CHECK_EQ(peal_ring_format(&ring, &kernel.made[fd % 2], m->base,

@@ -23,7 +23,7 @@ struct kernel_packet {
 
 struct kernel_mem {
 	void *base;
-	size_t head, body;
+	size_t body_offset, body;
 	bool sealed, verified, filled;
 };
 

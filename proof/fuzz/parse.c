@@ -223,7 +223,7 @@ static void check_channel_ring(const struct peal_channel_ring *cr,
 	CHECK(g->capacity >= asked.capacity);
 	CHECK(!(g->capacity & (g->capacity - 1)));
 	CHECK(body_of(g->capacity, g->item_size) == m->body);
-	CHECK(g->items_offset == m->head && g->flags == PEAL_RING_TWICE);
+	CHECK(g->items_offset == m->body_offset && g->flags == PEAL_RING_TWICE);
 	CHECK_EQ(strcmp(g->name, asked.name), 0);
 	/* Without one, peal_ring_open() takes what is there. */
 	CHECK(memchr(g->tag, '\0', sizeof(g->tag)));
