@@ -33,6 +33,7 @@ stpcpy
 strcat
 strchr
 strcmp
+strspn
 strcpy
 strcspn
 strerror

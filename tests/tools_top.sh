@@ -371,6 +371,9 @@ import fcntl, os, pty, select, signal, struct, sys, termios, time
 peal, end = sys.argv[1:]
 pid, fd = pty.fork()
 if pid == 0:
+    # A test that runs in the background may inherit signals that are ignored.
+    for s in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(s, signal.SIG_DFL)
     os.environ["TERM"] = "vt100"
     os.execv(peal, [peal, "top", "--interval", "0.1"])
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("4H", 30, 100, 0, 0))

@@ -305,15 +305,16 @@ static int listener(void)
 
 SCENARIO(server_inherits)
 {
-	char pid[16], address[16];
+	char pid[16];
 	int fd = listener();
 
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	setenv("LISTEN_PID", pid, 1);
 	setenv("LISTEN_FDS", "1", 1);
+	setenv("LISTEN_FDNAMES", "bells", 1);
 	TWICE(peal_reactor_init(&loop, slots, PEAL_SERVER_SLOTS(2)));
-	snprintf(address, sizeof(address), "fd:%d", fd);
-	TWICE(peal_server_listen_on(&server, &loop, address, &serving));
+	TWICE_OR(peal_server_listen_on(&server, &loop, "fd:bells", &serving),
+		 ENOENT);
 	WELL(peal_reactor_run_once(&loop, 0));
 	peal_server_close(&server);
 	peal_reactor_close(&loop);
