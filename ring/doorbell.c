@@ -32,8 +32,13 @@
 static ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offset,
 		       int flags)
 {
-	return syscall(SYS_preadv2, fd, iov, n, (long)offset, (long)offset,
-		       flags);
+	ssize_t ret = syscall(SYS_preadv2, fd, iov, n, (long)offset,
+			      (long)offset, flags);
+
+	/* As glibc tells of a kernel, or a sandbox, without the call. */
+	if (ret < 0 && errno == ENOSYS)
+		errno = EOPNOTSUPP;
+	return ret;
 }
 #endif
 
