@@ -96,13 +96,7 @@ static __attribute__((noinline, cold)) ssize_t tell_tsan(
 	return ret;
 }
 
-/*
- * Every call that looks at the peer runs this. Its code begins on a cache line,
- * because its speed changes by a tenth with its place, and its place changes
- * with any change of the files before this one.
- */
-__attribute__((aligned(64))) ssize_t peal_end_refresh(struct peal_end *end,
-						      uint64_t want)
+ssize_t peal_end_refresh(struct peal_end *end, uint64_t want)
 {
 	ssize_t ret;
 
