@@ -44,7 +44,7 @@
 #define barrier_failed 35
 #define unarmed_goes_on 36
 #define allow_restores 37
-#define hangup_looks 38
+#define hangup_advance 38
 #define kick_armed 39
 /* end of labels */
 
@@ -303,7 +303,7 @@ inline check()
 {
 	wanted = (IS(end_recheck) -> 0 : cap + 1);
 	if
-	:: heard_hangup && IS(hangup_looks)
+	:: heard_hangup && IS(hangup_advance)
 	:: else -> refresh(wanted)
 	fi;
 	if

@@ -9,9 +9,9 @@
 
 #include "internal.h"
 
-/* See follows_closely(): a few cache lines, and some 100 ns of looks. */
+/* See follows_closely(): a few cache lines, and some 100 ns of refreshes. */
 #define CLOSE_BYTES 256
-#define CLOSE_LOOKS 16
+#define CLOSE_REFRESHES 16
 
 /*
  * Tell the peer that this end will move no more. The peer may sleep until its
@@ -73,7 +73,7 @@ static void over(struct peal_end *end, int reason)
  * Has the peer said that it moves no more? Load its position after its state.
  * wake.pml: end_acquire
  */
-static int look_for_end(struct peal_end *end)
+static int refresh_state(struct peal_end *end)
 {
 	uint64_t state = peal_load_acquire(&end->peer->state);
 
@@ -113,7 +113,7 @@ ssize_t peal_end_refresh(struct peal_end *end, uint64_t want)
 		ret = (ssize_t)peal_end_known(end);
 		if (peal_end_known(end) >= want)
 			goto out;
-		if (look_for_end(end) < 0)
+		if (refresh_state(end) < 0)
 			return end->error;
 	}
 	ret = end->ended && end->sender ? -EPIPE : (ssize_t)peal_end_known(end);
@@ -126,14 +126,14 @@ out:
 /*
  * An end that follows the peer item by item makes the cache lines of both ends
  * go to and fro between two processors for each item. So if few items came
- * after a few empty looks, this end pauses once and lets the peer get ahead.
- * This is temporal slipping (Giacomoni et al., "FastForward for Efficient
- * Pipeline Parallelism", PPoPP 2008).
+ * after a few empty refreshes, this end pauses once and lets the peer get
+ * ahead. This is temporal slipping (Giacomoni et al., "FastForward for
+ * Efficient Pipeline Parallelism", PPoPP 2008).
  */
 static bool follows_closely(const struct peal_end *end)
 {
-	return end->wait.empty_looks > 0 &&
-	       end->wait.empty_looks < CLOSE_LOOKS &&
+	return end->wait.empty_refreshes > 0 &&
+	       end->wait.empty_refreshes < CLOSE_REFRESHES &&
 	       peal_end_known(end) * end->item_size < CLOSE_BYTES;
 }
 
@@ -142,14 +142,14 @@ ssize_t peal_end_refresh_paced(struct peal_end *end)
 	ssize_t ret = peal_end_refresh(end, 1);
 
 	if (ret <= 0) {
-		end->wait.empty_looks++;
+		end->wait.empty_refreshes++;
 		return ret;
 	}
 	if (follows_closely(end)) {
 		peal_relax();
 		ret = peal_end_refresh(end, 1);
 	}
-	end->wait.empty_looks = 0;
+	end->wait.empty_refreshes = 0;
 	return ret;
 }
 
@@ -157,9 +157,9 @@ void peal_end_hangup(struct peal_end *end, int reason)
 {
 	if (end->error || end->ended || !end->own)
 		return;
-	if (look_for_end(end) < 0 || end->ended)
+	if (refresh_state(end) < 0 || end->ended)
 		return;
-	/* wake.pml: hangup_looks */
+	/* wake.pml: hangup_advance */
 	if (!advance(end)) {
 		broken(end);
 		return;

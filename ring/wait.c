@@ -8,8 +8,8 @@
 
 #include "internal.h"
 
-#define BRIEF_LOOKS 64 /* before a wait sleeps: some 100 ns */
-#define LOOKS 64       /* of a spin, between two looks at the clock */
+#define BRIEF_SPINS 64 /* before a wait sleeps: some 100 ns */
+#define SPINS 64       /* between two readings of the clock */
 
 /* @return how many items are available; once none are, the reason why the peer
  *         moves no more, if there is one */
@@ -69,7 +69,7 @@ static bool open_epoll(struct peal_end *end)
 		return false;
 	}
 	end->wait.epoll_fd = fd;
-	end->wait.brief_looks = is_alone() ? 0 : BRIEF_LOOKS;
+	end->wait.brief_spins = is_alone() ? 0 : BRIEF_SPINS;
 	return true;
 }
 
@@ -106,19 +106,19 @@ static bool is_available(struct peal_end *end, uint64_t n)
 }
 
 /*
- * Look a few times. The looks take a fraction of a system call. A peer that
+ * Refresh a few times, in a fraction of the time of a system call. A peer that
  * streams into a small ring, or out of a small ring, moves again within that
  * time, and need not ring.
  */
 static bool spin_briefly(struct peal_end *end, uint64_t n)
 {
-	for (unsigned i = 0; i < end->wait.brief_looks; i++)
+	for (unsigned i = 0; i < end->wait.brief_spins; i++)
 		if (is_available(end, n))
 			return true;
 	return false;
 }
 
-/* Look for as long as the user allows. */
+/* Refresh for as long as the user allows. */
 static bool spin(struct peal_end *end, uint64_t n, uint64_t deadline)
 {
 	uint64_t until = peal_now() + end->wait.spin_ns;
@@ -126,7 +126,7 @@ static bool spin(struct peal_end *end, uint64_t n, uint64_t deadline)
 	if (until < end->wait.spin_ns || until > deadline)
 		until = deadline;
 	do {
-		for (int i = 0; i < LOOKS; i++) {
+		for (int i = 0; i < SPINS; i++) {
 			if (is_available(end, n))
 				return true;
 			peal_relax();

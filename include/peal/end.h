@@ -150,9 +150,9 @@ struct peal_end {
 		 * sender last kicked the receiver for. */
 		uint64_t offered_position;
 		uint64_t offered_limit;
-		uint64_t spin_ns;     /* polls so long before it sleeps */
-		unsigned brief_looks; /* or so often, if spin_ns is 0 */
-		unsigned empty_looks; /* since the peer last moved */
+		uint64_t spin_ns;	  /* polls so long before it sleeps */
+		unsigned brief_spins;	  /* or so often, if spin_ns is 0 */
+		unsigned empty_refreshes; /* since the peer last moved */
 		enum peal_recheck recheck;
 		int epoll_fd; /* blocking calls sleep in this set, or -1 */
 		int lifeline; /* this fd hangs up when the peer dies, or -1 */
