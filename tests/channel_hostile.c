@@ -182,7 +182,7 @@ static void start_server(void)
 		.max_bytes = 8 * MIB,
 		.max_bytes_per_uid = 64 * MIB,
 		.max_per_uid = OF_ONE_USER,
-		.handshake_ms = SHAKE_MS,
+		.handshake_ms = HANDSHAKE_MS,
 	};
 
 	CHECK_EQ(peal_reactor_init(&loop, slots, SLOTS), 0);

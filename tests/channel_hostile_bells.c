@@ -66,8 +66,8 @@ static void keep_it_busy(struct peal_channel *ch, int rounds)
 
 /* -- full and blocking */
 
-/* PEERS.md 4: an eventfd at 2^64-2. That it blocks as well is for those who
- * are trusted alone: see those_of_another_user_get_no_eventfd. */
+/* An eventfd at 2^64-2. Only a trusted peer can also make the eventfd block:
+ * see those_of_another_user_get_no_eventfd. */
 static void saturate(const struct attack *a)
 {
 	uint64_t most = UINT64_MAX - 1;
@@ -83,8 +83,8 @@ static void saturate(const struct attack *a)
 	}
 }
 
-/* PEERS.md 4: O_NONBLOCK cleared; a read of ours on an empty one would block,
- * and so would a write to a full one. */
+/* O_NONBLOCK cleared: the server's read of an empty bell would block, and so
+ * would the server's write to a full bell. */
 static void unblock_nothing(const struct attack *a)
 {
 	struct peal_channel ch;
@@ -122,8 +122,8 @@ static void never_read(const struct attack *a)
 /* -- without end */
 
 /*
- * PEERS.md 4: a storm of rings without work. A socket fills up with them, and
- * then is silent; so those who want to be heard have the server drain it.
+ * Rings without items, without end. A socket fills up with rings, and then is
+ * silent. So these enemies have the server drain the socket.
  */
 static void ring_for_ever(const struct attack *a)
 {
@@ -161,13 +161,14 @@ static void send_all_sizes(const struct attack *a)
 	enemy_channel(&ch, a->role, a->bells);
 	enemy_exchange(&ch);
 	for (int i = 0; i < a->n && !ended(1); i++) {
-		send(ch.line.fd, packet, sizes[i % 10], MSG_DONTWAIT | MSG_NOSIGNAL);
+		send(ch.line.fd, packet, sizes[i % 10],
+		     MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (i % 64 == 0)
 			sched_yield();
 	}
 }
 
-/* PEERS.md 4: an empty packet reads like the end of all. */
+/* An empty packet reads like the end of the stream. */
 static void send_nothing(const struct attack *a)
 {
 	struct peal_channel ch;
@@ -201,7 +202,7 @@ static int make_fd(int kind)
 	case 1:
 		CHECK_EQ(pipe2(fds, O_CLOEXEC), 0);
 		return fds[kind];
-	case 2: /* PEERS.md 4: closing one that lingers may take seconds */
+	case 2: /* closing a socket that lingers may take seconds */
 		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 		return fd;
@@ -248,7 +249,7 @@ static uint64_t now_ns(void)
 
 #define COPIES 128
 
-/* PEERS.md 4: one write of ours then walks them all. */
+/* One write of the server then walks all of these sets. */
 static void hang_sets_on(int fd)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };

@@ -225,7 +225,7 @@ static void come_and_go(const struct attack *a)
 
 #define CROWD 300
 
-/* PEERS.md 4: beyond what the server has fds for, too. */
+/* More clients than the server has fds for. */
 static void crowd(const struct attack *a)
 {
 	struct peal_wire_hello hello = enemy_hello(a->role, a->bells);

@@ -331,7 +331,7 @@ static void timer_for_a_bell(struct lie *lie)
 		 timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 }
 
-/* PEERS.md 4: its link ends like that of an eventfd. */
+/* The memfd's link in /proc ends like that of an eventfd. */
 static void memfd_for_a_bell(struct lie *lie)
 {
 	int fd = memfd_create("anon_inode:[eventfd]", MFD_CLOEXEC);

@@ -25,7 +25,7 @@ static void need_pidfd(void)
 	close(fds[1]);
 }
 
-/* PEERS.md 4: a forked child holds the socket. */
+/* A forked child holds the socket. */
 static void die_and_leave_a_child(const struct attack *a)
 {
 	struct peal_channel ch;

@@ -36,7 +36,7 @@ static void serve_it(const struct grip *grip)
 
 /* -- before it is sealed */
 
-/* PEERS.md 4: holes are charged to whoever touches them next. */
+/* Holes are charged to whoever touches them next. */
 static void punch_then_seal(const struct attack *a)
 {
 	struct grip grip;
@@ -65,7 +65,7 @@ static void *punch_on(void *arg)
 	return NULL;
 }
 
-/* PEERS.md 4: hole punching in a loop; it ends where the seal is set. */
+/* Hole punching in a loop, which ends where the seal is set. */
 static void punch_while_sealing(const struct attack *a)
 {
 	struct grip grip;
@@ -170,7 +170,7 @@ static void seal_too_late(const struct attack *a)
 
 /* -- after it was sealed */
 
-/* PEERS.md 4: with FUTURE_WRITE all of it is EPERM. */
+/* With F_SEAL_FUTURE_WRITE each of these attempts is EPERM. */
 static void meddle(const struct attack *a)
 {
 	const int prot = PROT_READ | PROT_WRITE;

@@ -268,7 +268,7 @@ static void *send_or_receive(void *arg)
 	return NULL;
 }
 
-/* PEERS.md 4: a page that nobody fills holds whoever reads it. */
+/* A page that nobody fills holds whoever reads the page. */
 static void stall(int fd, size_t size, bool receives, bool control)
 {
 	static struct stalled s;

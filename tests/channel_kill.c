@@ -75,7 +75,7 @@ static uint64_t any_scale(uint64_t least, uint64_t most)
 	return kill_any_scale(&leader.random, least, most);
 }
 
-static void doze_us(uint64_t us)
+static void sleep_us(uint64_t us)
 {
 	struct timespec ts = { .tv_nsec = (long)us * 1000 };
 
@@ -166,7 +166,7 @@ static void wait_until(bool (*reached)(void), const char *what)
 			describe();
 			test_fail(__FILE__, __LINE__, "never: %s", what);
 		}
-		doze_us(200);
+		sleep_us(200);
 	}
 }
 
@@ -314,7 +314,7 @@ static void strike(int who)
 		kill_store(fuse, any_scale(1, STEPS));
 		return;
 	}
-	doze_us(any_scale(1, 2000));
+	sleep_us(any_scale(1, 2000));
 	kill(leader.pids[who], SIGKILL);
 }
 

@@ -285,7 +285,7 @@ static void kill_it(pid_t pid)
 	CHECK_EQ(WTERMSIG(status), SIGKILL);
 }
 
-static void doze(void)
+static void sleep_random_ms(void)
 {
 	usleep((useconds_t)(test_random(&world->seed) % 3000));
 }
@@ -371,7 +371,7 @@ static void kill_all(bool oldest, bool strangers, int kills)
 	while (senders + receivers > 0) {
 		uint64_t left = (uint64_t)(senders + receivers);
 
-		doze();
+		sleep_random_ms();
 		if (test_random(&world->seed) % left < (uint64_t)senders) {
 			kill_sender();
 			senders--;

@@ -267,11 +267,11 @@ TEST(a_socket_that_hangs_up_without_end_is_not_heard_in_quarantine_either)
 
 #define COPIES 400
 #define SETS 300
-#define DEAR_NS 2000000u /* ten times what is held against a peer */
+#define SLOW_RING_NS 2000000u /* ten times what is held against a peer */
 
 static int copies[COPIES], sets[SETS];
 
-static uint64_t price(struct peal_doorbell *bell)
+static uint64_t ring_time_ns(struct peal_doorbell *bell)
 {
 	uint64_t least = UINT64_MAX;
 
@@ -307,7 +307,7 @@ static void make_slow(struct peal_doorbell *bell)
 				      &event) < 0)
 				test_skip("epoll_ctl: %s", strerror(errno));
 	}
-	if (price(bell) < DEAR_NS)
+	if (ring_time_ns(bell) < SLOW_RING_NS)
 		test_skip("%d watches do not make a bell slow here",
 			  COPIES * SETS);
 }

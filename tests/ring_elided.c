@@ -327,7 +327,7 @@ static long count_room(struct peal_sender *tx, void *user)
  * The receiver's release is not seen at first, and the receiver has not seen
  * the wake position: it does not ring.
  */
-static void look_again_after(bool (*arm)(struct peal_sender *tx))
+static void recheck_after(bool (*arm)(struct peal_sender *tx))
 {
 	struct peal_slot slots[1];
 	struct peal_reactor loop;
@@ -360,22 +360,22 @@ static void look_again_after(bool (*arm)(struct peal_sender *tx))
 
 TEST(a_reactor_looks_again_after_a_put)
 {
-	look_again_after(put_one);
+	recheck_after(put_one);
 }
 
 TEST(a_reactor_looks_again_after_a_reserve)
 {
-	look_again_after(reserve_one);
+	recheck_after(reserve_one);
 }
 
 TEST(a_reactor_looks_again_after_a_wait_in_vain)
 {
-	look_again_after(wait_no_time);
+	recheck_after(wait_no_time);
 }
 
 TEST(a_reactor_looks_again_after_an_arm_by_hand)
 {
-	look_again_after(peal_sender_arm);
+	recheck_after(peal_sender_arm);
 }
 
 /* -- sleeping and waking while fences come and go */

@@ -140,7 +140,7 @@ static void ring_it(struct peal_channel *ch)
 }
 
 /* Until it is thrown out; and then again. */
-static void storm(const struct cost_enemy *e)
+static void ring_without_end(const struct cost_enemy *e)
 {
 	struct peal_channel ch;
 
@@ -240,9 +240,9 @@ const struct cost_enemy cost_enemies[] = {
 		 .role = PEAL_SENDER),
 	STRANGER("opens and closes channels of 64 MiB", open_and_close,
 		 .role = PEAL_SENDER, .n = 64),
-	STRANGER("rings a socket without end, over reconnects", storm,
+	STRANGER("rings a socket without end, over reconnects", ring_without_end,
 		 .role = PEAL_SENDER),
-	OWN_USER("rings an eventfd without end, over reconnects", storm,
+	OWN_USER("rings an eventfd without end, over reconnects", ring_without_end,
 		 .role = PEAL_SENDER, .bells = PEAL_DOORBELL_EVENTFD),
 	STRANGER("takes items, and never reads its bells", never_read,
 		 .role = PEAL_RECEIVER, .bells = PEAL_DOORBELL_SOCKET),

@@ -167,7 +167,7 @@ static void mourn(int who)
 			soak_flow_dead(process(i)->back, i);
 }
 
-static void bury(pid_t pid, int status)
+static void note_end(pid_t pid, int status)
 {
 	int who = 0;
 
@@ -223,7 +223,7 @@ static void attend(void)
 	if (kill_load(soak_failed))
 		soak_fail("see above");
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		bury(pid, status);
+		note_end(pid, status);
 	for (int i = 0; i < kill_world.clients; i++)
 		attend_one(i, now);
 	attend_one(SERVER, now);
