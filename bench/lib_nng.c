@@ -17,7 +17,7 @@ static struct {
 	char buffer[SOCKETS_LARGEST];
 } nng;
 
-static void check(int ret, const char *what)
+static void check_nng(int ret, const char *what)
 {
 	if (ret == 0)
 		return;
@@ -41,10 +41,10 @@ static void enter(enum pattern pattern, bool listens)
 		[PAIR] = nng_pair0_open,
 	};
 
-	check(opens[pattern](&nng.socket), "nng_socket");
+	check_nng(opens[pattern](&nng.socket), "nng_socket");
 	if (listens) {
-		check(nng_listen(nng.socket, nng.address, NULL, 0),
-		      "nng_listen");
+		check_nng(nng_listen(nng.socket, nng.address, NULL, 0),
+			  "nng_listen");
 		return;
 	}
 	for (int tries = 0; tries < 1000; tries++) {
@@ -65,14 +65,14 @@ static void leave(bool listens)
 static void send_number(uint64_t number, size_t size)
 {
 	bench_fill(nng.buffer, size, number);
-	check(nng_send(nng.socket, nng.buffer, size, 0), "nng_send");
+	check_nng(nng_send(nng.socket, nng.buffer, size, 0), "nng_send");
 }
 
 static uint64_t receive_number(size_t size)
 {
 	size_t n = sizeof(nng.buffer);
 
-	check(nng_recv(nng.socket, nng.buffer, &n, 0), "nng_recv");
+	check_nng(nng_recv(nng.socket, nng.buffer, &n, 0), "nng_recv");
 	if (n != size)
 		bench_fail("nng_recv", EBADMSG);
 	return bench_read(nng.buffer, size);

@@ -17,7 +17,7 @@ static struct {
 	char buffer[SOCKETS_LARGEST];
 } zmq;
 
-static void check(int ret, const char *what)
+static void check_zmq(int ret, const char *what)
 {
 	if (ret < 0)
 		bench_fail(what, zmq_errno());
@@ -44,9 +44,9 @@ static void enter(enum pattern pattern, bool listens)
 	if (!zmq.socket)
 		bench_fail("zmq_socket", zmq_errno());
 	if (listens)
-		check(zmq_bind(zmq.socket, zmq.address), "zmq_bind");
+		check_zmq(zmq_bind(zmq.socket, zmq.address), "zmq_bind");
 	else
-		check(zmq_connect(zmq.socket, zmq.address), "zmq_connect");
+		check_zmq(zmq_connect(zmq.socket, zmq.address), "zmq_connect");
 }
 
 static void leave(bool listens)
@@ -59,13 +59,13 @@ static void leave(bool listens)
 static void send_number(uint64_t number, size_t size)
 {
 	bench_fill(zmq.buffer, size, number);
-	check(zmq_send(zmq.socket, zmq.buffer, size, 0), "zmq_send");
+	check_zmq(zmq_send(zmq.socket, zmq.buffer, size, 0), "zmq_send");
 }
 
 static uint64_t receive_number(size_t size)
 {
-	check(zmq_recv(zmq.socket, zmq.buffer, sizeof(zmq.buffer), 0),
-	      "zmq_recv");
+	check_zmq(zmq_recv(zmq.socket, zmq.buffer, sizeof(zmq.buffer), 0),
+		  "zmq_recv");
 	return bench_read(zmq.buffer, size);
 }
 

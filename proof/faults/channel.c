@@ -92,7 +92,7 @@ static void server_opened(struct peal_channel *ch, void *user)
 	client_of(ch)->back_sent = client_of(ch)->back;
 }
 
-static void serve(const char *at)
+static void start_server(const char *at)
 {
 	struct peal_service service = {
 		.accept = { .item_size = 8 },
@@ -274,7 +274,7 @@ static void end(void)
 
 SCENARIO(channel_eventfd)
 {
-	serve(faults->address);
+	start_server(faults->address);
 	add_clients(PEAL_DOORBELL_EVENTFD);
 	run();
 	end();
@@ -282,7 +282,7 @@ SCENARIO(channel_eventfd)
 
 SCENARIO(channel_socket)
 {
-	serve(faults->address);
+	start_server(faults->address);
 	add_clients(PEAL_DOORBELL_SOCKET);
 	run();
 	end();
@@ -290,7 +290,7 @@ SCENARIO(channel_socket)
 
 SCENARIO(channel_path)
 {
-	serve(faults->path);
+	start_server(faults->path);
 	add_clients(PEAL_DOORBELL_NONE);
 	run();
 	end();
@@ -299,7 +299,7 @@ SCENARIO(channel_path)
 SCENARIO(path_by_proc)
 {
 	faults_lack(CALL_fchmodat2, ENOSYS);
-	serve(faults->path);
+	start_server(faults->path);
 	end();
 }
 
@@ -307,6 +307,6 @@ SCENARIO(path_by_name)
 {
 	faults_lack(CALL_fchmodat2, ENOSYS);
 	faults_lack(CALL_chmod, ENOENT);
-	serve(faults->path);
+	start_server(faults->path);
 	end();
 }

@@ -119,7 +119,7 @@ static void open_inbox(struct peal_reactor *on,
 /* The receiver before may have been killed before it released its last one. */
 static bool may_repeat;
 
-static void check(const struct peal_letter *letter)
+static void check_letter(const struct peal_letter *letter)
 {
 	uint32_t *next = &post()->received[letter->from->hello.name[0] - '0'];
 	bool repeats = may_repeat && letter->kind + 1 == *next;
@@ -141,7 +141,7 @@ static int receive_one(int ms)
 
 	if (ret <= 0)
 		return ret;
-	check(&letter);
+	check_letter(&letter);
 	MUST(peal_inbox_release(&inbox, &letter) == 0);
 	return 1;
 }
@@ -153,7 +153,7 @@ static int read_one(int ms)
 	int ret = peal_inbox_read(&inbox, ms, data, sizeof(data), &letter);
 
 	if (ret > 0)
-		check(&letter);
+		check_letter(&letter);
 	return ret;
 }
 
@@ -225,7 +225,7 @@ static void on_messages(struct peal_inbox *box, void *user)
 		;
 }
 
-static int serve(int ms)
+static int run_loop_once(int ms)
 {
 	int ret = peal_reactor_run_once(&loop, ms);
 
@@ -235,7 +235,7 @@ static int serve(int ms)
 /* Rounds in which nothing was called are those of handshakes, or of bells. */
 static int serve_one(int ms)
 {
-	int ret = serve(ms);
+	int ret = run_loop_once(ms);
 
 	return ret == -ETIMEDOUT && !faults_absurd() ? 0 : ret;
 }

@@ -39,7 +39,7 @@ static struct peal_slot slots[SLOTS];
 static struct peal_server server;
 static struct peal_channel channels[4];
 
-static void check(uint64_t item, uint64_t *next)
+static void check_item(uint64_t item, uint64_t *next)
 {
 	if (item != *next)
 		faults_fail(__FILE__, __LINE__,
@@ -56,7 +56,7 @@ static long server_readable(struct peal_channel *ch, void *user)
 
 	(void)user;
 	while (peal_receiver_peek(&ch->receiver, &items) > 0) {
-		check(*items, &tally()->received);
+		check_item(*items, &tally()->received);
 		peal_receiver_release(&ch->receiver, 1);
 	}
 	return PEAL_DONE;
@@ -206,7 +206,7 @@ static void receive_all(struct peal_channel *ch, const struct peal_hello *hello)
 		if (n == -EPIPE || !WELL(n))
 			continue;
 		MUST(n > 0);
-		check(*items, &tally()->back);
+		check_item(*items, &tally()->back);
 		if (!WELL(peal_receiver_release(&ch->receiver, 1)) &&
 		    ch->line.bells == PEAL_DOORBELL_EVENTFD)
 			peal_doorbell_ring(&ch->in.space);
@@ -299,7 +299,7 @@ static void client_that_dies(void *argument)
 
 		if (n < 0) /* a fault has hit the channel: another one comes */
 			_exit(0);
-		check(*items, &tally()->back);
+		check_item(*items, &tally()->back);
 		peal_receiver_release(&ch.receiver, 1);
 	}
 	raise(SIGKILL);

@@ -47,8 +47,8 @@ static void leave(struct client *c)
 	forget_rings(c);
 }
 
-static void say(struct client *c, const void *packet, size_t size,
-		const int *fds, size_t n)
+static void client_send(struct client *c, const void *packet, size_t size,
+			const int *fds, size_t n)
 {
 	int ret = packet_send(c->fd, packet, size, fds, n);
 
@@ -92,7 +92,7 @@ static void say_hello(struct client *c, bool lie)
 		packet_patch(&run.in, packet, size);
 	if (lie && input_byte(&run.in) % 2)
 		size = input_below(&run.in, sizeof(packet));
-	say(c, packet, size, NULL, 0);
+	client_send(c, packet, size, NULL, 0);
 }
 
 static void look(struct client *c)
@@ -188,7 +188,7 @@ static void say_ready(struct client *c, bool lie)
 	peal_wire_begin(&ready.start, PEAL_WIRE_READY, 0, NULL);
 	if (lie)
 		packet_patch(&run.in, &ready, sizeof(ready));
-	say(c, &ready, sizeof(ready), NULL, 0);
+	client_send(c, &ready, sizeof(ready), NULL, 0);
 }
 
 static void say_anything(struct client *c)
@@ -201,7 +201,7 @@ static void say_anything(struct client *c)
 	memset(packet, 0, sizeof(packet));
 	memcpy(packet, &c->hello, sizeof(c->hello));
 	packet_patch(&run.in, packet, sizeof(packet));
-	say(c, packet, size, fds, how % 3 ? 0 : 1 + how / 64 % 2);
+	client_send(c, packet, size, fds, how % 3 ? 0 : 1 + how / 64 % 2);
 }
 
 static void ring(struct client *c)
@@ -213,7 +213,7 @@ static void ring(struct client *c)
 	    write(c->fds[how & 4 ? 1 : 2], &one, sizeof(one)) < 0)
 		CHECK(errno == EAGAIN);
 	for (int i = 0; i < how / 32 + 1; i++)
-		say(c, "", how % 4 != 1, NULL, 0);
+		client_send(c, "", how % 4 != 1, NULL, 0);
 }
 
 static void scribble(struct client *c)

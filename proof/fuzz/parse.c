@@ -115,7 +115,7 @@ static void check_served(const struct peal_service *service)
 	}
 }
 
-static void serve(void)
+static void answer_hello(void)
 {
 	uint8_t how = input_byte(&kernel.in);
 	struct peal_service service = {
@@ -292,7 +292,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (kernel.strike_after == 15) /* within the second page, too */
 		kernel.strike_after += input_byte(&kernel.in);
 	if (how & 1)
-		serve();
+		answer_hello();
 	else
 		be_client();
 	return 0;

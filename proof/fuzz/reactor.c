@@ -343,7 +343,7 @@ static void make_loop(void)
 }
 
 /* @return false: nothing is to be done */
-static bool serve(void)
+static bool dispatch_once(void)
 {
 	struct epoll_event events[RINGS + THINGS + 2];
 	int n;
@@ -369,7 +369,7 @@ static void settle(void)
 {
 	int rounds = 0;
 
-	while (serve())
+	while (dispatch_once())
 		CHECK(rounds++ < ROUNDS_MAX);
 	for (int i = 0; i < RINGS; i++)
 		if (!rings[i].ended)

@@ -117,7 +117,7 @@ static void ask(struct run *run)
 
 /* -- what the server makes of it, as an honest one would */
 
-static void make_leg(struct run *run, bool back)
+static void make_one_ring(struct run *run, bool back)
 {
 	struct peal_wire_ring *told = &run->answer.ring[back];
 	struct server_ring *r = &run->rings[back];
@@ -156,9 +156,9 @@ static void make_rings(struct run *run)
 	peal_wire_begin(&run->answer.start, PEAL_WIRE_ANSWER, 0, NULL);
 	peal_wire_begin(&run->open.start, PEAL_WIRE_OPEN, 0, NULL);
 	if (run->hello.role & PEAL_SENDER)
-		make_leg(run, false);
+		make_one_ring(run, false);
 	if (run->hello.role & PEAL_RECEIVER)
-		make_leg(run, true);
+		make_one_ring(run, true);
 }
 
 /* -- and how it lies */
@@ -241,7 +241,8 @@ static void write_memory(struct run *run)
 	}
 }
 
-static void say(struct run *run, const void *packet, size_t size, size_t n_fds)
+static void server_send(struct run *run, const void *packet, size_t size,
+			size_t n_fds)
 {
 	int ret = packet_send(run->pair[1], packet, size, run->fds, n_fds);
 
@@ -278,7 +279,8 @@ static void lie(struct run *run)
 		break;
 	case 8: /* another one before it */
 		packet_patch(&run->in, packet, sizeof(packet));
-		say(run, packet, input_below(&run->in, sizeof(packet)) + 1, 0);
+		server_send(run, packet,
+			    input_below(&run->in, sizeof(packet)) + 1, 0);
 		break;
 	default: /* bells of the two rings in each other's place, ... */
 		for (i = 0; i + 1 < run->n_fds && i < 2; i++) {
@@ -309,8 +311,8 @@ static void answer(struct run *run)
 	char packet[PACKET_MAX] = { 0 };
 
 	memcpy(packet, &run->answer, sizeof(run->answer));
-	say(run, packet, run->answer_size, run->n_fds);
-	say(run, &run->open, sizeof(run->open), 0);
+	server_send(run, packet, run->answer_size, run->n_fds);
+	server_send(run, &run->open, sizeof(run->open), 0);
 }
 
 /* -- what the client does with it */

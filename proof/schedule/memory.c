@@ -283,8 +283,8 @@ static void append(struct viewer *v, int w, uint64_t value, int order,
 	poke(word->at, word->size, value);
 }
 
-static const struct version *look(struct viewer *v, int w, int order,
-				  bool newest)
+static const struct version *load_version(struct viewer *v, int w, int order,
+					  bool newest)
 {
 	struct word *word = &memory.words[w];
 	const struct version *version;
@@ -316,8 +316,9 @@ uint64_t world_load(const volatile void *at, size_t size, int order,
 		return peek(at, size);
 	world_step();
 	v = &memory.viewers[world_self()];
-	value = memory.kind == WORLD_WEAK ? look(v, w, order, false)->value
-					  : find_buffered(v, w);
+	value = memory.kind == WORLD_WEAK
+			? load_version(v, w, order, false)->value
+			: find_buffered(v, w);
 	trace(w, "loads", value, file, line);
 	return value;
 }
@@ -364,7 +365,7 @@ static uint64_t change(int w, int how, uint64_t value, int order,
 	uint64_t old;
 
 	if (memory.kind == WORLD_WEAK) {
-		before = look(v, w, order, true);
+		before = load_version(v, w, order, true);
 		old = before->value;
 	} else {
 		drain(v); /* as a locked instruction does */

@@ -90,7 +90,7 @@ static void closed(struct pair *pair, int reason)
 
 /* -- the reactor's ends */
 
-static void take(struct pair *pair, const uint64_t *items, size_t n)
+static void take_pair_items(struct pair *pair, const uint64_t *items, size_t n)
 {
 	for (size_t i = 0; i < n; i++, pair->got++) {
 		uint64_t item = memory_get(&items[i]);
@@ -111,7 +111,7 @@ static void take_some(struct pair *pair, size_t most)
 		world_fail("peek says %zd", n);
 	if (n > (ssize_t)most)
 		n = (ssize_t)most;
-	take(pair, items, (size_t)n);
+	take_pair_items(pair, items, (size_t)n);
 	if (peal_receiver_release(&pair->rx, (size_t)n) < 0)
 		world_fail("a release fails");
 }
@@ -274,7 +274,7 @@ static void receiver(void *user)
 	while ((n = peal_receiver_wait(&pair->rx, draw(1, pair->batch), -1,
 				       &items)) > 0) {
 		n = (ssize_t)draw(1, (uint64_t)n);
-		take(pair, items, (size_t)n);
+		take_pair_items(pair, items, (size_t)n);
 		if (peal_receiver_release(&pair->rx, (size_t)n) < 0)
 			world_fail("a release fails");
 	}
@@ -294,7 +294,7 @@ static void poster(void *user)
 
 /* -- what is drawn */
 
-static void make_leg(int i, bool grouped)
+static void draw_pair(int i, bool grouped)
 {
 	struct pair *pair = &rs.pairs[i];
 
@@ -360,7 +360,7 @@ static void begin(bool grouped)
 	if (one_in(4))
 		peal_reactor_set_spin(&rs.loop, 200);
 	for (int i = 0; i < RINGS; i++)
-		make_leg(i, grouped);
+		draw_pair(i, grouped);
 	share(grouped);
 	kernel_interrupt(one_in(4) ? 8 : 0);
 	world_thread("reactor", reactor, NULL);

@@ -58,7 +58,7 @@ static int find_scenario(const char *name)
 	exit(usage());
 }
 
-static void take(int option, struct options *o)
+static void set_option(int option, struct options *o)
 {
 	switch (option) {
 	case 's':
@@ -105,7 +105,7 @@ static struct options parse(int argc, char **argv)
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1)
-		take(option, &o);
+		set_option(option, &o);
 	if (optind != argc)
 		exit(usage());
 	if (!o.schedules && !o.seconds)

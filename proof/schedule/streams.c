@@ -218,7 +218,7 @@ static void sender(void *user)
 
 /* -- the receiver */
 
-static void take(const uint64_t *items, size_t n)
+static void take_items(const uint64_t *items, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		uint64_t item = memory_get(&items[i]);
@@ -235,7 +235,7 @@ static void take_and_release(struct peal_receiver *rx, const uint64_t *items,
 {
 	uint64_t rung = rx->end.stats.doorbells;
 
-	take(items, n);
+	take_items(items, n);
 	if (peal_receiver_release(rx, n) < 0)
 		world_fail("a release fails");
 	st.r.crossings += rx->end.stats.doorbells - rung;
@@ -268,7 +268,7 @@ static ssize_t arm_and_sleep(struct peal_receiver *rx)
 }
 
 /* @return as peal_receiver_wait(), but -EAGAIN for try again */
-static ssize_t look(struct peal_receiver *rx, const uint64_t **items)
+static ssize_t peek_or_sleep(struct peal_receiver *rx, const uint64_t **items)
 {
 	ssize_t n = peal_receiver_peek(rx, items);
 
@@ -301,7 +301,7 @@ static ssize_t find_items(struct peal_receiver *rx, const uint64_t **items)
 	if (st.r.style == WALKS)
 		return get_some(rx);
 	if (st.r.style != BLOCKS)
-		return look(rx, items);
+		return peek_or_sleep(rx, items);
 	return peal_receiver_wait(rx, draw(1, st.r.batch), st.r.timeout_ms,
 				  items);
 }
