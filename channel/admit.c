@@ -113,10 +113,10 @@ static bool continues(struct peal_handshake *handshake,
 	if ((handshake->hello.role & PEAL_RECEIVER) &&
 	    asked.item_size == old->item_size && !strcmp(asked.tag, old->tag))
 		return true;
-	snprintf(
-		handshake->text, sizeof(handshake->text),
-		"the server keeps items of %llu bytes and tag \"%.64s\" for it",
-		(unsigned long long)old->item_size, old->tag);
+	snprintf(handshake->text, sizeof(handshake->text),
+		 "the server keeps items of %llu bytes and tag \"%.64s\" for "
+		 "this client",
+		 (unsigned long long)old->item_size, old->tag);
 	return false;
 }
 
@@ -125,7 +125,7 @@ static int call_admit(struct peal_handshake *handshake)
 {
 	const struct peal_service *s = &handshake->server->service;
 	struct peal_source_mark mark = peal_source_mark(&handshake->source);
-	const char *why = "the server does not admit it";
+	const char *why = "the server does not admit this client";
 	bool yes;
 
 	if (!s->admit)
@@ -194,7 +194,7 @@ static int find_channel(struct peal_handshake *handshake)
 	ch = find_own(handshake);
 	if (ch && ch->life.state != PEAL_CHANNEL_KEPT) {
 		snprintf(handshake->text, sizeof(handshake->text),
-			 "its channel is still in use");
+			 "the channel of this client is still in use");
 		return -EAGAIN;
 	}
 	if (ch && !continues(handshake, ch))

@@ -168,7 +168,8 @@ static void on_client_timer(struct peal_source *source, uint64_t expirations,
 			start_serving(ch);
 			return;
 		}
-		peal_join_late(ch, "the server has not opened it in time");
+		peal_join_late(ch,
+			       "the server has not opened the channel in time");
 		peal_life_fail(ch, -ETIMEDOUT);
 		return;
 	}

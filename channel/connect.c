@@ -27,7 +27,8 @@ static int wait_for_open(struct peal_channel *ch, uint64_t deadline)
 	if (ret == 0 || peal_join_opened_late(ch))
 		return 0;
 	if (ret == -ETIMEDOUT)
-		peal_join_late(ch, "the server has not opened it in time");
+		peal_join_late(ch,
+			       "the server has not opened the channel in time");
 	peal_life_detach(ch);
 	return ret;
 }

@@ -168,7 +168,7 @@ int peal_join_lacking(int ret, char *text)
 	case -ETIMEDOUT:
 	case -ENOENT:
 	case -ECONNREFUSED:
-		snprintf(text, PEAL_TEXT, "it is lacking here: %s",
+		snprintf(text, PEAL_TEXT, "this process lacks something: %s",
 			 strerror(-ret));
 		return -ENOMEM;
 	default:
@@ -256,12 +256,15 @@ static int open_rings(struct peal_made *made, const struct peal_hello *hello,
 	     (answer->bells != PEAL_DOORBELL_EVENTFD ||
 	      hello->bells == PEAL_DOORBELL_SOCKET)) ||
 	    count_fds(fds) != expected) {
-		snprintf(text, PEAL_TEXT, "the server sent other fds than due");
+		snprintf(text, PEAL_TEXT,
+			 "the server sent other fds than it should");
 		return -EPROTO;
 	}
 	if ((answer->ring[0].mem || answer->ring[1].mem) &&
 	    !made->peer.trusted) {
-		snprintf(text, PEAL_TEXT, "huge pages of a stranger");
+		snprintf(text, PEAL_TEXT,
+			 "the server is not trusted, and made a ring of huge "
+			 "pages");
 		return -EPROTO;
 	}
 	made->bells = (enum peal_doorbell_kind)answer->bells;

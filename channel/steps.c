@@ -19,10 +19,11 @@ void peal_steps_cannot_watch(char *text, int error)
 {
 	if (error == -ENOSPC)
 		snprintf(text, PEAL_TEXT,
-			 "the server's reactor has too few slots, or epoll no "
-			 "room");
+			 "the server's reactor has too few slots, or epoll "
+			 "has no room");
 	else
-		snprintf(text, PEAL_TEXT, "the server cannot watch it: %s",
+		snprintf(text, PEAL_TEXT,
+			 "the server cannot watch the channel: %s",
 			 strerror(-error));
 }
 
@@ -79,7 +80,8 @@ static void open_channel(struct peal_handshake *handshake)
 
 	if (ret < 0) {
 		snprintf(handshake->text, sizeof(handshake->text),
-			 "what the server keeps for it cannot be carried over");
+			 "what the server keeps for this client cannot be "
+			 "carried over");
 		peal_pending_fail(handshake, ret);
 		return;
 	}

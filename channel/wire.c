@@ -62,7 +62,7 @@ int peal_wire_check(const struct peal_wire_start *start, uint64_t magic,
 	    start->layout == PEAL_LAYOUT_VERSION)
 		return 0;
 	snprintf(text, PEAL_TEXT,
-		 "version %u with rings %u, peer has %u with %u",
+		 "handshake %u and ring layout %u, the peer has %u and %u",
 		 PEAL_WIRE_VERSION, PEAL_LAYOUT_VERSION, start->version,
 		 start->layout);
 	return -EPROTONOSUPPORT;
@@ -115,7 +115,7 @@ int peal_wire_get_hello(struct peal_hello *hello,
 	if (wire->role < PEAL_SENDER || wire->role > PEAL_BOTH)
 		return set_text(text, -EINVAL, "no such role");
 	if (wire->bells > PEAL_DOORBELL_SOCKET)
-		return set_text(text, -EINVAL, "no such bells");
+		return set_text(text, -EINVAL, "no such kind of doorbell");
 	h.role = (enum peal_role)wire->role;
 	h.bells = (enum peal_doorbell_kind)wire->bells;
 	h.item_size = wire->item_size;
@@ -136,7 +136,7 @@ int peal_hello_check(const struct peal_hello *hello, char *text)
 	if (hello->role < PEAL_SENDER || hello->role > PEAL_BOTH)
 		return set_text(text, -EINVAL, "no such role");
 	if ((unsigned)hello->bells > PEAL_DOORBELL_SOCKET)
-		return set_text(text, -EINVAL, "no such bells");
+		return set_text(text, -EINVAL, "no such kind of doorbell");
 	if (hello->item_size == 0)
 		return set_text(text, -EINVAL, "an item size of 0");
 	if (!printable(hello->tag, sizeof(hello->tag)) ||

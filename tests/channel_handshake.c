@@ -113,7 +113,7 @@ static const struct mismatch mismatches[] = {
 	  { .admit = admit_none },
 	  { .role = PEAL_SENDER, .item_size = 8 },
 	  -EPERM,
-	  "the server does not admit it" },
+	  "the server does not admit this client" },
 };
 
 static void check_refusal(const struct peal_hello *hello, int reason,
@@ -234,7 +234,7 @@ TEST(a_hello_that_makes_no_sense_is_not_even_sent)
 		{ { .role = PEAL_SENDER,
 		    .item_size = 8,
 		    .bells = (enum peal_doorbell_kind)3 },
-		  "no such bells" },
+		  "no such kind of doorbell" },
 		{ { .role = PEAL_SENDER }, "an item size of 0" },
 		{ { .role = PEAL_SENDER, .item_size = 8, .name = "a\033[2J" },
 		  "a tag or name that is no text" },

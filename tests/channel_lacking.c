@@ -52,7 +52,7 @@ static void connect_and_lack(void *arg)
 		while (nobody_listens(ret));
 		CHECK_EQ(ret, lack->expected);
 	}
-	if (lack->error != EIO && !strstr(text, "it is lacking here"))
+	if (lack->error != EIO && !strstr(text, "this process lacks something"))
 		test_fail(__FILE__, __LINE__, "was told \"%s\"", text);
 }
 

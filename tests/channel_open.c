@@ -48,7 +48,8 @@ static void connect_in_vain(void *arg)
 
 	(void)arg;
 	CHECK_EQ(peal_connect(&ch, link_path, &hello, 200), -ETIMEDOUT);
-	CHECK(strcmp(ch.text, "the server has not opened it in time") == 0);
+	CHECK(strcmp(ch.text,
+		     "the server has not opened the channel in time") == 0);
 	CHECK_EQ(test_count_fds(), fds);
 }
 

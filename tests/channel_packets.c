@@ -85,16 +85,16 @@ TEST(another_version_is_named_to_both_sides)
 	fds = test_count_fds();
 	wire.start.version = 3;
 	check_raw(&wire, sizeof(wire), -EPROTONOSUPPORT,
-		  "version 2 with rings 1, peer has 3 with 1");
+		  "handshake 2 and ring layout 1, the peer has 3 and 1");
 	memcpy(later, &wire, sizeof(wire));
 	check_raw(later, sizeof(later), -EPROTONOSUPPORT,
-		  "version 2 with rings 1, peer has 3 with 1");
+		  "handshake 2 and ring layout 1, the peer has 3 and 1");
 	check_raw(later, sizeof(wire.start), -EPROTONOSUPPORT,
-		  "version 2 with rings 1, peer has 3 with 1");
+		  "handshake 2 and ring layout 1, the peer has 3 and 1");
 	wire = raw_hello();
 	wire.start.layout = 7;
 	check_raw(&wire, sizeof(wire), -EPROTONOSUPPORT,
-		  "version 2 with rings 1, peer has 2 with 7");
+		  "handshake 2 and ring layout 1, the peer has 2 and 7");
 	wire = raw_hello();
 	swap_start(&wire.start);
 	check_raw(&wire, sizeof(wire), -EPROTONOSUPPORT,
@@ -122,7 +122,7 @@ TEST(what_is_no_hello_is_told_so)
 	check_raw(&wire, sizeof(wire), -EINVAL, "no such role");
 	wire = raw_hello();
 	wire.bells = 3;
-	check_raw(&wire, sizeof(wire), -EINVAL, "no such bells");
+	check_raw(&wire, sizeof(wire), -EINVAL, "no such kind of doorbell");
 	wire = raw_hello();
 	wire.item_size = 0;
 	check_raw(&wire, sizeof(wire), -EINVAL, "an item size of 0");
@@ -294,8 +294,8 @@ static void false_server(void *arg)
 		 sizeof(struct peal_wire_ready));
 	CHECK_EQ(hello.start.magic, PEAL_WIRE_READY);
 	CHECK_EQ(hello.start.status, -EPROTO);
-	CHECK(strcmp(hello.start.text, "the server sent other fds than due") ==
-	      0);
+	CHECK(strcmp(hello.start.text,
+		     "the server sent other fds than it should") == 0);
 	CHECK_EQ(recv(fd, &hello, sizeof(hello), 0), sizeof(hello));
 	CHECK_EQ(send(fd, "220 smtp", 8, 0), 8);
 }
@@ -311,10 +311,11 @@ TEST(a_client_tells_what_is_wrong_with_a_server)
 	pid = test_fork(false_server, &pair[1]);
 	fds = test_count_fds();
 	CHECK_EQ(peal_connect_fd(&ch, pair[0], &hello, -1), -EPROTONOSUPPORT);
-	CHECK(strcmp(ch.text, "version 2 with rings 1, peer has 3 with 9") ==
+	CHECK(strcmp(ch.text,
+		     "handshake 2 and ring layout 1, the peer has 3 and 9") ==
 	      0);
 	CHECK_EQ(peal_connect_fd(&ch, pair[0], &hello, -1), -EPROTO);
-	CHECK(strcmp(ch.text, "the server sent other fds than due") == 0);
+	CHECK(strcmp(ch.text, "the server sent other fds than it should") == 0);
 	CHECK_EQ(peal_connect_fd(&ch, pair[0], &hello, -1), -EPROTO);
 	CHECK(strcmp(ch.text, "not an answer to a hello") == 0);
 	CHECK_EQ(test_count_fds(), fds);

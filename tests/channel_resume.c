@@ -456,7 +456,7 @@ TEST(a_name_is_for_one_client_of_a_user_at_a_time)
 	come(&cello, "cello", "");
 	come(&another, "cello", "");
 	CHECK_EQ(here.reason, -EAGAIN);
-	check_refused(-EAGAIN, "its channel is still in use");
+	check_refused(-EAGAIN, "the channel of this client is still in use");
 	CHECK_EQ(there.opens, 1);
 	peal_channel_close(&cello);
 	link_end();

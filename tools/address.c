@@ -46,8 +46,10 @@ int address_of(const char *name, char *address)
 		n = snprintf(address, ADDRESS_SIZE, "/tmp/peal-%u/%s",
 			     (unsigned)geteuid(), name);
 	if (n >= ADDRESS_SIZE) {
-		complain("`%s` makes an address of %d bytes, and %d can be",
-			 name, n, ADDRESS_SIZE - 1);
+		complain(
+			"`%s` makes an address of %d bytes, and an address has "
+			"%d at most",
+			name, n, ADDRESS_SIZE - 1);
 		return EXIT_USAGE;
 	}
 	if (name[0] == '\0' || strcmp(name, "@") == 0 ||

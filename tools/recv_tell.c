@@ -160,10 +160,10 @@ static int explain_in_use(const struct receive *r)
 	else if (theirs)
 		complain(
 			"%s is a socket of user %lu: whether somebody receives "
-			"there is not to be known (%s). Use another NAME.",
+			"there cannot be known (%s). Use another NAME.",
 			r->address, (unsigned long)st.st_uid, strerror(-ret));
 	else
-		complain("%s is in use, by whom is not to be known (%s)",
+		complain("%s is in use, and who uses it cannot be known (%s)",
 			 r->address, strerror(-ret));
 	return EXIT_FAILURE;
 }

@@ -206,7 +206,7 @@ static int too_long(struct send *s, struct input *in)
 	in->used = 0; /* it is told here that this is lost */
 	complain(
 		"line %llu has %zu bytes%s, and %zu can be sent (--max, "
-		"--bytes): nothing from there on was",
+		"--bytes): neither that line nor any after it was sent",
 		in->line, length, end || in->ended ? "" : " or more", s->max);
 	return EXIT_FAILURE;
 }
