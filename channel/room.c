@@ -30,7 +30,7 @@ static bool end_if_silent(struct peal_handshake *handshake, bool makes_way)
 	    handshake->stage > PEAL_STAGE_READY)
 		return true;
 	snprintf(handshake->text, sizeof(handshake->text), "%s",
-		 makes_way ? "it made way for another connection"
+		 makes_way ? "this connection made way for another one"
 			   : "the handshake took too long");
 	if (makes_way)
 		peal_pending_end(handshake, -EBUSY);

@@ -321,7 +321,7 @@ static ssize_t reserve_or_arm(struct peal_end *end, uint64_t n, bool may_sleep)
 		end->wait.want = smaller(end->wait.want, want);
 		/* The ring for this wake position may have been cleared
 		 * already. A bell by itself brings no order. So this end
-		 * fences and looks again, as after any arm. */
+		 * fences and rechecks, as after any arm. */
 		ret = refresh_after_fence(end, n, may_sleep);
 		if (ret != 0 || !peal_end_reached(end))
 			return ret;

@@ -10,7 +10,7 @@
  *	peal_end_aim()	    say what the end waits for, in private memory
  *	peal_end_store()    clear the bell where needed, store the wake position
  *	peal_end_fence()    once for any number of ends
- *	peal_end_recheck()  look again; if this finds too little, sleep
+ *	peal_end_recheck()  refresh; if this finds too little, sleep
  *
  * Never clear the bell after the recheck, and never sleep without a recheck.
  */
