@@ -3,13 +3,13 @@
 #define PEAL_CHANNEL_H
 /**
  * @file
- * Channels: rings between processes that need not trust each other, in one
- * call a side. They meet on a Unix socket; the server makes the memory and the
- * doorbells, the client seals them, both verify; then the socket tells each of
- * the other's death.
+ * Channels: rings between processes that need not trust each other. Each side
+ * makes one call. The two sides meet on a Unix socket. The server makes the
+ * memory and the doorbells, the client seals the memory, and both sides verify
+ * both. From then on the socket tells each side when the other side dies.
  *
- * A client is the sender, the receiver, or both at once: then there are two
- * rings. What it wants to be it says in a hello.
+ * A client is the sender, the receiver, or both. A client that is both has two
+ * rings. The client says in a hello what it wants to be.
  *
  *	// server: one thread, any number of clients
  *	static long on_readable(struct peal_channel *ch, void *user)
@@ -44,41 +44,43 @@
  *
  * What is promised
  * - Whatever the other side does, at any time, can harm nothing but its own
- *   channel, which is closed, with a reason (SECURITY.md).
+ *   channel. That channel is closed, with a reason (SECURITY.md).
  * - What was published is delivered, also if its sender was killed. on_closed
- *   comes once, after that.
+ *   is called once, after that.
  * - A sender whose receiver died keeps what was published and not released, and
  *   carries it over when it connects again: at least once, never not at all.
  *
  * Addresses
- * - "/run/mixer": a path. A relative one that begins as those below is written
- *   with "./" in front.
+ * - "/run/mixer": a path. Write "./" before a relative path that begins with
+ *   "@" or "fd:".
  * - "@name": in Linux's abstract namespace, which has no owner and no mode:
  *   anybody may take the name, or connect.
  * - "fd:3", of servers: an inherited socket, SOCK_SEQPACKET, that listens
  *   already. "fd:mixer" is the one that the service manager has passed with
  *   FileDescriptorName=mixer, as systemd does (LISTEN_PID, LISTEN_FDS,
- *   LISTEN_FDNAMES); "fd:" is the first one that it has passed. The server
- *   makes the fd non-blocking and close-on-exec, and never closes it: so the
- *   next server of this process can listen there.
+ *   LISTEN_FDNAMES); "fd:" is the first one that the service manager has
+ *   passed. The server makes the fd non-blocking and close-on-exec, and never
+ *   closes the fd. So the next server of this process can listen there.
  *
  * Caveats
- * - A channel, its reactor and its server are for one thread; the ends of one
- *   that is not on a reactor may be used in two, but if its doorbell is the
- *   socket (see peal_channel_bells()), in one; and a loop of yours that arms
- *   the ends then arms both, until both say that it may sleep.
- * - A process other than the one that connected is not seen as the client: do
- *   not connect before you daemonize.
- * - In a child after fork(2) every close is safe, in any order: it takes away
- *   the child's copies and ends nothing. A channel that is not on a reactor may
- *   be used by the child in the parent's place; the child ends the stream with
- *   peal_sender_finish(). The socket that the child holds hides your death from
- *   the other side, but not from a server, where the kernel has SO_PEERPIDFD
- *   (6.5).
- * - On a reactor a channel whose own sender has finished stays open until the
- *   other side has taken all of it and hangs up: so on_closed says how it went.
- * - Where a channel is on a reactor do not hold a reservation while you return
- *   to the loop: a reconnect changes the ring.
+ * - A channel on a reactor, the reactor and its server are for one thread. The
+ *   two ends of any other channel may be used in two threads. But if the
+ *   doorbell is the socket (see peal_channel_bells()), both ends are for one
+ *   thread, and a loop of yours that arms the ends arms both, until both say
+ *   that the loop may sleep.
+ * - Only the process that connected is seen as the client: do not connect
+ *   before you daemonize.
+ * - In a child after fork(2) every close is safe, in any order: a close takes
+ *   away the child's copies and ends nothing. The child may use a channel that
+ *   is not on a reactor, in the parent's place. The child then ends the stream
+ *   with peal_sender_finish(). The socket that the child holds hides your death
+ *   from the other side. A server sees your death nevertheless where the kernel
+ *   has SO_PEERPIDFD (6.5).
+ * - A channel on a reactor whose own sender has finished stays open until the
+ *   other side has taken everything and hangs up. So on_closed says how the
+ *   stream ended.
+ * - On a reactor do not hold a reservation while you return to the loop: a
+ *   reconnect changes the ring.
  */
 #include <peal/mem.h>
 #include <peal/sources.h>
@@ -95,7 +97,7 @@ enum peal_role {
 	PEAL_BOTH = 3,	   /**< two rings, one each way */
 };
 
-/** Bytes of a text that says why, with its NUL. */
+/** Bytes of a text that says why something failed, with its NUL. */
 #define PEAL_TEXT 160
 
 /** What a client asks for. */
@@ -116,7 +118,7 @@ struct peal_hello {
 	uint64_t back_capacity;	 /**< with a size of 0 it is like the other */
 	char tag[64];		 /**< what the items are, such as "sample/1" */
 	char back_tag[64];
-	char name[64]; /**< whose it is; shown by tools */
+	char name[64]; /**< of the client; shown by tools */
 };
 
 /** Who is at the other end. */
@@ -145,8 +147,8 @@ struct peal_channel_callbacks {
 	/** As struct peal_sender_callbacks says, on ch->sender. */
 	long (*on_writable)(struct peal_channel *ch, void *user);
 	/**
-	 * PEAL_BOTH: the other side has finished sending, all of it was
-	 * delivered, and it goes on receiving.
+	 * PEAL_BOTH: the other side has finished sending, everything was
+	 * delivered, and the other side goes on receiving.
 	 */
 	void (*on_ended)(struct peal_channel *ch, void *user);
 	/**
@@ -154,15 +156,15 @@ struct peal_channel_callbacks {
 	 * was published was delivered. The channel's fds and memory are
 	 * released already. `reason`:
 	 *	0            the other side has finished
-	 *	-EPIPE       it died, or closed the channel without finishing
-	 *	-EPROTO      it broke the protocol
+	 *	-EPIPE       the other side died, or closed without finishing
+	 *	-EPROTO      the other side broke the protocol
 	 *	-EINVAL      a callback returned an invalid verdict
 	 * and ch->text may say more.
-	 * A server is told only of channels that on_open was called for; of
-	 * all other clients struct peal_service's on_refused tells.
-	 * A client is told once for each peal_connect_on() that returned 0. So
-	 * a client that never had a channel (ch->connects is 0) hears of that
-	 * here, with the errors of peal_connect().
+	 * On a server, on_closed is called only for channels that on_open was
+	 * called for. For all other clients the server's on_refused is called.
+	 * In a client, on_closed is called once for each peal_connect_on() that
+	 * returned 0. So a client that never had a channel (ch->connects is 0)
+	 * hears of that here, with the errors of peal_connect().
 	 */
 	void (*on_closed)(struct peal_channel *ch, int reason, void *user);
 	void *user; /**< ch->user, until on_open sets another one */
@@ -268,22 +270,25 @@ struct peal_channel {
  *	-ENOENT, -ECONNREFUSED, -EACCES, ...  of connect(2): nobody listens, or
  *	                 you may not
  *	-EPERM           the server refuses; ch->text is what it said
- *	-EPROTOTYPE      it serves other items: ch->text says what differs
- *	-EPROTONOSUPPORT it speaks another version; in ch->text, too
- *	-EAGAIN          it serves no more now: of its places or bytes all are
- *	                 in use, or this user has to wait; in ch->text, too
- *	-EREMOTEIO       what it takes is lacking there, in the server: fds,
- *	                 memory, a system call; ch->text says which
- *	-EPROTO          what it made is not what it should be
- *	-EPIPE           it hung up
+ *	-EPROTOTYPE      the server serves other items; ch->text says what
+ *	                 differs
+ *	-EPROTONOSUPPORT the server speaks another version; see ch->text
+ *	-EAGAIN          the server serves no more clients now: all of its
+ *	                 places or bytes are in use, or this user has to wait;
+ *	                 see ch->text
+ *	-EREMOTEIO       the server lacks fds, memory or a system call; ch->text
+ *	                 says which
+ *	-EPROTO          what the server made is not what it should be
+ *	-EPIPE           the server hung up
  *	-ETIMEDOUT       ch->text says what the server has not done
- *	-EMFILE, -ENOMEM, ...  what it takes is lacking here, in the client
+ *	-EMFILE, -ENOMEM, ...  this process lacks something
  * 0 says that the server has opened the channel: what is published from then on
- * is delivered, or the sender is told. Who finds no room at the server waits.
- * Use ch->sender and ch->receiver then, in any way that ring.h knows: their
- * blocking calls end with -EPIPE when the server is gone, a receiver's after
- * all was received; with 0 if it had finished. A server of another user may
- * close the channel at any time, but cannot make you block or crash.
+ * is delivered, or the sender is told. A client that finds no room at the
+ * server waits. After 0 use ch->sender and ch->receiver in any way that ring.h
+ * knows. Their blocking calls end with -EPIPE when the server is gone. A call
+ * of the receiver does so after everything was received, and ends with 0 if the
+ * server had finished. A server of another user may close the channel at any
+ * time, but cannot make you block or crash.
  */
 int peal_connect(struct peal_channel *ch, const char *address,
 		 const struct peal_hello *hello, int timeout_ms);
@@ -294,8 +299,8 @@ int peal_connect(struct peal_channel *ch, const char *address,
  * peal_channel_accept() or peal_server_add().
  * @param fd     yours; the channel has a duplicate
  * @param hello  the kernel does not say who is there: with
- *               PEAL_DOORBELL_EVENTFD you trust it, otherwise the doorbell is
- *               the socket
+ *               PEAL_DOORBELL_EVENTFD you trust the other side, otherwise the
+ *               doorbell is the socket
  * @return       as peal_connect(), -ENOTSOCK, -EPROTOTYPE another kind of
  *               socket
  */
@@ -305,18 +310,20 @@ int peal_connect_fd(struct peal_channel *ch, int fd,
 /**
  * Connect on a reactor: callbacks say how it went.
  * @param ch        all zero, or finished
- * @param retry_ms  0: once. Otherwise it connects again whenever there is no
- *                  server or it died, after 10 ms, then 20, 40, ... up to this
- *                  many: until it is finished, the server refuses, or it breaks
- *                  the protocol. What a sender had published and nobody has
+ * @param retry_ms  0: connect once. Otherwise the client connects again
+ *                  whenever there is no server or the server died, after 10 ms,
+ *                  then 20, 40, ... up to this many: until the channel is
+ *                  finished, the server refuses, or the server breaks the
+ *                  protocol. What a sender had published and nobody has
  *                  released is carried over.
  * A server has 10 seconds to answer, and a minute in all to open the channel.
  * While the server has no room the client connects again every 2 ms.
  * @return          0: on_open or on_closed will be called. -EBUSY ch is in use,
  *                  -EINVAL the hello, -ENAMETOOLONG the address, -ENOSPC no
  *                  slot is free, -ECHILD
- * While there is no server what is published goes into the ring of the last
- * one, until that is full; before the first there is none (-EPIPE).
+ * While there is no server, what is published goes into the ring of the last
+ * server, until that ring is full. Before the first server there is no ring
+ * (-EPIPE).
  */
 int peal_connect_on(struct peal_channel *ch, struct peal_reactor *loop,
 		    const char *address, const struct peal_hello *hello,
@@ -327,37 +334,39 @@ int peal_connect_on(struct peal_channel *ch, struct peal_reactor *loop,
  * Connect again, to the same address, after the server is gone. A sender
  * carries over what it had published and nobody has released; drain a receiver
  * first, since its ring goes. Not for channels on a reactor.
- * @return  as peal_connect(), -EINVAL on a reactor, or connected by fd, or not
- *          at all, -EPROTO the old server had broken the protocol, -ERANGE the
- *          new ring is smaller than what it has to take up; on failure the old
- *          ring is still there, with all that is in it
+ * @return  as peal_connect(), -EINVAL the channel is on a reactor, or was
+ *          connected by fd, or not at all, -EPROTO the old server had broken
+ *          the protocol, -ERANGE the new ring is smaller than what has to be
+ *          carried over; on failure the old ring is still there, with
+ *          everything in it
  */
 int peal_reconnect(struct peal_channel *ch, int timeout_ms);
 
 /* -- servers */
 
-/** What a server serves. Copied; 0 or NULL says: as usual. */
+/** What a server serves. The server copies this struct; a member of 0 or NULL
+ * has its usual value. */
 struct peal_service {
 	/**
-	 * What clients must ask for: a role, an item size, a tag; whatever is 0
-	 * or "" may be anything. Others are refused in words. The capacity is
-	 * for those who leave it to the server (64 KiB,
-	 * or what max_bytes allows). Bells other than
-	 * 0 are what clients get, but those that ask for the socket.
+	 * What clients must ask for: a role, an item size, a tag. A member that
+	 * is 0 or "" allows anything. Other clients are refused, and a text
+	 * tells them why. The capacity is for clients that leave the capacity
+	 * to the server (64 KiB, or what max_bytes allows). Bells other than 0
+	 * are what clients get, except clients that ask for the socket.
 	 */
 	struct peal_hello accept;
 	/**
 	 * Decide about a client. Without admit, accept.item_size is needed.
 	 * @param hello  what the client asks for; checked to be possible
 	 * @param peer   who the client is
-	 * @param why    set it to a text for a client that you refuse
+	 * @param why    set *why to a text if you refuse the client
 	 * @return       whether the client is admitted
 	 */
 	bool (*admit)(const struct peal_hello *hello,
 		      const struct peal_peer *peer, const char **why,
 		      void *user);
-	/** Storage, zeroed at first: one for each client at the same time.
-	 * peal_server_listen() brings its own. */
+	/** Storage, zeroed at first: a channel for each client at the same
+	 * time. peal_server_listen() brings its own. */
 	struct peal_channel *channels;
 	size_t n_channels;
 	/** Bytes from one channel to the next, where each one is the first
@@ -367,8 +376,8 @@ struct peal_service {
 	/**
 	 * A client was turned away, or failed before its channel was open:
 	 * called once, whatever stage its handshake had reached. A silent
-	 * client that makes way for another one connects again by itself, so
-	 * this is not called for it. `reason`:
+	 * client that makes way for another one connects again by itself. So
+	 * on_refused is not called for such a client. `reason`:
 	 *	-EPERM, -EPROTOTYPE, -EAGAIN, ...  the server's refusal, as
 	 *	             peal_connect() returns it to the client
 	 *	-ETIMEDOUT   the handshake took too long
@@ -385,19 +394,21 @@ struct peal_service {
 	uid_t uid;    /**< -1: leave it */
 	gid_t gid;    /**< -1: leave it */
 	unsigned mem; /**< PEAL_MEM_HUGE_2M, _LOCK: for trusted clients */
-	/** Of the items of a client's rings, as it asks for them (64 MiB), and
-	 * of all rings of a user (1 GiB). Control pages do not count. */
+	/** Of the items of a client's rings, as the client asks for them
+	 * (64 MiB), and of all rings of a user (1 GiB). Control pages do not
+	 * count. */
 	uint64_t max_bytes;
 	uint64_t max_bytes_per_uid;
 	unsigned max_channels; /**< no limit, but storage */
 	unsigned max_per_uid;  /**< channels of one user (no limit) */
-	unsigned handshake_ms; /**< a client may be silent in it (2000) */
+	unsigned handshake_ms; /**< a client's silence in a handshake (2000) */
 	/**
-	 * A sender whose client died keeps its ring, and can go on to send into
-	 * it. The client that comes again gets its channel back, with what was
-	 * published and not released: it is known by its name and its user. So
-	 * a name is for one client of a user at a time, and a client without a
-	 * name cannot resume. peal_channel_close() ends what is kept.
+	 * A sender whose client died keeps its ring, and can go on sending into
+	 * that ring. A client that comes again gets its channel back, with what
+	 * was published and not released. The server knows the client by its
+	 * name and its user. So a name is for one client of a user at a time,
+	 * and a client without a name cannot resume. peal_channel_close() ends
+	 * what is kept.
 	 */
 	bool resume;
 };
@@ -580,7 +591,8 @@ int peal_server_listen_on(struct peal_server *server, struct peal_reactor *loop,
  * Serve a client through a socket that is connected, such as one end of a
  * socketpair(2) whose other end a child inherits.
  * @param fd       yours; the server has a duplicate
- * @param trusted  the kernel does not say who is there, so you do
+ * @param trusted  whether you trust the client: the kernel does not say who it
+ *                 is
  * @return         0, -EAGAIN too many connections wait, -ENOTSOCK,
  *                 -EPROTOTYPE another kind of socket, -ENOSPC no slot is free,
  *                 -EPIPE the server was finished by a callback, -EMFILE
@@ -607,36 +619,38 @@ void peal_server_stats(const struct peal_server *server,
 
 /**
  * Listen no more, and close all channels without their callbacks. Their clients
- * see it as a death: those that reconnect keep what was not released. The path
- * is removed if it is still this server's. Before peal_reactor_close(). May be
- * called twice, and with a server that is all zero; in a forked child it closes
- * the child's copies alone. The reactor of PEAL_SERVER_STORAGE() is closed,
- * too: not from one of its callbacks.
+ * see this as a death: clients that reconnect keep what was not released. The
+ * path is removed if it is still this server's. Call this before
+ * peal_reactor_close(). The call may be made twice, and with a server that is
+ * all zero. In a forked child the call closes the child's copies alone. The
+ * reactor of PEAL_SERVER_STORAGE() is closed, too: so do not call this from one
+ * of that reactor's callbacks.
  */
 void peal_server_close(struct peal_server *server);
 
 /* -- both */
 
 /**
- * Finish both ends and release everything. What the own sender has published
- * the other side still receives. No callback is called. From any callback of
- * the channel; may be called twice, and with a channel that is all zero. In a
- * forked child it finishes no end.
+ * Finish both ends and release everything. The other side still receives what
+ * the own sender has published. No callback is called. The call may be made
+ * from any callback of the channel, twice, and with a channel that is all zero.
+ * In a forked child the call finishes no end.
  */
 void peal_channel_close(struct peal_channel *ch);
 
 /**
- * For those who poll, and for those whose wait has ended: is the other side
- * still there? If it is not, the ends are told: what was published is the last.
- * @return  0 it is, 1 it has finished and closed, -EPIPE it died, or closed
- *          without finishing; or the channel is not open
+ * Is the other side still there? For a program that polls, or whose wait has
+ * ended. If the other side is gone, the ends are told that nothing more will be
+ * published.
+ * @return  0 the other side is there, 1 it has finished and closed, -EPIPE it
+ *          died, or closed without finishing, or the channel is not open
  */
 int peal_channel_check(struct peal_channel *ch);
 
-/** The socket: it hangs up (EPOLLRDHUP) when the other side is gone. */
+/** The socket, which hangs up (EPOLLRDHUP) when the other side is gone. */
 int peal_channel_fd(const struct peal_channel *ch);
 
-/** What its doorbells are: PEAL_DOORBELL_EVENTFD or _SOCKET. */
+/** What the doorbells are: PEAL_DOORBELL_EVENTFD or _SOCKET. */
 enum peal_doorbell_kind peal_channel_bells(const struct peal_channel *ch);
 
 #pragma GCC visibility pop

@@ -4,8 +4,9 @@
 /**
  * @file
  * An inbox: one name, any number of processes that send messages to it, one
- * receiver. Each sender has a ring of its own, so none can hold up or harm the
- * others; one that dies in the midst of a message takes nothing with it.
+ * receiver. Each sender has a ring of its own. So no sender can hold up or harm
+ * the other senders, and a sender that dies in the middle of a message takes no
+ * other message with it.
  *
  *	// the receiver
  *	static PEAL_INBOX_STORAGE(16) lines;
@@ -26,26 +27,27 @@
  *	peal_outbox_close(&out, 1000);
  *
  * What is promised
- * - Messages of one sender come in order, each once; after the receiver was
- *   killed those that it had found and not released come again.
- * - Senders take turns, a message each; one that has been idle waits for 64
- *   messages of others at most. Or the oldest comes first, where that is asked
- *   for.
+ * - Messages of one sender come in order, each once. After a receiver was
+ *   killed, the messages that it had found and not released come again.
+ * - Senders take turns, a message each. A sender that has been idle waits for
+ *   64 messages of others at most. If the receiver asks for it, the oldest
+ *   message comes first instead.
  * - What a sender has published arrives, even if it was killed. A sender whose
  *   receiver died connects again by itself, in any call that waits or sends,
  *   and carries over what was not released.
- * - Nobody is blocked by anybody: no lock is shared, and what a sender writes
- *   is checked before it is used (SECURITY.md).
+ * - No process blocks another process: no lock is shared, and what a sender
+ *   writes is checked before it is used (SECURITY.md).
  *
  * Caveats
  * - The receiver and each sender are for one thread at a time, and not for
  *   children after fork(2).
  * - A message that is sent within 100 ms of the receiver's death waits for the
  *   next call of its sender, such as peal_outbox_close().
- * - A message is shared with its sender until it is released: if you do not
- *   trust it, copy before you judge.
- * - Those in the inbox when peal_inbox_close() is called stay with their
- *   senders, which carry them to the next receiver at this address.
+ * - A message is shared with its sender until the message is released: if you
+ *   do not trust the sender, copy before you judge.
+ * - Messages that are in the inbox when peal_inbox_close() is called stay with
+ *   their senders. The senders carry these messages to the next receiver at
+ *   this address.
  */
 #include <peal/channel.h>
 #include <peal/message.h>
@@ -77,7 +79,7 @@ struct peal_letter {
 	const struct peal_channel *from;
 };
 
-/** How an inbox is to be. 0 or NULL says: as usual. */
+/** How an inbox is to be. A member of 0 or NULL has its usual value. */
 struct peal_inbox_options {
 	/** Of peal_inbox_open_on(): storage, one for each sender at the same
 	 * time. peal_inbox_open() brings its own. */
@@ -85,12 +87,12 @@ struct peal_inbox_options {
 	size_t n_senders;
 	/**
 	 * Of peal_inbox_open_on(): there are messages. Take some or all, and
-	 * release them before you return; it is called again for those that you
-	 * leave.
+	 * release them before you return. on_messages is called again for the
+	 * messages that you leave.
 	 */
 	void (*on_messages)(struct peal_inbox *inbox, void *user);
-	/** A sender has come, or gone, all of its messages having been taken;
-	 * `reason` as for a channel's on_closed. */
+	/** A sender has come; or a sender is gone, and all of its messages were
+	 * taken. `reason` is as for a channel's on_closed. */
 	void (*on_joined)(const struct peal_channel *from, void *user);
 	void (*on_left)(const struct peal_channel *from, int reason,
 			void *user);
@@ -101,8 +103,9 @@ struct peal_inbox_options {
 	/**
 	 * A sender was turned away, or came to nothing before it had joined:
 	 * `reason` and `text` as for a service's on_refused, or as on_closed of
-	 * a channel that was never opened. With `oldest` it is not called for a
-	 * sender that did not know of stamps: the sender asks again by itself.
+	 * a channel that was never opened. With `oldest`, on_refused is not
+	 * called for a sender that did not know of stamps: that sender asks
+	 * again by itself.
 	 */
 	void (*on_refused)(const struct peal_peer *peer, int reason,
 			   const char *text, void *user);
@@ -167,8 +170,8 @@ int peal_inbox_open_in(struct peal_inbox *inbox,
 		       const struct peal_inbox_options *options);
 
 /**
- * Open an inbox on a reactor of yours. Then nothing waits: take what is there
- * with a timeout of 0, such as from on_messages.
+ * Open an inbox on a reactor of yours. Then no call of the inbox waits: take
+ * messages with a timeout of 0, such as from on_messages.
  * @param inbox    filled in on success, all zero on failure; must not move
  * @param loop     with PEAL_INBOX_SLOTS() free slots
  * @param options  copied; with senders
@@ -181,20 +184,20 @@ int peal_inbox_open_on(struct peal_inbox *inbox, struct peal_reactor *loop,
 
 /**
  * Take the next message, in place.
- * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0 to look;
- *                    with a loop of yours only 0
+ * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0 not
+ *                    at all; with a loop of yours only 0
  * @param letter      filled in if there is one
  * @return            1, -ETIMEDOUT there is none, -EBUSY you have one that is
  *                    not released, -EINVAL, -EBADF not open, -ECHILD, or an
  *                    error of epoll_wait(2)
- * It is yours until peal_inbox_release(), one at a time. A signal handler can
- * end the wait with peal_inbox_wake().
+ * The message is yours until peal_inbox_release(). You have one message at a
+ * time. A signal handler can end the wait with peal_inbox_wake().
  */
 int peal_inbox_receive(struct peal_inbox *inbox, int timeout_ms,
 		       struct peal_letter *letter);
 
-/** Give the message back to its sender. @return 0, -EINVAL it is not yours,
- * -ECHILD */
+/** Give the message back to its sender. @return 0, -EINVAL the message is not
+ * yours, -ECHILD */
 int peal_inbox_release(struct peal_inbox *inbox,
 		       const struct peal_letter *letter);
 
@@ -203,27 +206,30 @@ int peal_inbox_release(struct peal_inbox *inbox,
  * @param size    bytes of data
  * @param letter  filled in, `data` being yours and `from` valid until the next
  *                call for this inbox
- * @return        1, the errors of peal_inbox_receive(), or -EMSGSIZE it is
- *                larger: its size is in letter->size, and it is the next one
+ * @return        1, the errors of peal_inbox_receive(), or -EMSGSIZE the
+ *                message is larger: letter->size says its size, and the
+ *                message stays the next one
  */
 int peal_inbox_read(struct peal_inbox *inbox, int timeout_ms, void *data,
 		    size_t size, struct peal_letter *letter);
 
-/** Let peal_inbox_receive() return -ETIMEDOUT. From any thread or handler. */
+/** Let peal_inbox_receive() return -ETIMEDOUT. For any thread or handler. */
 void peal_inbox_wake(struct peal_inbox *inbox);
 
 /**
- * For loops that are not ours: an fd that is readable if there is something to
- * do; then call peal_inbox_receive() with 0 until it says -ETIMEDOUT.
+ * For a loop that is not the library's: an fd that is readable if there is
+ * something to do. Then call peal_inbox_receive() with a timeout of 0 until the
+ * call returns -ETIMEDOUT.
  * @return  -1 with a loop of yours
  */
 int peal_inbox_fd(struct peal_inbox *inbox);
 
-/** Read the counts of its server: senders are its channels. */
+/** Read the counts of the inbox's server, whose channels are the senders. */
 void peal_inbox_stats(const struct peal_inbox *inbox,
 		      struct peal_server_stats *stats);
 
-/** Close it. May be called twice, and with an inbox that is all zero. */
+/** Close the inbox. The call may be made twice, and with an inbox that is all
+ * zero. */
 void peal_inbox_close(struct peal_inbox *inbox);
 
 /* -- senders */
@@ -243,7 +249,7 @@ struct peal_outbox {
  * @param name        who you are, at most 63 bytes, or NULL
  * @param bytes       of messages on their way, at least; 0: 64 KiB. The largest
  *                    message is 8 to 16 bytes smaller.
- * @param tag         what the messages are, or NULL: the inbox's must be alike
+ * @param tag         what the messages are, or NULL; the inbox has the same tag
  * @param timeout_ms  milliseconds, -1 for ever
  * @return            0, -EINVAL, -ENAMETOOLONG, or the errors of peal_connect()
  */
@@ -251,18 +257,20 @@ int peal_outbox_open(struct peal_outbox *out, const char *address,
 		     const char *name, const char *tag, size_t bytes,
 		     int timeout_ms);
 
-/** @return bytes of the largest message, 0 if it is closed */
+/** @return bytes of the largest message, 0 if the outbox is closed */
 size_t peal_outbox_max(const struct peal_outbox *out);
 
 /**
  * Find room for a message, to be filled in place.
  * @param size        bytes
- * @param timeout_ms  milliseconds, -1 for ever, 0 to look
+ * @param timeout_ms  milliseconds, -1 for ever, 0 not at all
  * @param room        address of a pointer: aligned to 8 bytes
  * @return            1, -ETIMEDOUT there is none, -EMSGSIZE larger than
- *                    peal_outbox_max(), -EPIPE it was closed, -EPROTO, or what
- *                    connecting again has failed with for good
- * It is yours until peal_outbox_commit() or the next call for this outbox.
+ *                    peal_outbox_max(), -EPIPE the outbox was closed,
+ *                    -EPROTO, or what connecting again has failed with for
+ *                    good
+ * The room is yours until peal_outbox_commit(), or the next call for this
+ * outbox.
  */
 int peal_outbox_reserve(struct peal_outbox *out, size_t size, int timeout_ms,
 			void *room);
@@ -276,28 +284,28 @@ int peal_outbox_commit(struct peal_outbox *out, uint32_t kind, size_t size);
 
 /**
  * Send a message.
- * @return  0, or the errors of peal_outbox_reserve(): it was not sent
+ * @return  0, or the errors of peal_outbox_reserve(): the message was not sent
  */
 int peal_outbox_send(struct peal_outbox *out, uint32_t kind, const void *data,
 		     size_t size, int timeout_ms);
 
 /**
- * Send a message that must not queue: when the receiver has taken all others of
- * this sender, and not before.
+ * Send a message that must not queue. The call sends it when the receiver has
+ * taken all other messages of this sender, and not before.
  * @return  as peal_outbox_send()
  */
 int peal_outbox_send_when_empty(struct peal_outbox *out, uint32_t kind,
 				const void *data, size_t size, int timeout_ms);
 
-/** Wait until the receiver has taken all of it. @return 0, or as above */
+/** Wait until the receiver has taken all messages. @return 0, or as above */
 int peal_outbox_flush(struct peal_outbox *out, int timeout_ms);
 
 /**
  * Flush, and close. What was not taken in time still arrives if the receiver is
- * there. May be called twice, and with one that is all zero.
+ * there. The call may be made twice, and with an outbox that is all zero.
  * @return  0, or what peal_outbox_flush() said, or -ECHILD in a forked child,
- *          which closes its copy, and neither flushes nor ends the stream; it
- *          is closed all the same
+ *          which closes its copy, and neither flushes nor ends the stream. The
+ *          outbox is closed in each of these cases.
  */
 int peal_outbox_close(struct peal_outbox *out, int timeout_ms);
 

@@ -32,8 +32,8 @@
  * atomic_signal_fence() between them; threads that order their accesses with
  * atomics, as the ends of a ring do, need nothing more.
  *
- * Context: every function here makes system calls; none allocates from the
- * heap, none keeps state of its own, so they are safe in threads.
+ * Context: every function here makes system calls. None allocates from the
+ * heap, and none keeps state of its own. So any thread may call them.
  */
 #include <stddef.h>
 #include <sys/types.h>
