@@ -100,8 +100,8 @@ int peal_mem_open(struct peal_mem *mem, int fd, size_t body_offset, size_t body,
 		  unsigned flags)
 {
 	//@ assert fd: fd >= 0;
-	//@ assert body_offset: body_offset == PEAL_RING_ITEMS_OFFSET ||
-	//body_offset == HUGE_PAGE;
+	/*@ assert offset: body_offset == PEAL_RING_ITEMS_OFFSET ||
+			   body_offset == HUGE_PAGE; */
 	//@ assert body: 0 < body <= BODY_MAX;
 	//@ assert pages: body % 4096 == 0;
 	if (any_bool() || body_offset != PEAL_RING_ITEMS_OFFSET)
