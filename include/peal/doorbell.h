@@ -49,8 +49,8 @@ struct peal_doorbell {
 	int wait_fd;		      /* ro: readable when it was rung */
 	int ring_fd;		      /* ro: written to ring it */
 	enum peal_doorbell_kind kind; /* ro */
-	unsigned owned;		      /* private: close both at finish */
-	unsigned drain_every;	      /* private: arms; then it is cleared */
+	unsigned owned;		      /* private: close() closes both fds */
+	unsigned drain_every;	      /* private: cleared after so many arms */
 	uint32_t index;		      /* private: in the group */
 	struct peal_group *group;     /* private */
 };
@@ -93,9 +93,9 @@ void peal_doorbell_close(struct peal_doorbell *bell);
 int peal_doorbell_ring(const struct peal_doorbell *bell);
 
 /**
- * Clear a doorbell: take back the rings so far; of a socket, as many as can be
- * read in a millisecond. Never blocks, even if a peer has cleared O_NONBLOCK on
- * an eventfd that is shared.
+ * Clear a doorbell: take back all rings up to now. Of a socket this call takes
+ * back as many rings as can be read in a millisecond. Never blocks, even if a
+ * peer has cleared O_NONBLOCK on an eventfd that is shared.
  * @return  1 the bell was rung, 0 the bell was not rung, -EPIPE the side that
  *          rings has closed its fd, -EPROTO a socket's packet brought fds,
  *          which are dropped, or another error of read(2)

@@ -79,7 +79,7 @@ struct peal_page {
 	uint64_t position; /* the sender's tail, or the receiver's head */
 	uint8_t pad1[384 - 256 - 8];
 
-	uint64_t wake;	  /* the peer rings when it reaches this position */
+	uint64_t wake;	  /* the peer rings when the peer reaches this */
 	uint64_t state;	  /* enum peal_state */
 	uint64_t elided;  /* 1: this end publishes without a fence */
 	uint64_t barrier; /* enum peal_barrier: does this end make barriers? */
@@ -109,7 +109,7 @@ enum peal_recheck {
 struct peal_end {
 	/* Each item or batch touches these. They fill one cache line. */
 	unsigned char *items;
-	uint64_t position;     /* own position; the own page follows it */
+	uint64_t position;     /* own position; the own page has a copy */
 	uint64_t limit;	       /* see above; checked, moves forward only */
 	uint64_t mask;	       /* capacity - 1 */
 	uint64_t wrap;	       /* spans end at this index */
@@ -146,11 +146,12 @@ struct peal_end {
 		uint64_t want;	    /* items that this end waits for */
 		uint64_t target;    /* peer position that brings these items */
 		uint64_t armed;	    /* the target that the wake word holds */
-		/* What a receiver was offered below its watermark, or what a
-		 * sender last kicked the receiver for. */
+		/* The position and the limit at which a receiver was last
+		 * offered items below its watermark, or at which a sender last
+		 * kicked the receiver. The same pair is not used twice. */
 		uint64_t offered_position;
 		uint64_t offered_limit;
-		uint64_t spin_ns;	  /* polls so long before it sleeps */
+		uint64_t spin_ns;	  /* this end polls so long, then sleeps */
 		unsigned brief_spins;	  /* or so often, if spin_ns is 0 */
 		unsigned empty_refreshes; /* since the peer last moved */
 		enum peal_recheck recheck;
@@ -167,19 +168,19 @@ struct peal_end {
 		struct peal_end *sibling;  /* shares the own bell, or NULL */
 		unsigned arms_since_clear;
 		bool overflow;	       /* the last arm may bring many rings */
-		bool cleared_siblings; /* this end cleared the sibling's ring */
+		bool cleared_siblings; /* the last clear took the sibling's */
 		int rings_to_time;     /* 0: one in 16 is timed */
 		int slow_rings;	       /* of those that were timed */
 	} bell;
 
-	/* A reactor has the end looked at by this function. NULL: there is
-	 * none. */
+	/* The end calls this function to have its reactor look at the end.
+	 * NULL: no reactor serves the end. */
 	void (*notify)(void *notify_arg);
 	void *notify_arg;
 
 	/* How this end, or its peer, ended; and which end this is. */
 	int error;	/* sticky: -EPROTO, or -EPIPE after finish */
-	int end_reason; /* of `ended` */
+	int end_reason; /* why `ended` is set: 0 the peer finished */
 	bool ended;	/* the peer moves no more, so the limit is final */
 	bool detached;	/* the ring has no peer now; a new one may come */
 	bool sender;
@@ -190,8 +191,10 @@ struct peal_end {
 };
 
 /**
- * Look at the peer's position again.
- * @return  how many items are available, or the sticky error
+ * Look at the peer's position again. If fewer than `want` items are available,
+ * also look whether the peer has ended.
+ * @return  how many items are available, or the sticky error, or -EPIPE for a
+ *          sender whose receiver has ended
  */
 ssize_t peal_end_refresh(struct peal_end *end, uint64_t want);
 
@@ -210,12 +213,13 @@ ssize_t peal_end_reserve(struct peal_end *end, uint64_t n);
 /** Decide whether this end elides its fences from now on. See ring/fence.c. */
 void peal_end_adapt(struct peal_end *end);
 
-/** Ring the peer, and count it. @return 0 or the bell's error */
+/** Ring the peer's bell, and count the ring. @return 0 or the bell's error */
 int peal_end_ring(struct peal_end *end);
 
 /**
- * For a sender of messages: reserve room for a message, where that takes a look
- * at the receiver's position, or leads to the front of the memory.
+ * For a sender of messages: reserve room for a message. The inline calls of
+ * message.h come here if the room that is known, or the rest of the memory, is
+ * too small for the message.
  * @return  1, 0 there is too little room, or the errors of
  *          peal_message_reserve()
  */
@@ -246,9 +250,9 @@ static inline ssize_t peal_end_span(const struct peal_end *end, uint64_t n,
 /**
  * Move the own position by n items, and ring the peer if this crosses the
  * position that the peer waits for. `position - wake < n` says that the wake
- * position lies behind the old position, and not behind the new position. This
- * is virtio's event index with 64-bit positions (Virtual I/O Device
- * Specification 1.2, 2.7.10).
+ * position is larger than the old position, and not larger than the new
+ * position. This is virtio's event index with 64-bit positions (Virtual I/O
+ * Device Specification 1.2, 2.7.10).
  */
 static inline int peal_end_publish(struct peal_end *end, uint64_t n)
 {

@@ -49,8 +49,10 @@ struct peal_group;
 /**
  * Make a group.
  * @param group    filled in on success, untouched on failure; must not move
- * @param marks    all zero, aligned to 8 bytes; yours, keep it as long
- * @param notify_args  storage for n pointers, likewise; never shared
+ * @param marks    all zero, aligned to 8 bytes; yours, keep it as long as the
+ *                 group
+ * @param notify_args  storage for n pointers; yours, keep it as long as the
+ *                 group; never in shared memory
  * @param n        bells, 1 to PEAL_GROUP_MOST
  * @return         0, -EINVAL n, -EMFILE, -ENFILE or -ENOMEM
  */
@@ -59,15 +61,15 @@ int peal_group_init(struct peal_group *group, struct peal_group_marks *marks,
 
 /**
  * Make a bell of a group.
- * @param bell  filled in on success; peal_doorbell_close() gives it back
- * @return      0, -ENOSPC all are taken
+ * @param bell  filled in on success; peal_doorbell_close() gives the bell back
+ * @return      0, -ENOSPC all bells of the group are taken
  */
 int peal_group_bell(struct peal_group *group, struct peal_doorbell *bell);
 
 /**
  * Close a group. Close its bells and remove the group from the reactor first.
  * The group is all zero then. If a bell is left, to ring this bell is -EBADF,
- * and the reactor does not hear of its ring any more.
+ * and the reactor does not hear of the ring that waits on this bell any more.
  */
 void peal_group_close(struct peal_group *group);
 

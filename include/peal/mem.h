@@ -59,7 +59,7 @@ extern "C" {
 /** peal_mem_open() only: the memory must be sealed by peal_mem_seal(). */
 #define PEAL_MEM_SEALED 0x40u
 
-/** Memory that is mapped here. All zero is a valid "nothing". */
+/** Memory that is mapped here. All zero is valid: no memory. */
 struct peal_mem {
 	void *base;	    /* ro: the first byte */
 	size_t body_offset; /* ro: bytes before the body */
@@ -97,10 +97,10 @@ size_t peal_mem_page(unsigned flags);
  *	-EOPNOTSUPP  huge pages need a kernel that has them; PEAL_MEM_PREFAULT
  *	             needs madvise(2) or futex(2), and a sandbox refuses both
  *	-EMFILE, -ENFILE  no fd left
- * The memory is zero. It is as large as body_offset and body together, and with
- *huge pages rounded up to the next of them. The fd is close-on-exec, cannot be
- *made executable where the kernel knows MFD_NOEXEC_SEAL, and is sealed against
- * shrinking and growing; it belongs to mem.
+ * The memory is zero. Its size is the sum of body_offset and body. With huge
+ * pages the size is rounded up to whole pages. The fd belongs to mem. The fd is
+ * close-on-exec, and is sealed against shrinking and growing. Where the kernel
+ * knows MFD_NOEXEC_SEAL the fd cannot be made executable.
  */
 int peal_mem_create(struct peal_mem *mem, const char *name, size_t body_offset,
 		    size_t body, unsigned flags);
@@ -130,14 +130,15 @@ int peal_mem_seal(struct peal_mem *mem);
  *	-EINVAL      PEAL_MEM_SEALED without _READONLY: a frozen memfd cannot be
  *	             mapped in any other way
  *	-EBADF       no such fd
- *	-EBADMSG     not a memfd, or one that cannot be sealed, or not of pages
- *	             of that size
- *	-EPERM       its seals are not exactly those that peal_mem_create()
- *	             sets, or, with PEAL_MEM_SEALED, those of peal_mem_seal()
- *	-ERANGE      its size is not that of body_offset and body
+ *	-EBADMSG     not a memfd, or a memfd that cannot be sealed, or not of
+ *	             pages of that size
+ *	-EPERM       the seals of the memfd are not exactly those that
+ *	             peal_mem_create() sets, or, with PEAL_MEM_SEALED, those of
+ *	             peal_mem_seal()
+ *	-ERANGE      the size of the memfd is not that of body_offset and body
  *	-EACCES      the fd is open for reading alone, and _READONLY is missing
  * Nothing is mapped, and fstat(2) is not called, before the seals prove that
- * it is a memfd.
+ * the fd is a memfd.
  */
 int peal_mem_open(struct peal_mem *mem, int fd, size_t body_offset, size_t body,
 		  unsigned flags);
@@ -147,12 +148,12 @@ void peal_mem_close(struct peal_mem *mem);
 
 /**
  * Bytes that are written once, then sealed, then read-only for everybody.
- * All zero is a valid "nothing".
+ * All zero is valid: no blob.
  */
 struct peal_blob {
 	void *base;	/* ro: writable until peal_blob_seal() */
 	size_t size;	/* ro: bytes */
-	int fd;		/* ro: hand it over once it is sealed; -1: opened */
+	int fd;		/* ro: to hand over a sealed blob; -1: opened */
 	unsigned flags; /* private */
 };
 
@@ -169,20 +170,21 @@ int peal_blob_create(struct peal_blob *blob, const char *name, size_t size);
 /**
  * End the writing: the blob is mapped for reading alone, at the same address,
  * and sealed against every change for good.
- * @return  0, -EINVAL not a blob that is being filled in, -EBUSY somebody
- *          else has it mapped for writing (a forked child, for one) or I/O
- *          into it is under way, -EPERM somebody else sealed it, -ENOMEM
- * On failure it stays as it was, writable and mapped. No other thread may
- * write to it meanwhile.
+ * @return  0, -EINVAL not a blob that is being filled in, -EBUSY another
+ *          process (such as a forked child) has the blob mapped for writing, or
+ *          I/O into the blob is under way, -EPERM another process has sealed
+ *          the blob, -ENOMEM
+ * On failure the blob stays writable and mapped. No other thread may write to
+ * the blob during this call.
  */
 int peal_blob_seal(struct peal_blob *blob);
 
 /**
- * Map a sealed blob that somebody else made, after verifying that it is one.
+ * Map a sealed blob that somebody else made, after verifying its seals.
  * @param blob  filled in on success, untouched on failure
- * @param fd    borrowed: it may be closed afterwards
+ * @param fd    borrowed: you may close the fd afterwards
  * @return      0, -EBADF no such fd, -EBADMSG not a memfd, -EPERM not sealed
- *              against every change, -ERANGE it is empty, -ENOMEM
+ *              against every change, -ERANGE the blob is empty, -ENOMEM
  */
 int peal_blob_open(struct peal_blob *blob, int fd);
 

@@ -101,8 +101,8 @@ static inline size_t peal_message_max(const struct peal_sender *tx)
 
 /**
  * As peal_message_reserve(), but sleep until there is room.
- * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0 to look,
- *                    and to be woken as by peal_message_reserve()
+ * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0: do not
+ *                    sleep, but arm as peal_message_reserve() does
  * @return            1, -ETIMEDOUT, or the errors of peal_message_reserve() and
  *                    of peal_doorbell_wait()
  * Signals do not end the wait. The receiver does not see messages that are
@@ -124,8 +124,8 @@ int peal_message_wait(struct peal_sender *tx, size_t size, int timeout_ms,
  *	-EPROTOTYPE the ring's items are not of 8 bytes: it is not for messages
  * The room is the caller's until the message is committed or staged. A caller
  * that needs the room no longer does nothing: the next reserve takes its place.
- * Real-time safe but for one system call when a doorbell is owed. That can be
- * so where a wrap record is published alone.
+ * Real-time safe but for one system call: if this call publishes a wrap record
+ * alone, a doorbell may be owed.
  */
 static inline int peal_message_try_reserve(struct peal_sender *tx, size_t size,
 					   void *room)
@@ -202,7 +202,8 @@ static inline int peal_message_stage(struct peal_sender *tx, uint32_t kind,
  * Publish the messages that are staged, as one batch.
  * @return  0, or
  *	-EPIPE, -EPROTO  as peal_message_reserve(): nothing was published
- *	-EPIPE, -EBADF, ...  they are published, but the bell could not be rung
+ *	-EPIPE, -EBADF, ...  the messages are published, but the bell could not
+ *	                 be rung
  * Real-time safe but for the one system call when a doorbell is owed.
  */
 static inline int peal_message_publish(struct peal_sender *tx)
@@ -259,13 +260,13 @@ static inline int peal_message_send(struct peal_sender *tx, uint32_t kind,
 
 /**
  * Walk on to the message behind this message.
- * @param m  one that was found and not released; then the next one, or as it
- *           was where there is none
- * @return   1, 0 there is none among those that are known: no look is taken at
- *           the sender's position (peal_receiver_used() does), or the errors
- *           of peal_message_peek()
- * Real-time safe: no system call, no lock, no allocation; but for telling the
- * sender of -EPROTO.
+ * @param m  a message that was found and not released. Then m is the next
+ *           message. If there is no next message m stays as it was.
+ * @return   1, 0 no further message is known, or the errors of
+ *           peal_message_peek()
+ * This call does not load the sender's position: peal_receiver_used() does.
+ * Real-time safe: no system call, no lock, no allocation. But a receiver that
+ * finds -EPROTO rings the sender.
  */
 static inline int peal_message_next(struct peal_receiver *rx,
 				    struct peal_message *m)
@@ -284,7 +285,7 @@ static inline int peal_message_next(struct peal_receiver *rx,
 			m->next = at;
 			return end->error < 0 ? end->error : 0;
 		}
-		/* Load the header once: the sender may change it anytime. */
+		/* Load the header once: the sender may change the header. */
 		record = __atomic_load_n((header *)(void *)first,
 					 __ATOMIC_RELAXED);
 		units = PEAL_MESSAGE_UNITS((uint32_t)record);
@@ -307,14 +308,15 @@ static inline int peal_message_next(struct peal_receiver *rx,
 /**
  * Find the first message that was not released.
  * @param m  filled in if there is one
- * @return   1; 0 there is none (now, or any more: see peal_receiver_ended());
- *           or
+ * @return   1; 0 there is no message (now, or any more: see
+ *           peal_receiver_ended()); or
  *	-EPIPE      the receiver was finished
  *	-EPROTO     the sender left an impossible position or size, for good
  *	-EPROTOTYPE the ring's items are not of 8 bytes: it is not for messages
- * It is yours until peal_message_release(). The sender's position is looked at
- * only when nothing that is known is left. Real-time safe but for one system
- * call when a doorbell is owed, which is so where the memory wraps alone.
+ * The message is yours until peal_message_release(). This call loads the
+ * sender's position only when no item that is known is left. Real-time safe but
+ * for one system call: if this call releases a wrap record alone, a doorbell
+ * may be owed.
  */
 static inline int peal_message_peek(struct peal_receiver *rx,
 				    struct peal_message *m)
@@ -333,9 +335,10 @@ static inline int peal_message_peek(struct peal_receiver *rx,
 		if (__builtin_expect(ret != 0, 1) ||
 		    first.next == end->position)
 			return ret;
-		/* The sender may wait for the end of the memory; and what it
-		 * has sent since is not known yet. At the front there is no
-		 * such record, so it is the last one. */
+		/* No more than a wrap record is known. The sender may wait for
+		 * the room of this record, so release the record. Then look at
+		 * the sender's position again. No wrap record stands at the
+		 * front, so the second round is the last. */
 		peal_end_publish(end, first.next - end->position);
 	}
 }
@@ -343,11 +346,10 @@ static inline int peal_message_peek(struct peal_receiver *rx,
 /**
  * As peal_message_peek(), but sleep until there is a message.
  * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0 to look
- * @return            1, 0 the sender finished and all was released, -EPIPE it
- *                    died and all was released, -ETIMEDOUT,
- *                    or the errors of peal_message_peek() and
- *                    peal_doorbell_wait()
- * Signals do not end it.
+ * @return            1, 0 the sender finished and all was released, -EPIPE the
+ *                    sender died and all was released, -ETIMEDOUT, or the
+ *                    errors of peal_message_peek() and peal_doorbell_wait()
+ * Signals do not end the wait.
  */
 int peal_message_receive(struct peal_receiver *rx, int timeout_ms,
 			 struct peal_message *m);
@@ -358,7 +360,8 @@ int peal_message_receive(struct peal_receiver *rx, int timeout_ms,
  * @return   0, or
  *	-EINVAL  the message was released already
  *	-EPIPE, -EPROTO  as for peal_message_peek()
- *	-EPIPE, -EBADF, ...  it is released, but the bell could not be rung
+ *	-EPIPE, -EBADF, ...  the messages are released, but the bell could not
+ *	         be rung
  * Real-time safe but for the one system call when a doorbell is owed.
  */
 static inline int peal_message_release(struct peal_receiver *rx,

@@ -8,8 +8,9 @@
  *
  * The sender reserves items, fills these items in place, and commits them. The
  * receiver peeks at items in place, and releases them. Neither end locks or
- * allocates. An end makes one system call at most: when the other end sleeps,
- * and now has what that end waits for, this end rings the other end's doorbell.
+ * allocates. An end makes one system call at most: if the other end sleeps, and
+ * this end has just provided what the other end waits for, this end rings the
+ * other end's doorbell.
  *
  *	static unsigned char memory[PEAL_RING_SIZE(1024, sizeof(int))];
  *	struct peal_geometry geometry = { .capacity = 1024,
@@ -102,7 +103,7 @@ struct peal_receiver {
 void peal_sender_finish(struct peal_sender *tx);
 
 /**
- * Wake the sender only when so many items are free.
+ * Wake the sender only when so many items are free, or the receiver is gone.
  * @param n  1 (as it is after attach) to the capacity
  * @return   0, -EINVAL another n
  */
@@ -112,7 +113,8 @@ int peal_sender_set_watermark(struct peal_sender *tx, size_t n);
  * Let peal_sender_wait() poll for a time before peal_sender_wait() sleeps. To
  * be woken costs a thousand times as much as a look. A thread that may run on
  * one processor only does not poll.
- * @param spin_ns  nanoseconds, 0 (as it is after attach): never
+ * @param spin_ns  nanoseconds, 0 (as it is after attach): a few looks, which
+ *                 take less time than a system call
  */
 void peal_sender_set_spin(struct peal_sender *tx, uint64_t spin_ns);
 
@@ -121,12 +123,12 @@ void peal_sender_set_spin(struct peal_sender *tx, uint64_t spin_ns);
  * @param n      1 to the capacity
  * @param items  address of a pointer: the first of them
  * @return       how many there are in one span; 0 too few are free, and the
- *               space bell will ring as soon as n, or as many as the
- *               watermark says, are; or
+ *               space bell will ring as soon as n are free, or as many as the
+ *               watermark says if these are more; or
  *	-EINVAL  another n
  *	-EPIPE   the receiver is gone, or the sender was finished
  *	-EPROTO  the receiver left an impossible position, for good
- * The items are the caller's until peal_sender_commit(); the receiver does not
+ * The items are the caller's until peal_sender_commit(). The receiver does not
  * see the items before. Real-time safe where n items are free. Where fewer are
  * free this call can make system calls: one to ring a receiver that waits for
  * more items than fit in, one to empty a pipe or a socket, and those of
@@ -191,7 +193,7 @@ ssize_t peal_sender_wait(struct peal_sender *tx, size_t n, int timeout_ms,
  * @return   0, or
  *	-EINVAL  more than is reserved: nothing was published
  *	-EPIPE, -EBADF, ...  the items are published, but the bell could not be
- *	         rung: do not commit them again
+ *	         rung: do not commit these items again
  * Real-time safe but for the one system call when a doorbell is owed.
  */
 static inline int peal_sender_commit(struct peal_sender *tx, size_t n)
@@ -200,12 +202,12 @@ static inline int peal_sender_commit(struct peal_sender *tx, size_t n)
 }
 
 /**
- * Copy in as many of n items as there is room for, as one batch; another batch
- * follows if the receiver makes room in the meantime.
+ * Copy in as many of n items as there is room for, as one batch. If the
+ * receiver makes room in the meantime another batch follows.
  * @return  how many, -EPIPE or -EPROTO. If these are fewer than n, the ring is
  *          full, and the sender has armed: the space bell will ring as soon as
- *          one item, or as many as the watermark says, are free. A loop of the
- *          caller's own calls peal_sender_arm() before the loop sleeps.
+ *          as many items as the watermark says are free. A loop of the caller's
+ *          own calls peal_sender_arm() before the loop sleeps.
  * A bell that fails shows in peal_sender_stats(). Real-time safe but for one
  * system call when a doorbell is owed, and one to empty a pipe or a socket.
  */
@@ -226,7 +228,8 @@ ssize_t peal_sender_each(struct peal_sender *tx, size_t n,
 /** @return how many items are free now, -EPIPE or -EPROTO */
 static inline ssize_t peal_sender_free(struct peal_sender *tx)
 {
-	return peal_end_refresh(&tx->end, UINT64_MAX); /* the end, too */
+	/* More than the capacity: also look whether the receiver has ended. */
+	return peal_end_refresh(&tx->end, UINT64_MAX);
 }
 
 /** @return how many items the ring can hold */
@@ -253,8 +256,8 @@ void peal_sender_stats(const struct peal_sender *tx,
 void peal_receiver_finish(struct peal_receiver *rx);
 
 /**
- * Wake the receiver only when so many items are there, or the stream ended, or
- * the sender cannot go on without room.
+ * Wake the receiver only when so many items are there, or the stream has ended,
+ * or the sender cannot go on without room.
  * @param n  1 (as it is after attach) to the capacity
  * @return   0, -EINVAL another n
  */
@@ -296,9 +299,9 @@ static inline ssize_t peal_receiver_peek(struct peal_receiver *rx, void *items)
  * @param items       address of a pointer: the first of them
  * @return            how many there are in one span; fewer than n if the stream
  *                    ended, or if the sender waits for more room than there is;
- *                    0 the sender finished, and all was released; -EPIPE it
- *                    died, and all was released; -ETIMEDOUT, -EINVAL, the
- *                    errors of peal_receiver_peek() or peal_doorbell_wait()
+ *                    0 the sender finished, and all was released; -EPIPE the
+ *                    sender died, and all was released; -ETIMEDOUT, -EINVAL,
+ *                    the errors of peal_receiver_peek() or peal_doorbell_wait()
  * Signals do not end the wait. The wait opens an fd as peal_sender_wait() does.
  */
 ssize_t peal_receiver_wait(struct peal_receiver *rx, size_t n, int timeout_ms,
@@ -309,7 +312,8 @@ ssize_t peal_receiver_wait(struct peal_receiver *rx, size_t n, int timeout_ms,
  * @param n  0 to what was found
  * @return   0, or
  *	-EINVAL  more than were found: nothing was released
- *	-EPIPE, -EBADF, ...  they are released, but the bell could not be rung
+ *	-EPIPE, -EBADF, ...  the items are released, but the bell could not be
+ *	         rung
  * Real-time safe but for the one system call when a doorbell is owed.
  */
 static inline int peal_receiver_release(struct peal_receiver *rx, size_t n)
@@ -355,9 +359,9 @@ bool peal_receiver_ended(struct peal_receiver *rx);
 void peal_receiver_stats(const struct peal_receiver *rx,
 			 struct peal_ring_stats *stats);
 
-/* -- for programs that build rings; in memory of their own, with doorbells of
- * their own, or in a loop without a reactor. local.h, channel.h and reactor.h
- * do all of this for the others. */
+/* -- for programs that build rings in memory of their own, with doorbells of
+ * their own, or that wait in a loop without a reactor. For all other programs
+ * local.h, channel.h and reactor.h do this. */
 
 /**
  * Complete a geometry: round the capacity up to a power of two and, where the
@@ -396,9 +400,9 @@ int peal_geometry_read(struct peal_geometry *geometry, const void *memory,
  * Make an empty ring in memory that nobody uses.
  * @param ring      filled in on success, untouched on failure
  * @param geometry  from peal_geometry_fit()
- * @param memory    aligned to 8 bytes; the items are aligned as it is, up to
- *                  the page. With PEAL_RING_TWICE the items must be mapped
- *                  twice (peal_mem_create() with PEAL_MEM_TWICE).
+ * @param memory    aligned to 8 bytes; the items are aligned as the memory is,
+ *                  up to the page. With PEAL_RING_TWICE the items must be
+ *                  mapped twice (peal_mem_create() with PEAL_MEM_TWICE).
  * @param size      bytes of memory, the second mapping not counted
  * @return          0, -EINVAL misaligned, or a geometry not from
  *                  peal_geometry_fit(), -ENOSPC size is too small
@@ -425,13 +429,15 @@ int peal_ring_open(struct peal_ring *ring, const struct peal_geometry *geometry,
 		   void *memory, size_t size);
 
 /**
- * Become the sender of a ring. The ring is new, or its sender is gone: then the
- * new sender continues at the position that was published last, and rings the
- * receiver if the sender before may have died before it rang.
+ * Become the sender of a ring. The ring is new, or its former sender is gone.
+ * In a ring of a former sender the new sender continues at the position that
+ * was published last. The former sender may have died between a publish and the
+ * ring of the bell: then the new sender rings the receiver.
  * @param tx     filled in on success, untouched on failure
- * @param data   the bell that the receiver waits on, or NULL: it polls
+ * @param data   the bell that the receiver waits on, or NULL: the receiver
+ *               polls
  * @param space  the bell to wait on for room, or NULL: you poll
- * @return       0, -EPROTO impossible positions, -EPIPE the sender before
+ * @return       0, -EPROTO impossible positions, -EPIPE the former sender has
  *               ended the stream
  * Bells are copied; keep their fds open as long as the sender is used.
  */
@@ -442,12 +448,15 @@ int peal_sender_attach(struct peal_sender *tx, const struct peal_ring *ring,
 /**
  * Arm before a loop of the caller's own sleeps, and look once more.
  * @return  true: sleep, the space bell will ring; false: as many items as the
- *          watermark says are free, or peal_sender_reserve() has an error
+ *          watermark says are free, or peal_sender_reserve() has an error, or
+ *          this call has cleared a socket that is also the bell of the
+ *          channel's receiver: look at both ends again
  * A reserve that falls short has armed already. A put or each that falls short
  * does not suffice, because neither of them can wait for a receiver that elides
  * its fences, or ring a socket of the sender's own. So call this after a put or
  * each that falls short, before the loop sleeps.
- * A bell that is waited on level-triggered is cleared before this, never after.
+ * A bell that is waited on level-triggered is cleared before this call, never
+ * after.
  */
 bool peal_sender_arm(struct peal_sender *tx);
 
@@ -465,30 +474,31 @@ void peal_sender_hangup(struct peal_sender *tx);
 
 /**
  * Allow barriers, or forbid barriers. A program that attaches an end begins
- * with barriers forbidden. A peal_local, and channels between peers that trust
- * each other, allow them. A commit needs a fence, which costs more than the
- * rest of the commit. Where both ends allow barriers, an end elides its fence
- * after a thousand commits in a row that rang no bell. An end that arms while
- * its peer elides fences lets the kernel interrupt the processors on which the
- * peer runs: membarrier(2), 1 to 15 microseconds. Kernels are known that leave
- * a processor out. So the end that armed looks once more a millisecond later.
- * Blocking calls and a reactor do this by themselves. An end that is armed by
- * hand, or by a reserve that falls short outside of a reactor, sleeps for this
- * millisecond, and withdraws its own offer of barriers, so that the sleep is
- * rare. Barriers are not for threads that nothing may interrupt. Context:
- * set-up; system calls, the first of which in a process may take some
+ * with barriers forbidden. A peal_local, and channels whose bells are eventfds,
+ * allow barriers. A commit needs a fence, which costs more than the rest of the
+ * commit. Where both ends allow barriers, an end elides its fence after a
+ * thousand commits in a row that rang no bell. An end that arms while its peer
+ * elides fences lets the kernel interrupt the processors on which the peer
+ * runs: membarrier(2), 1 to 15 microseconds. Some kernels leave a processor
+ * out. So the end that armed looks once more a millisecond later. Blocking
+ * calls and a reactor do this by themselves. An end that is armed by hand, or
+ * by a reserve that falls short outside of a reactor, sleeps for this
+ * millisecond. Such an end also withdraws its own offer of barriers, so that
+ * the sleep is rare. Barriers are not for threads that nothing may interrupt.
+ * Context: set-up; system calls, the first of which in a process may take some
  * milliseconds. Where the kernel has no such barriers nothing changes.
  */
 void peal_sender_set_barriers(struct peal_sender *tx, bool allow);
 
 /**
- * Become the receiver of a ring. The ring is new, or its receiver is gone: then
- * the new receiver continues at the position that was released last, and rings
- * the sender if the receiver before may have died before it rang.
+ * Become the receiver of a ring. The ring is new, or its former receiver is
+ * gone. In a ring of a former receiver the new receiver continues at the
+ * position that was released last. The former receiver may have died between a
+ * release and the ring of the bell: then the new receiver rings the sender.
  * @param rx     filled in on success, untouched on failure
  * @param data   the bell to wait on for items, or NULL: you poll
- * @param space  the bell that the sender waits on, or NULL: it polls
- * @return       0, -EPROTO impossible positions, -EPIPE the receiver before
+ * @param space  the bell that the sender waits on, or NULL: the sender polls
+ * @return       0, -EPROTO impossible positions, -EPIPE the former receiver has
  *               finished
  * Bells are copied; keep their fds open as long as the receiver is used.
  */
@@ -499,8 +509,11 @@ int peal_receiver_attach(struct peal_receiver *rx, const struct peal_ring *ring,
 /**
  * Arm before a loop of the caller's own sleeps, and look once more.
  * @return  true: sleep, the data bell will ring; false: as many items as the
- *          watermark says have come, the stream has ended, or there is an error
- * A bell that is waited on level-triggered is cleared before this, never after.
+ *          watermark says have come, the stream has ended, there is an error,
+ *          or this call has cleared a socket that is also the bell of the
+ *          channel's sender: look at both ends again
+ * A bell that is waited on level-triggered is cleared before this call, never
+ * after.
  */
 bool peal_receiver_arm(struct peal_receiver *rx);
 
