@@ -3,10 +3,11 @@
 #define PEAL_CHANNEL_H
 /**
  * @file
- * Channels: rings between processes that need not trust each other. Each side
- * makes one call. The two sides meet on a Unix socket. The server makes the
- * memory and the doorbells, the client seals the memory, and both sides verify
- * both. From then on the socket tells each side when the other side dies.
+ * Channels: rings between processes that need not trust each other, in one
+ * call a side. A client connects to a server through a Unix socket. The server
+ * makes the memory and the doorbells. The client verifies the memory and seals
+ * it, and the server verifies the seals. From then on the socket tells each
+ * side of the other side's death.
  *
  * A client is the sender, the receiver, or both. A client that is both has two
  * rings. The client says in a hello what it wants to be.
@@ -46,41 +47,42 @@
  * - Whatever the other side does, at any time, can harm nothing but its own
  *   channel. That channel is closed, with a reason (SECURITY.md).
  * - What was published is delivered, also if its sender was killed. on_closed
- *   is called once, after that.
- * - A sender whose receiver died keeps what was published and not released, and
- *   carries it over when it connects again: at least once, never not at all.
+ *   comes once, after that.
+ * - A sender whose receiver died keeps the items that were published and not
+ *   released. When the sender connects again it carries these items over to the
+ *   new ring. So each item arrives at least once.
  *
  * Addresses
- * - "/run/mixer": a path. Write "./" before a relative path that begins with
- *   "@" or "fd:".
- * - "@name": in Linux's abstract namespace, which has no owner and no mode:
- *   anybody may take the name, or connect.
- * - "fd:3", of servers: an inherited socket, SOCK_SEQPACKET, that listens
- *   already. "fd:mixer" is the one that the service manager has passed with
+ * - "/run/mixer": a path. A relative path that begins with "@" or "fd:" is
+ *   written with "./" in front.
+ * - "@name": a name in Linux's abstract namespace, which has no owner and no
+ *   mode: anybody may take the name, or connect.
+ * - "fd:3", for servers only: an inherited socket, SOCK_SEQPACKET, that listens
+ *   already. "fd:mixer" is the socket that the service manager has passed with
  *   FileDescriptorName=mixer, as systemd does (LISTEN_PID, LISTEN_FDS,
- *   LISTEN_FDNAMES); "fd:" is the first one that the service manager has
- *   passed. The server makes the fd non-blocking and close-on-exec, and never
- *   closes the fd. So the next server of this process can listen there.
+ *   LISTEN_FDNAMES). "fd:" is the first socket that the service manager has
+ *   passed. The server makes the fd non-blocking and close-on-exec. The server
+ *   never closes the fd, so the next server of this process can listen there.
  *
  * Caveats
- * - A channel on a reactor, the reactor and its server are for one thread. The
- *   two ends of any other channel may be used in two threads. But if the
- *   doorbell is the socket (see peal_channel_bells()), both ends are for one
- *   thread, and a loop of yours that arms the ends arms both, until both say
- *   that the loop may sleep.
- * - Only the process that connected is seen as the client: do not connect
- *   before you daemonize.
+ * - A channel, its reactor and its server are for one thread. Two threads may
+ *   use the two ends of a channel that is not on a reactor, one end each. But
+ *   if the doorbell is the socket (see peal_channel_bells()) one thread uses
+ *   both ends. A loop of yours that arms the ends of such a channel arms both,
+ *   again and again, until both arms say that the loop may sleep.
+ * - The server sees the process that connected as the client, and no other: do
+ *   not connect before you daemonize.
  * - In a child after fork(2) every close is safe, in any order: a close takes
- *   away the child's copies and ends nothing. The child may use a channel that
- *   is not on a reactor, in the parent's place. The child then ends the stream
- *   with peal_sender_finish(). The socket that the child holds hides your death
- *   from the other side. A server sees your death nevertheless where the kernel
- *   has SO_PEERPIDFD (6.5).
- * - A channel on a reactor whose own sender has finished stays open until the
- *   other side has taken everything and hangs up. So on_closed says how the
- *   stream ended.
- * - On a reactor do not hold a reservation while you return to the loop: a
- *   reconnect changes the ring.
+ *   away the child's copies, and ends nothing of the parent's. The child may
+ *   use a channel that is not on a reactor in the parent's place, and ends the
+ *   stream with peal_sender_finish(). The child holds the socket open, and so
+ *   hides the parent's death from the other side. A server sees the parent's
+ *   death all the same where the kernel has SO_PEERPIDFD (6.5).
+ * - On a reactor, a channel whose own sender has finished stays open until the
+ *   other side has taken all items and hangs up. So on_closed says whether all
+ *   items arrived.
+ * - Do not hold a reservation of a channel on a reactor while you return to the
+ *   loop: a reconnect changes the ring.
  */
 #include <peal/mem.h>
 #include <peal/sources.h>
@@ -92,8 +94,8 @@ extern "C" {
 
 /** What a client is. */
 enum peal_role {
-	PEAL_SENDER = 1,   /**< it sends, the server receives */
-	PEAL_RECEIVER = 2, /**< it receives, the server sends */
+	PEAL_SENDER = 1,   /**< the client sends, the server receives */
+	PEAL_RECEIVER = 2, /**< the client receives, the server sends */
 	PEAL_BOTH = 3,	   /**< two rings, one each way */
 };
 
@@ -103,28 +105,31 @@ enum peal_role {
 /** What a client asks for. */
 struct peal_hello {
 	enum peal_role role;
-	/** What the doorbells are to be: PEAL_DOORBELL_EVENTFD, the fastest,
-	 * where a hostile peer can make ringing block; PEAL_DOORBELL_SOCKET,
-	 * the channel's own socket, which nobody can make block and which is
-	 * always granted; or 0: eventfds if both sides trust each other, the
-	 * socket otherwise. Where the bells are eventfds, both ends allow
-	 * barriers: peal_sender_set_barriers(). */
+	/** What the doorbells are to be. PEAL_DOORBELL_EVENTFD is the fastest,
+	 * but a hostile peer can make a ring block. PEAL_DOORBELL_SOCKET is the
+	 * channel's own socket: nobody can make a ring block, and the server
+	 * always grants it. 0 asks for eventfds if both sides trust each other,
+	 * and for the socket otherwise. Where the bells are eventfds, both ends
+	 * allow barriers: peal_sender_set_barriers(). */
 	enum peal_doorbell_kind bells;
 	uint64_t item_size; /**< bytes */
-	/** Items at least; 0: as the server likes. More than 64 MiB of them,
-	 * and twice as many as were asked for, are refused. */
+	/** Items at least; 0: as the server likes. The client refuses a ring
+	 * of more than 64 MiB of items that is twice as large as was asked
+	 * for, or larger. */
 	uint64_t capacity;
-	uint64_t back_item_size; /**< PEAL_BOTH: of the ring to the client; */
-	uint64_t back_capacity;	 /**< with a size of 0 it is like the other */
-	char tag[64];		 /**< what the items are, such as "sample/1" */
+	/** PEAL_BOTH: the ring to the client. Where the size is 0 the ring to
+	 * the client is like the ring to the server. */
+	uint64_t back_item_size;
+	uint64_t back_capacity;
+	char tag[64]; /**< what the items are, such as "sample/1" */
 	char back_tag[64];
 	char name[64]; /**< of the client; shown by tools */
 };
 
 /** Who is at the other end. */
 struct peal_peer {
-	bool known;   /**< the kernel said who; else pid, uid, gid are -1 */
-	bool trusted; /**< of our own user, or the caller said so */
+	bool known;   /**< as the kernel said; else pid, uid, gid are -1 */
+	bool trusted; /**< a process of our own user, or the caller said so */
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
@@ -138,8 +143,9 @@ struct peal_server;
 struct peal_channel_callbacks {
 	/**
 	 * The channel is open: set watermarks, start to send. A client that
-	 * retries is told again by each server. ch->connects is more than 1 for
-	 * a client that came back, on both sides.
+	 * connects again has this called each time a server opens the channel.
+	 * For a client that came back ch->connects is more than 1, on both
+	 * sides.
 	 */
 	void (*on_open)(struct peal_channel *ch, void *user);
 	/** As struct peal_receiver_callbacks says, on ch->receiver. */
@@ -147,8 +153,8 @@ struct peal_channel_callbacks {
 	/** As struct peal_sender_callbacks says, on ch->sender. */
 	long (*on_writable)(struct peal_channel *ch, void *user);
 	/**
-	 * PEAL_BOTH: the other side has finished sending, everything was
-	 * delivered, and the other side goes on receiving.
+	 * PEAL_BOTH: the other side has finished its sender, and goes on
+	 * receiving. All that the other side had published was delivered.
 	 */
 	void (*on_ended)(struct peal_channel *ch, void *user);
 	/**
@@ -156,15 +162,17 @@ struct peal_channel_callbacks {
 	 * was published was delivered. The channel's fds and memory are
 	 * released already. `reason`:
 	 *	0            the other side has finished
-	 *	-EPIPE       the other side died, or closed without finishing
+	 *	-EPIPE       the other side died, or closed the channel without
+	 *	             finishing
 	 *	-EPROTO      the other side broke the protocol
 	 *	-EINVAL      a callback returned an invalid verdict
 	 * and ch->text may say more.
-	 * On a server, on_closed is called only for channels that on_open was
-	 * called for. For all other clients the server's on_refused is called.
-	 * In a client, on_closed is called once for each peal_connect_on() that
-	 * returned 0. So a client that never had a channel (ch->connects is 0)
-	 * hears of that here, with the errors of peal_connect().
+	 * On a server this is called only for channels that on_open was called
+	 * for. For all other clients on_refused of struct peal_service is
+	 * called.
+	 * On a client this is called once for each peal_connect_on() that
+	 * returned 0. A client that never had a channel (ch->connects is 0)
+	 * gets the errors of peal_connect() here.
 	 */
 	void (*on_closed)(struct peal_channel *ch, int reason, void *user);
 	void *user; /**< ch->user, until on_open sets another one */
@@ -182,10 +190,10 @@ struct peal_channel_owner;
 
 /**
  * Where a channel is in its life: channel/life.c has the table of states and
- * events. `reason` is the first reason to end that the channel hears of.
+ * events. `reason` is the first reason for which a ring of the channel ended.
  * `process` is the process that connected, or that serves: a forked child has
- * a copy of the channel, and can close no more than the copy. `owner` is the
- * client's side or the server's. Private.
+ * a copy of the channel, and can close no more than the copy. `owner` has the
+ * functions of the client's side or of the server's. Private.
  */
 struct peal_channel_life {
 	int state, reason;
@@ -194,9 +202,9 @@ struct peal_channel_life {
 };
 
 /**
- * The connection to the peer: the socket, and what the doorbells are. A bell is
- * unexpected if it comes while the reactor serves no ring of the channel.
- * Private.
+ * The connection to the peer: the socket, and what the doorbells are.
+ * `unexpected_bells` counts the bells that come while the reactor serves no
+ * ring of the channel. Private.
  */
 struct peal_channel_line {
 	int fd;
@@ -216,9 +224,9 @@ struct peal_channel_served {
 };
 
 /**
- * A client: where it connects, and when again. A client on a reactor waits
- * `delay_ms` before the next attempt, `retry_ms` at most, and gives up an
- * attempt at `connect_by`. Private.
+ * A client: the address that it connects to, and when it connects again. A
+ * client on a reactor waits `delay_ms` before the next attempt, `retry_ms` at
+ * most, and gives up an attempt at `connect_by`. Private.
  */
 struct peal_channel_client {
 	struct peal_source timer;
@@ -235,13 +243,13 @@ struct peal_channel_member {
 
 /** One end of a channel. All zero is a valid channel that is not open. */
 struct peal_channel {
-	struct peal_sender sender;     /* rw: if it sends */
-	struct peal_receiver receiver; /* rw: if it receives */
+	struct peal_sender sender;     /* rw: if this side sends */
+	struct peal_receiver receiver; /* rw: if this side receives */
 	void *user;		       /* rw: given to callbacks */
 	struct peal_hello hello;       /* ro: what the client asked for */
 	struct peal_peer peer;	       /* ro: who is at the other end */
-	char text[PEAL_TEXT];	       /* ro: why it was refused, or closed */
-	unsigned connects;	       /* ro: times it was opened */
+	char text[PEAL_TEXT];	       /* ro: why refused, or why closed */
+	unsigned connects;	       /* ro: how often it was opened */
 	/* private from here on */
 	struct peal_channel_life life;
 	struct peal_channel_line line;
@@ -265,28 +273,28 @@ struct peal_channel {
  * @param hello       role and item_size set, the rest if wanted
  * @param timeout_ms  milliseconds, -1 for ever
  * @return            0, or
- *	-EINVAL          the hello makes no sense
+ *	-EINVAL          an invalid hello or address
  *	-ENAMETOOLONG    the address
  *	-ENOENT, -ECONNREFUSED, -EACCES, ...  of connect(2): nobody listens, or
  *	                 you may not
  *	-EPERM           the server refuses; ch->text is what it said
- *	-EPROTOTYPE      the server serves other items; ch->text says what
+ *	-EPROTOTYPE      the server serves other items: ch->text says what
  *	                 differs
- *	-EPROTONOSUPPORT the server speaks another version; see ch->text
+ *	-EPROTONOSUPPORT the server speaks another version; in ch->text, too
  *	-EAGAIN          the server serves no more clients now: all of its
  *	                 places or bytes are in use, or this user has to wait;
- *	                 see ch->text
- *	-EREMOTEIO       the server lacks fds, memory or a system call; ch->text
- *	                 says which
+ *	                 in ch->text, too
+ *	-EREMOTEIO       the server lacks something: fds, memory, a system call;
+ *	                 ch->text says which
  *	-EPROTO          what the server made is not what it should be
  *	-EPIPE           the server hung up
  *	-ETIMEDOUT       ch->text says what the server has not done
  *	-EMFILE, -ENOMEM, ...  this process lacks something
- * 0 says that the server has opened the channel: what is published from then on
- * is delivered, or the sender is told. A client that finds no room at the
- * server waits. After 0 use ch->sender and ch->receiver in any way that ring.h
- * knows. Their blocking calls end with -EPIPE when the server is gone. A call
- * of the receiver does so after everything was received, and ends with 0 if the
+ * 0 says that the server has opened the channel. What is published from then on
+ * is delivered, or the sender is told. While the server has no room the call
+ * waits. After 0 use ch->sender and ch->receiver in any way that ring.h knows.
+ * The blocking calls of the sender return -EPIPE once the server is gone. Those
+ * of the receiver first deliver all items, and then return -EPIPE, or 0 if the
  * server had finished. A server of another user may close the channel at any
  * time, but cannot make you block or crash.
  */
@@ -298,9 +306,9 @@ int peal_connect(struct peal_channel *ch, const char *address,
  * end of a socketpair(2) of SOCK_SEQPACKET, at whose other end is a
  * peal_channel_accept() or peal_server_add().
  * @param fd     yours; the channel has a duplicate
- * @param hello  the kernel does not say who is there: with
- *               PEAL_DOORBELL_EVENTFD you trust the other side, otherwise the
- *               doorbell is the socket
+ * @param hello  the kernel does not say who is at the other end. With
+ *               PEAL_DOORBELL_EVENTFD you say that you trust the server. With
+ *               any other value the doorbell is the socket.
  * @return       as peal_connect(), -ENOTSOCK, -EPROTOTYPE another kind of
  *               socket
  */
@@ -308,22 +316,22 @@ int peal_connect_fd(struct peal_channel *ch, int fd,
 		    const struct peal_hello *hello, int timeout_ms);
 
 /**
- * Connect on a reactor: callbacks say how it went.
- * @param ch        all zero, or finished
+ * Connect on a reactor: the callbacks on_open and on_closed say how it went.
+ * @param ch        all zero, or closed
  * @param retry_ms  0: connect once. Otherwise the client connects again
- *                  whenever there is no server or the server died, after 10 ms,
- *                  then 20, 40, ... up to this many: until the channel is
- *                  finished, the server refuses, or the server breaks the
- *                  protocol. What a sender had published and nobody has
- *                  released is carried over.
+ *                  whenever there is no server, or the server died: after
+ *                  10 ms, then 20, 40, ... up to this many. The client gives up
+ *                  once the channel is closed, the server has finished, refuses
+ *                  the client for good, or breaks the protocol. What a sender
+ *                  had published and nobody has released is carried over.
  * A server has 10 seconds to answer, and a minute in all to open the channel.
  * While the server has no room the client connects again every 2 ms.
  * @return          0: on_open or on_closed will be called. -EBUSY ch is in use,
- *                  -EINVAL the hello, -ENAMETOOLONG the address, -ENOSPC no
- *                  slot is free, -ECHILD
- * While there is no server, what is published goes into the ring of the last
- * server, until that ring is full. Before the first server there is no ring
- * (-EPIPE).
+ *                  -EINVAL an invalid hello or address, or a receiver without
+ *                  on_readable, -ENAMETOOLONG the address, -ENOSPC no slot is
+ *                  free, -ECHILD
+ * While there is no server a sender publishes into the ring of the last server,
+ * until that ring is full. Before the first server there is no ring (-EPIPE).
  */
 int peal_connect_on(struct peal_channel *ch, struct peal_reactor *loop,
 		    const char *address, const struct peal_hello *hello,
@@ -332,13 +340,13 @@ int peal_connect_on(struct peal_channel *ch, struct peal_reactor *loop,
 
 /**
  * Connect again, to the same address, after the server is gone. A sender
- * carries over what it had published and nobody has released; drain a receiver
- * first, since its ring goes. Not for channels on a reactor.
+ * carries over what it had published and nobody has released. The ring of a
+ * receiver is closed, so drain the receiver first. Not for channels on a
+ * reactor.
  * @return  as peal_connect(), -EINVAL the channel is on a reactor, or was
  *          connected by fd, or not at all, -EPROTO the old server had broken
- *          the protocol, -ERANGE the new ring is smaller than what has to be
- *          carried over; on failure the old ring is still there, with
- *          everything in it
+ *          the protocol, -ERANGE the new ring is too small for what is carried
+ *          over. On failure the sender keeps its old ring, with all items.
  */
 int peal_reconnect(struct peal_channel *ch, int timeout_ms);
 
@@ -349,15 +357,16 @@ int peal_reconnect(struct peal_channel *ch, int timeout_ms);
 struct peal_service {
 	/**
 	 * What clients must ask for: a role, an item size, a tag. A member that
-	 * is 0 or "" allows anything. Other clients are refused, and a text
-	 * tells them why. The capacity is for clients that leave the capacity
-	 * to the server (64 KiB, or what max_bytes allows). Bells other than 0
-	 * are what clients get, except clients that ask for the socket.
+	 * is 0 or "" allows anything. A client that asks for something else is
+	 * refused, with a text. The capacity is for clients that leave the
+	 * capacity to the server (64 KiB, or what max_bytes allows). If `bells`
+	 * is not 0, clients get these bells, unless a client asks for the
+	 * socket.
 	 */
 	struct peal_hello accept;
 	/**
 	 * Decide about a client. Without admit, accept.item_size is needed.
-	 * @param hello  what the client asks for; checked to be possible
+	 * @param hello  what the client asks for, which is valid
 	 * @param peer   who the client is
 	 * @param why    set *why to a text if you refuse the client
 	 * @return       whether the client is admitted
@@ -365,19 +374,19 @@ struct peal_service {
 	bool (*admit)(const struct peal_hello *hello,
 		      const struct peal_peer *peer, const char **why,
 		      void *user);
-	/** Storage, zeroed at first: a channel for each client at the same
-	 * time. peal_server_listen() brings its own. */
+	/** Storage, zeroed at first: a channel for each client that is served
+	 * at the same time. peal_server_listen() brings its own. */
 	struct peal_channel *channels;
 	size_t n_channels;
-	/** Bytes from one channel to the next, where each one is the first
-	 * member of a larger struct of yours (sizeof(struct peal_channel)). */
+	/** Bytes from one channel to the next (sizeof(struct peal_channel)).
+	 * For channels that are the first members of larger structs. */
 	size_t channel_size;
 	struct peal_channel_callbacks callbacks;
 	/**
-	 * A client was turned away, or failed before its channel was open:
-	 * called once, whatever stage its handshake had reached. A silent
-	 * client that makes way for another one connects again by itself. So
-	 * on_refused is not called for such a client. `reason`:
+	 * A client was turned away, or failed before its channel was open.
+	 * Called once, whatever stage the handshake had reached. Not called for
+	 * a silent client that makes way for another client: the silent client
+	 * connects again by itself. `reason`:
 	 *	-EPERM, -EPROTOTYPE, -EAGAIN, ...  the server's refusal, as
 	 *	             peal_connect() returns it to the client
 	 *	-ETIMEDOUT   the handshake took too long
@@ -390,44 +399,49 @@ struct peal_service {
 	void (*on_refused)(const struct peal_peer *peer, int reason,
 			   const char *text, void *user);
 	mode_t mode;  /**< of the path, 0600 */
-	bool chown;   /**< set its owner, too: */
-	uid_t uid;    /**< -1: leave it */
-	gid_t gid;    /**< -1: leave it */
+	bool chown;   /**< set the owner and the group of the path: */
+	uid_t uid;    /**< -1: leave the owner as it is */
+	gid_t gid;    /**< -1: leave the group as it is */
 	unsigned mem; /**< PEAL_MEM_HUGE_2M, _LOCK: for trusted clients */
-	/** Of the items of a client's rings, as the client asks for them
-	 * (64 MiB), and of all rings of a user (1 GiB). Control pages do not
-	 * count. */
+	/** Bytes of the items in the rings of one client (64 MiB), and in all
+	 * rings of one user (1 GiB). What counts is what the client asks for,
+	 * without control pages. */
 	uint64_t max_bytes;
 	uint64_t max_bytes_per_uid;
-	unsigned max_channels; /**< no limit, but storage */
+	unsigned max_channels; /**< as many as the storage has */
 	unsigned max_per_uid;  /**< channels of one user (no limit) */
-	unsigned handshake_ms; /**< a client's silence in a handshake (2000) */
+	/** How long a client may be silent in a handshake (2000). */
+	unsigned handshake_ms;
 	/**
-	 * A sender whose client died keeps its ring, and can go on sending into
-	 * that ring. A client that comes again gets its channel back, with what
-	 * was published and not released. The server knows the client by its
-	 * name and its user. So a name is for one client of a user at a time,
-	 * and a client without a name cannot resume. peal_channel_close() ends
-	 * what is kept.
+	 * The server keeps the ring of a sender whose client died, and the
+	 * sender can go on to send into that ring. A client that comes again
+	 * gets its channel back, with what was published and not released. The
+	 * server knows a client by its name and its user. So only one client of
+	 * a user at a time may have a name, and a client without a name cannot
+	 * resume. peal_channel_close() releases a channel that is kept.
 	 */
 	bool resume;
 };
 
 /** Counts of a server. */
 struct peal_server_stats {
-	uint64_t connections; /**< accepted by the kernel */
-	uint64_t opened;      /**< that became channels */
-	uint64_t refused;  /**< by admit, by a limit, or for what they asked */
-	uint64_t failed;   /**< that hung up, took too long, or were hostile */
-	uint64_t channels; /**< open now */
-	uint64_t kept;	   /**< to be resumed */
-	uint64_t handshakes; /**< under way now */
-	uint64_t waiting;    /**< connections that wait for a place there */
+	uint64_t connections; /**< accepted, or added */
+	uint64_t opened;      /**< connections that became channels */
+	/** connections refused by admit, by a limit, for what they asked, or
+	 * because the server or the client lacks something */
+	uint64_t refused;
+	/** connections that hung up, took too long, were hostile, or were asked
+	 * to connect again */
+	uint64_t failed;
+	uint64_t channels;   /**< channels that are open now */
+	uint64_t kept;	     /**< channels that are kept, to be resumed */
+	uint64_t handshakes; /**< handshakes that are under way now */
+	uint64_t waiting;    /**< connections that wait for a handshake */
 };
 
 /**
- * What a handshake makes: the socket, the rings and their own ends. The channel
- * takes it over when the handshake is done. Private.
+ * What a handshake makes: the socket, the rings, and this side's ends of the
+ * rings. The channel takes these over when the handshake is done. Private.
  */
 struct peal_made {
 	int fd;
@@ -439,8 +453,9 @@ struct peal_made {
 };
 
 /**
- * A handshake under way on a server. `stage` says what it waits for, and
- * `since` when the server last heard the client, or answered it. Private.
+ * A handshake under way on a server. `stage` says what the handshake waits for.
+ * `since` is the time at which the server began the handshake, or answered the
+ * client. Private.
  */
 struct peal_handshake {
 	struct peal_source source;
@@ -463,7 +478,7 @@ struct peal_waiting {
 struct peal_slow_user {
 	uid_t uid;
 	unsigned slow_rings, doublings;
-	uint64_t until; /* it has no channel before */
+	uint64_t until; /* the user gets no channel before this time */
 	uint64_t seen;	/* 0: this place is free */
 };
 
@@ -471,7 +486,7 @@ struct peal_slow_user {
 #define PEAL_HANDSHAKES 32
 /** Handshakes of one user that a server has under way at most. */
 #define PEAL_HANDSHAKES_PER_UID 16
-/** Further connections that wait in the server; the others wait in the
+/** Connections that wait in the server at most; further connections wait in the
  * kernel. */
 #define PEAL_WAITING 64
 /** Users whose doorbells were slow, and whom a server remembers at most. */
@@ -490,9 +505,10 @@ struct peal_server {
 	struct peal_link channels;
 	struct peal_server_stats stats;
 
-	/* The listening socket, which may be the caller's, and the path that
-	 * the server removes if dev and ino are still the same. The server
-	 * pauses where it runs out of fds. */
+	/* The listening socket. If `owned` is not set the socket is the
+	 * caller's. The server removes the path at its end if dev and ino are
+	 * still the same. `paused`: the server has run out of fds, and accepts
+	 * no connection for a while. */
 	struct {
 		struct peal_source source;
 		int fd;
@@ -501,10 +517,11 @@ struct peal_server {
 		char path[108];
 	} listening;
 
-	/* Handshakes under way. The timer ends those that take too long. At
-	 * `look_at` the server looks at what no event tells of (0: never). In
-	 * each iteration of the reactor, counted from 1, it fills one large
-	 * ring; `filled_in` is the last such iteration. */
+	/* Handshakes under way. The timer ends handshakes that take too long.
+	 * At `look_at` (0: never) the server looks at what no event tells of:
+	 * whether there are fds again, and whether answers were read. In each
+	 * iteration of the reactor, counted from 1, the server faults in one
+	 * large ring. `filled_in` is the last iteration in which it did. */
 	struct {
 		struct peal_handshake handshakes[PEAL_HANDSHAKES];
 		struct peal_source timer;
@@ -521,12 +538,13 @@ struct peal_server {
 	struct peal_slow_user slow_users[PEAL_SLOW_USERS];
 };
 
-/** Slots for sources of yours in PEAL_SERVER_STORAGE(): timers, signals, ... */
+/** Slots in PEAL_SERVER_STORAGE() for sources of yours: timers, signals, ... */
 #define PEAL_SPARE_SLOTS 16
 
 /**
- * A type: all that a server of n channels needs. Declare it static, or allocate
- * it zeroed; it must not move. `loop` is for sources of yours, too.
+ * A type: all that a server of n channels needs. Declare the storage static, or
+ * allocate it zeroed. The storage must not move. `loop` is for sources of
+ * yours, too.
  */
 #define PEAL_SERVER_STORAGE(n)                                                 \
 	struct {                                                               \
@@ -538,7 +556,7 @@ struct peal_server {
 	}
 
 /**
- * Listen at an address, on a reactor that is made for it: then serve with
+ * Listen at an address, on a reactor that this call makes. Then serve with
  * peal_reactor_run(&storage->loop), and end with
  * peal_server_close(&storage->server).
  *	peal_server_listen(storage, address, service)
@@ -568,20 +586,21 @@ int peal_server_listen_in(struct peal_server *server, struct peal_reactor *loop,
 
 /**
  * Listen at an address, on a reactor of yours.
- * @param server   filled in on success, all zero on failure; it must not move
- * @param loop     with PEAL_SERVER_SLOTS() slots for so many channels
+ * @param server   filled in on success, all zero on failure; must not move
+ * @param loop     with PEAL_SERVER_SLOTS() free slots
  * @param service  with channels
- * @param address  see above. At a path the socket of a server that is dead is
- *                 replaced; nothing else ever is. NULL: nowhere, there is only
- *                 peal_server_add().
+ * @param address  see above. At a path the server replaces the socket of a dead
+ *                 server, and nothing else. NULL: the server listens nowhere,
+ *                 and serves what peal_server_add() brings.
  * @return         0, -EINVAL no channels, or neither admit nor an item size,
  *                 -EADDRINUSE somebody listens there, -EEXIST the path is no
  *                 socket, -ENAMETOOLONG, -ENOSPC no slot is free, -EOPNOTSUPP
  *                 the mode cannot be set: without fchmodat2(2) and /proc, in
  *                 a folder that others can write; or an error of bind(2),
  *                 chown(2) or chmod(2). Of an "fd:": -EBADF no such fd, -ENOENT
- *                 the service manager has not passed it, -ENOTSOCK, -EPROTOTYPE
- *                 another kind of socket, or one that does not listen
+ *                 the service manager has not passed such an fd, -ENOTSOCK,
+ *                 -EPROTOTYPE another kind of socket, or a socket that does not
+ *                 listen
  */
 int peal_server_listen_on(struct peal_server *server, struct peal_reactor *loop,
 			  const char *address,
@@ -591,23 +610,26 @@ int peal_server_listen_on(struct peal_server *server, struct peal_reactor *loop,
  * Serve a client through a socket that is connected, such as one end of a
  * socketpair(2) whose other end a child inherits.
  * @param fd       yours; the server has a duplicate
- * @param trusted  whether you trust the client: the kernel does not say who it
- *                 is
+ * @param trusted  the kernel does not say who the client is: you say whether
+ *                 the client is trusted
  * @return         0, -EAGAIN too many connections wait, -ENOTSOCK,
  *                 -EPROTOTYPE another kind of socket, -ENOSPC no slot is free,
- *                 -EPIPE the server was finished by a callback, -EMFILE
+ *                 -EPIPE a callback has closed the server, -EMFILE
  */
 int peal_server_add(struct peal_server *server, int fd, bool trusted);
 
 /**
- * The same without a reactor: wait for the client's hello, and answer it.
- * @param ch       all zero, finished or closed
- * @param service  accept, mode of memory and limits; admit is not called
- * @param trusted  as above
- * @return         0, -EPERM refused for what it asked (ch->text says more),
- *                 -EPROTONOSUPPORT the client speaks another version,
- *                 -ECONNABORTED the client refused what was made, -EPIPE,
- *                 -EPROTO, -ETIMEDOUT, -ENOMEM, and as peal_server_add()
+ * Serve one client without a reactor: wait for the client's hello, and answer.
+ * @param ch       not open
+ * @param service  `accept`, `mem` and `max_bytes`; admit is not called
+ * @param trusted  as for peal_server_add()
+ * @return         0, -EPERM the client asks for too many bytes, -EPROTOTYPE the
+ *                 client asks for other items (ch->text says more, in both
+ *                 cases), -EINVAL an invalid hello, -EPROTONOSUPPORT the client
+ *                 speaks another version, -ECONNABORTED the client refused what
+ *                 the server made, -EBUSY too many fds are on their way,
+ *                 -EPIPE, -EPROTO, -ETIMEDOUT, -ENOMEM, and as
+ *                 peal_server_add()
  */
 int peal_channel_accept(struct peal_channel *ch, int fd,
 			const struct peal_service *service, bool trusted,
@@ -618,13 +640,13 @@ void peal_server_stats(const struct peal_server *server,
 		       struct peal_server_stats *stats);
 
 /**
- * Listen no more, and close all channels without their callbacks. Their clients
- * see this as a death: clients that reconnect keep what was not released. The
- * path is removed if it is still this server's. Call this before
- * peal_reactor_close(). The call may be made twice, and with a server that is
- * all zero. In a forked child the call closes the child's copies alone. The
- * reactor of PEAL_SERVER_STORAGE() is closed, too: so do not call this from one
- * of that reactor's callbacks.
+ * Listen no more, and close all channels without their callbacks. To the
+ * clients this is the server's death: a client that reconnects keeps what was
+ * not released. The path is removed if it is still this server's. Call this
+ * before peal_reactor_close(). May be called twice, and with a server that is
+ * all zero. In a forked child this call closes the child's copies alone. The
+ * reactor of PEAL_SERVER_STORAGE() is closed, too, so do not close such a
+ * server from a callback of that reactor.
  */
 void peal_server_close(struct peal_server *server);
 
@@ -632,25 +654,27 @@ void peal_server_close(struct peal_server *server);
 
 /**
  * Finish both ends and release everything. The other side still receives what
- * the own sender has published. No callback is called. The call may be made
- * from any callback of the channel, twice, and with a channel that is all zero.
- * In a forked child the call finishes no end.
+ * the own sender has published. No callback is called. May be called from any
+ * callback of the channel, twice, and with a channel that is all zero. In a
+ * forked child this call finishes no end.
  */
 void peal_channel_close(struct peal_channel *ch);
 
 /**
  * Is the other side still there? For a program that polls, or whose wait has
- * ended. If the other side is gone, the ends are told that nothing more will be
- * published.
- * @return  0 the other side is there, 1 it has finished and closed, -EPIPE it
- *          died, or closed without finishing, or the channel is not open
+ * ended. If the other side is gone this call tells both ends: what was
+ * published up to now is the last.
+ * @return  0 the other side is there, 1 it has finished and closed the channel,
+ *          -EPIPE it died, or closed the channel without finishing, or the
+ *          channel is not open
  */
 int peal_channel_check(struct peal_channel *ch);
 
-/** The socket, which hangs up (EPOLLRDHUP) when the other side is gone. */
+/** The socket, which hangs up (EPOLLRDHUP) when the other side is gone. @return
+ * the fd, or -1 if the channel is not open */
 int peal_channel_fd(const struct peal_channel *ch);
 
-/** What the doorbells are: PEAL_DOORBELL_EVENTFD or _SOCKET. */
+/** What the channel's doorbells are: PEAL_DOORBELL_EVENTFD or _SOCKET. */
 enum peal_doorbell_kind peal_channel_bells(const struct peal_channel *ch);
 
 #pragma GCC visibility pop

@@ -3,10 +3,10 @@
 #define PEAL_INBOX_H
 /**
  * @file
- * An inbox: one name, any number of processes that send messages to it, one
- * receiver. Each sender has a ring of its own. So no sender can hold up or harm
- * the other senders, and a sender that dies in the middle of a message takes no
- * other message with it.
+ * An inbox: one name, any number of processes that send messages to that name,
+ * one receiver. Each sender has a ring of its own, so no sender can hold up or
+ * harm another sender. A sender that dies in the midst of a message loses
+ * nothing but that message.
  *
  *	// the receiver
  *	static PEAL_INBOX_STORAGE(16) lines;
@@ -27,27 +27,27 @@
  *	peal_outbox_close(&out, 1000);
  *
  * What is promised
- * - Messages of one sender come in order, each once. After a receiver was
+ * - Messages of one sender come in order, each once. But if the receiver was
  *   killed, the messages that it had found and not released come again.
  * - Senders take turns, a message each. A sender that has been idle waits for
- *   64 messages of others at most. If the receiver asks for it, the oldest
+ *   64 messages of other senders at most. With the option `oldest` the oldest
  *   message comes first instead.
- * - What a sender has published arrives, even if it was killed. A sender whose
- *   receiver died connects again by itself, in any call that waits or sends,
- *   and carries over what was not released.
- * - No process blocks another process: no lock is shared, and what a sender
- *   writes is checked before it is used (SECURITY.md).
+ * - What a sender has published arrives, even if the sender was killed. A
+ *   sender whose receiver died connects again by itself, in any call that waits
+ *   or sends, and carries over what was not released.
+ * - No process can block another one: no lock is shared. What a sender writes
+ *   is checked before it is used (SECURITY.md).
  *
  * Caveats
  * - The receiver and each sender are for one thread at a time, and not for
  *   children after fork(2).
  * - A message that is sent within 100 ms of the receiver's death waits for the
  *   next call of its sender, such as peal_outbox_close().
- * - A message is shared with its sender until the message is released: if you
- *   do not trust the sender, copy before you judge.
+ * - A message is shared with its sender until the message is released. If you
+ *   do not trust the sender, copy a message before you check it.
  * - Messages that are in the inbox when peal_inbox_close() is called stay with
- *   their senders. The senders carry these messages to the next receiver at
- *   this address.
+ *   their senders. The senders carry these messages over to the next receiver
+ *   at this address.
  */
 #include <peal/channel.h>
 #include <peal/message.h>
@@ -62,11 +62,11 @@ struct peal_inbox;
 /** Storage for one sender at a time. Private; start with 0. */
 struct peal_inbox_sender {
 	struct peal_channel channel;
-	struct peal_link link;	  /* among those that have messages */
+	struct peal_link link;	  /* among the senders that have messages */
 	struct peal_message next; /* if `found`: to be handed out */
 	bool found;
 	uint64_t stamp;		/* no message from now on is older */
-	uint64_t lap, began[2]; /* times, see inbox.c */
+	uint64_t lap, began[2]; /* a position, and times: see inbox.c */
 };
 
 /** A message in an inbox. */
@@ -81,18 +81,18 @@ struct peal_letter {
 
 /** How an inbox is to be. A member of 0 or NULL has its usual value. */
 struct peal_inbox_options {
-	/** Of peal_inbox_open_on(): storage, one for each sender at the same
-	 * time. peal_inbox_open() brings its own. */
+	/** Of peal_inbox_open_on(): storage, one for each sender that is
+	 * connected at the same time. peal_inbox_open() brings its own. */
 	struct peal_inbox_sender *senders;
 	size_t n_senders;
 	/**
 	 * Of peal_inbox_open_on(): there are messages. Take some or all, and
-	 * release them before you return. on_messages is called again for the
+	 * release these before you return. on_messages is called again for the
 	 * messages that you leave.
 	 */
 	void (*on_messages)(struct peal_inbox *inbox, void *user);
-	/** A sender has come; or a sender is gone, and all of its messages were
-	 * taken. `reason` is as for a channel's on_closed. */
+	/** A sender has joined; or has left, and all of its messages were
+	 * taken. `reason` as for a channel's on_closed. */
 	void (*on_joined)(const struct peal_channel *from, void *user);
 	void (*on_left)(const struct peal_channel *from, int reason,
 			void *user);
@@ -101,11 +101,10 @@ struct peal_inbox_options {
 		      const struct peal_peer *peer, const char **why,
 		      void *user);
 	/**
-	 * A sender was turned away, or came to nothing before it had joined:
-	 * `reason` and `text` as for a service's on_refused, or as on_closed of
-	 * a channel that was never opened. With `oldest`, on_refused is not
-	 * called for a sender that did not know of stamps: that sender asks
-	 * again by itself.
+	 * A sender was turned away, or failed before it had joined: `reason`
+	 * and `text` as for a service's on_refused. With `oldest` this is not
+	 * called for a sender that asks without stamps: that sender asks again
+	 * by itself, with stamps.
 	 */
 	void (*on_refused)(const struct peal_peer *peer, int reason,
 			   const char *text, void *user);
@@ -126,15 +125,15 @@ struct peal_inbox {
 	struct peal_server server;
 	struct peal_reactor own, *loop; /* loop == &own, or the user's */
 	struct peal_link ready;
-	struct peal_inbox_sender *lent;	 /* whose message the user has */
-	struct peal_inbox_sender *first; /* whose message was too large */
+	struct peal_inbox_sender *lent;	 /* the user has its message */
+	struct peal_inbox_sender *first; /* its message was too large */
 	unsigned taken;
 	bool telling, woken, polled;
 };
 
 /**
- * A type: all that an inbox of n senders needs. Declare it static, or allocate
- * it zeroed; it must not move.
+ * A type: all that an inbox of n senders needs. Declare the storage static, or
+ * allocate it zeroed. The storage must not move.
  */
 #define PEAL_INBOX_STORAGE(n)                                                  \
 	struct {                                                               \
@@ -170,7 +169,7 @@ int peal_inbox_open_in(struct peal_inbox *inbox,
 		       const struct peal_inbox_options *options);
 
 /**
- * Open an inbox on a reactor of yours. Then no call of the inbox waits: take
+ * Open an inbox on a reactor of yours. On such an inbox no call waits: take the
  * messages with a timeout of 0, such as from on_messages.
  * @param inbox    filled in on success, all zero on failure; must not move
  * @param loop     with PEAL_INBOX_SLOTS() free slots
@@ -184,14 +183,15 @@ int peal_inbox_open_on(struct peal_inbox *inbox, struct peal_reactor *loop,
 
 /**
  * Take the next message, in place.
- * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0 not
- *                    at all; with a loop of yours only 0
- * @param letter      filled in if there is one
- * @return            1, -ETIMEDOUT there is none, -EBUSY you have one that is
- *                    not released, -EINVAL, -EBADF not open, -ECHILD, or an
- *                    error of epoll_wait(2)
- * The message is yours until peal_inbox_release(). You have one message at a
- * time. A signal handler can end the wait with peal_inbox_wake().
+ * @param timeout_ms  milliseconds of CLOCK_MONOTONIC, -1 for ever, 0 to look;
+ *                    with a loop of yours only 0
+ * @param letter      filled in if there is a message
+ * @return            1, -ETIMEDOUT there is no message, -EBUSY you have a
+ *                    message that is not released, -EINVAL a wait on a loop of
+ *                    yours, -EBADF the inbox is not open, -ECHILD, or an error
+ *                    of epoll_wait(2)
+ * The message is yours until peal_inbox_release(), one message at a time. A
+ * signal handler can end the wait with peal_inbox_wake().
  */
 int peal_inbox_receive(struct peal_inbox *inbox, int timeout_ms,
 		       struct peal_letter *letter);
@@ -207,8 +207,8 @@ int peal_inbox_release(struct peal_inbox *inbox,
  * @param letter  filled in, `data` being yours and `from` valid until the next
  *                call for this inbox
  * @return        1, the errors of peal_inbox_receive(), or -EMSGSIZE the
- *                message is larger: letter->size says its size, and the
- *                message stays the next one
+ *                message is larger: letter->size is its size, and it stays the
+ *                next message
  */
 int peal_inbox_read(struct peal_inbox *inbox, int timeout_ms, void *data,
 		    size_t size, struct peal_letter *letter);
@@ -217,19 +217,17 @@ int peal_inbox_read(struct peal_inbox *inbox, int timeout_ms, void *data,
 void peal_inbox_wake(struct peal_inbox *inbox);
 
 /**
- * For a loop that is not the library's: an fd that is readable if there is
- * something to do. Then call peal_inbox_receive() with a timeout of 0 until the
- * call returns -ETIMEDOUT.
+ * For loops that are not ours: an fd that is readable if there is something to
+ * do. Then call peal_inbox_receive() with 0 until that call returns -ETIMEDOUT.
  * @return  -1 with a loop of yours
  */
 int peal_inbox_fd(struct peal_inbox *inbox);
 
-/** Read the counts of the inbox's server, whose channels are the senders. */
+/** Read the counts of the inbox's server: senders are its channels. */
 void peal_inbox_stats(const struct peal_inbox *inbox,
 		      struct peal_server_stats *stats);
 
-/** Close the inbox. The call may be made twice, and with an inbox that is all
- * zero. */
+/** Close an inbox. May be called twice, and with an inbox that is all zero. */
 void peal_inbox_close(struct peal_inbox *inbox);
 
 /* -- senders */
@@ -248,8 +246,10 @@ struct peal_outbox {
  *                    in out->channel.text
  * @param name        who you are, at most 63 bytes, or NULL
  * @param bytes       of messages on their way, at least; 0: 64 KiB. The largest
- *                    message is 8 to 16 bytes smaller.
- * @param tag         what the messages are, or NULL; the inbox has the same tag
+ *                    message is 8 bytes smaller than the ring, or with stamps
+ *                    16 bytes.
+ * @param tag         what the messages are, or NULL; the inbox must have the
+ *                    same tag
  * @param timeout_ms  milliseconds, -1 for ever
  * @return            0, -EINVAL, -ENAMETOOLONG, or the errors of peal_connect()
  */
@@ -265,11 +265,10 @@ size_t peal_outbox_max(const struct peal_outbox *out);
  * @param size        bytes
  * @param timeout_ms  milliseconds, -1 for ever, 0 not at all
  * @param room        address of a pointer: aligned to 8 bytes
- * @return            1, -ETIMEDOUT there is none, -EMSGSIZE larger than
- *                    peal_outbox_max(), -EPIPE the outbox was closed,
- *                    -EPROTO, or what connecting again has failed with for
- *                    good
- * The room is yours until peal_outbox_commit(), or the next call for this
+ * @return            1, -ETIMEDOUT there is no room, -EMSGSIZE larger than
+ *                    peal_outbox_max(), -EPIPE the outbox is closed, -EPROTO,
+ *                    or the error for which no receiver can be reached again
+ * The room is yours until peal_outbox_commit() or the next call for this
  * outbox.
  */
 int peal_outbox_reserve(struct peal_outbox *out, size_t size, int timeout_ms,
@@ -290,14 +289,15 @@ int peal_outbox_send(struct peal_outbox *out, uint32_t kind, const void *data,
 		     size_t size, int timeout_ms);
 
 /**
- * Send a message that must not queue. The call sends it when the receiver has
- * taken all other messages of this sender, and not before.
+ * Send a message that must not queue: wait until the receiver has taken all
+ * other messages of this sender, then send.
  * @return  as peal_outbox_send()
  */
 int peal_outbox_send_when_empty(struct peal_outbox *out, uint32_t kind,
 				const void *data, size_t size, int timeout_ms);
 
-/** Wait until the receiver has taken all messages. @return 0, or as above */
+/** Wait until the receiver has taken all messages. @return 0, or the errors of
+ * peal_outbox_reserve() */
 int peal_outbox_flush(struct peal_outbox *out, int timeout_ms);
 
 /**

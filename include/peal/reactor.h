@@ -69,9 +69,9 @@
  * - An honest peer rings a doorbell once for each position that was armed. The
  *   reactor does not listen for 10 ms to a doorbell that rings more often, then
  *   for 20 ms, 40 ms, and so on, and delivers afterwards what came meanwhile.
- *   After eight times it closes the ring with -EPROTO. It does the same where
- *   ringing the peer has become slow, because the peer has hung thousands of
- *   epoll sets on that doorbell.
+ *   After eight times the reactor closes the ring with -EPROTO. The reactor
+ *   also closes with -EPROTO a ring whose peer has hung thousands of epoll sets
+ *   on a doorbell, so that to ring that doorbell has become slow.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -182,10 +182,10 @@ int peal_reactor_run(struct peal_reactor *loop);
  * @return            how many callbacks were made, or the errors of run; 0 says
  *                    that the time is over, or that somebody has called
  *                    peal_reactor_wake() or peal_reactor_stop()
- * Nothing else ends a wait for a time: not a signal (its handler can call
- * peal_reactor_wake()), a timer that was cancelled, or a bell without items.
- * These may end a wait for ever, which returns 0 then: check what you wait for,
- * and call again.
+ * Nothing else ends a wait with a time limit: not a signal (its handler can
+ * call peal_reactor_wake()), a timer that was cancelled, or a bell without
+ * items. But these may end a wait without a limit, and then the call returns 0.
+ * So check what you wait for, and call again.
  */
 int peal_reactor_run_once(struct peal_reactor *loop, int timeout_ms);
 
@@ -231,7 +231,7 @@ int peal_reactor_add_sender(struct peal_reactor *loop,
  * take no fd. As long as some bells of the group are marked, the rings have up
  * to eight rounds before the reactor asks the kernel about the fds again.
  * @param group  the caller's
- * @return       0, -EINVAL the group was finished, -EBUSY the source is added
+ * @return       0, -EINVAL the group was closed, -EBUSY the source is added
  *               already, -ENOSPC, -EEXIST a reactor serves the group already,
  *               this reactor or another, -ECHILD, or an error of epoll_ctl(2)
  */
@@ -279,8 +279,9 @@ int peal_reactor_set_band(struct peal_reactor *loop, struct peal_source *source,
 
 /**
  * Be told when a ring has been silent for a time: the reactor has not called
- * the ring back since then, and the ring was not added since then. The reactor
- * calls on_idle again after each such time, as long as the silence lasts.
+ * the ring back for so long, counted from this call at the earliest. The
+ * reactor calls on_idle again after each such time, as long as the silence
+ * lasts.
  * @param after_ns  nanoseconds, or 0 to be told no more
  * @param on_idle   gets the `user` of the ring's callbacks; may remove the
  *                  source, or close it with hangup(-ETIMEDOUT)
@@ -349,7 +350,8 @@ struct peal_host {
 	 * Watch an fd for EPOLLIN, EPOLLOUT, ..., and hand the token and the
 	 * events to peal_reactor_process(). For hosts that are `edge`, events
 	 * may have EPOLLET or EPOLLONESHOT in them, as for epoll_ctl(2). For
-	 * others they never have, and 0 means to pause.
+	 * other hosts the events never have these flags. Events of 0 mean to
+	 * pause.
 	 * @return 0 or an error, which peal hands on
 	 */
 	int (*add)(void *user, int fd, uint32_t events, uint64_t token);
@@ -451,8 +453,9 @@ struct peal_source_bells {
 	/* The two positions at the last kick, and the kicks heard at these. */
 	uint64_t kick_position, kick_peer_position;
 	int kicks;
-	/* The reactor does not listen to the bell before the time of the end.
-	 * `quarantines` counts those in a row. */
+	/* While the bell is `quarantined` the reactor does not listen to the
+	 * bell, until `quarantine_end`. `quarantines` counts the quarantines in
+	 * a row. */
 	int quarantines;
 	bool quarantined;
 	uint64_t quarantine_end;
@@ -488,8 +491,8 @@ struct peal_source_ring {
 	bool more; /* the last verdict was PEAL_MORE */
 	struct peal_source_bells bells;
 	struct peal_source_idle idle;
-	/* Armed while the peer left out its fences: the list of such sources,
-	 * and when the reactor checks this one again. */
+	/* The ring was armed while the peer elided its fences: the link in the
+	 * list of such sources, and when the reactor rechecks this ring. */
 	struct peal_link recheck;
 	uint64_t recheck_at __attribute__((aligned(8)));
 };
@@ -591,8 +594,9 @@ struct peal_source {
 		uint32_t rank;
 	} alarm;
 
-	/* Any thread may defer the source. `pending` says that the source is on
-	 * the reactor's stack of those, or has its turn before it. */
+	/* Any thread may defer the source. `pending`: the source is on the
+	 * reactor's stack of deferred sources, or still waits for the turn that
+	 * comes of that. */
 	struct {
 		struct peal_source *next;
 		bool pending;
@@ -606,8 +610,9 @@ struct peal_slot {
 	/* The source, and how many sources the slot has had before. */
 	struct peal_source *source;
 	uint32_t generation;
-	/* The next free slot, or the next slot whose fd falls into the same
-	 * bucket; and the first slot of the bucket of this number. */
+	/* `next`: of a free slot, the next free slot; of a slot whose source
+	 * watches an fd, the next slot in the bucket of that fd. `bucket`: the
+	 * first slot of the bucket that has the number of this slot. */
 	uint32_t next, bucket;
 	/* One node of the heap of alarms, which has nothing to do with the
 	 * slot's source. */
@@ -667,8 +672,8 @@ struct peal_reactor {
 
 	/* What other threads do to the loop. `deferred` is a stack of sources.
 	 * While the loop is `asleep`, a thread has to write the eventfd to be
-	 * heard, and the eventfd is readable while `written` is set. `called`
-	 * (wake or stop) ends a wait, `stop` ends the run. */
+	 * heard. `written`: the eventfd was written, and was not cleared since.
+	 * `called` (wake or stop) ends a wait, `stop` ends the run. */
 	struct {
 		struct peal_source *deferred;
 		int fd;

@@ -112,18 +112,18 @@ int peal_reactor_cancel_timer(struct peal_reactor *loop,
  * mask. Removing the source, or closing the reactor, unblocks the signal again
  * unless it was blocked before. Signals that are pending then were sent to the
  * source, and are thrown away: a second Ctrl-C does not kill the process while
- * it cleans up. In a process, one reactor can have a signal.
+ * the process cleans up. Within a process a signal has one source.
  * @param number     such as SIGTERM; not SIGKILL or SIGSTOP
  * @param on_signal  called once for each signal that was queued
  * @return           0, -EINVAL an invalid signal, -EEXIST the signal has a
  *                   source already, in whatever reactor, -EMFILE, -ENFILE,
  *                   -ENOMEM, and as above
- * In a child after fork(3) the signal is unblocked again, unless it was blocked
- * before, and so it is in a program that the child becomes. posix_spawn(3),
- * system(3), popen(3) and vfork(2) do not fork in that way: the signal is
- * blocked in their programs, and cannot end them. Give posix_spawn(3) the mask,
- * with POSIX_SPAWN_SETSIGMASK. Instead of the others use posix_spawn(3) or
- * fork(3).
+ * In a child after fork(2) the signal is unblocked again, unless it was blocked
+ * before, and also in a program that the child becomes. posix_spawn(3),
+ * system(3), popen(3) and vfork(2) do not run the handlers of fork(2), which
+ * unblock the signal: so the signal is blocked in the programs that they start,
+ * and cannot end these programs. Give posix_spawn(3) the mask, with
+ * POSIX_SPAWN_SETSIGMASK. Instead of the others use posix_spawn(3) or fork(2).
  */
 int peal_reactor_add_signal(
 	struct peal_reactor *loop, struct peal_source *source, int number,
