@@ -301,11 +301,11 @@ int peal_outbox_send_when_empty(struct peal_outbox *out, uint32_t kind,
 int peal_outbox_flush(struct peal_outbox *out, int timeout_ms);
 
 /**
- * Flush, and close. What was not taken in time still arrives if the receiver is
- * there. The call may be made twice, and with an outbox that is all zero.
- * @return  0, or what peal_outbox_flush() said, or -ECHILD in a forked child,
- *          which closes its copy, and neither flushes nor ends the stream. The
- *          outbox is closed in each of these cases.
+ * Flush, and close. Messages that were not taken in time still arrive if the
+ * receiver is there. May be called twice, and with an outbox that is all zero.
+ * @return  0, or the error of peal_outbox_flush(), or -ECHILD in a forked
+ *          child, which closes its copy, and neither flushes nor ends the
+ *          stream. The outbox is closed in any case.
  */
 int peal_outbox_close(struct peal_outbox *out, int timeout_ms);
 
