@@ -12,9 +12,8 @@
  *
  * Either the publisher sees the wake position, or the waiter sees what was
  * published. If one of the two fences is missing, both ends can miss what the
- * other end has stored. The protocol is
- * that of virtio's event index and of Xen's req_event (xen/io/ring.h), with
- * 64-bit positions.
+ * other end has stored. The protocol is that of virtio's event index and of
+ * Xen's req_event (xen/io/ring.h), with 64-bit positions.
  */
 #include <errno.h>
 
@@ -49,9 +48,10 @@ void peal_end_aim(struct peal_end *end, uint64_t want, bool beyond)
 void peal_end_store(struct peal_end *end)
 {
 	peal_end_drain(end); /* bell.pml: drain_first */
-	/* The peer does not ring for a target that is reached already. And the
-	 * word that is stored may be a later position, which a sender still
-	 * waits for: the receiver would no longer see that. */
+	/* The peer does not ring for a target that is reached already, so
+	 * nothing would be gained by a store. But something could be lost: the
+	 * word that is stored now may be a later position, which a sender still
+	 * waits for, and which peal_end_wanted() tells the receiver. */
 	if (end->wait.armed == end->wait.target || peal_end_reached(end))
 		return;
 	PEAL_COUNT(end, stalls);
@@ -64,9 +64,9 @@ void peal_end_store(struct peal_end *end)
 /*
  * Two watermarks can deadlock: the sender waits for room, and the receiver
  * waits for more items than fit. So the sender rings the receiver once, even
- * though its watermark is not reached. The sender stores its own wake word
- * first: the receiver reads that word when it wakes, and would go back to sleep
- * without it.
+ * though the receiver's watermark is not reached. The sender stores its own
+ * wake word first: the receiver loads that word when it wakes, and goes back to
+ * sleep unless the word says that the sender waits.
  * wake.pml: kick, kick_once, kick_armed
  */
 static void kick_receiver(struct peal_end *end)
@@ -82,7 +82,8 @@ static void kick_receiver(struct peal_end *end)
 	peal_end_ring(end);
 }
 
-/* Both ends would sleep because of their watermarks. */
+/* Too little is available for this end. If the peer waits, too, both ends would
+ * sleep because of their watermarks. */
 static enum peal_found check_deadlock(struct peal_end *end)
 {
 	if (end->sender)
@@ -282,7 +283,8 @@ static ssize_t arm_again(struct peal_end *end, uint64_t target, bool may_sleep)
 	return ret;
 }
 
-/* Is the wake position this one, or a nearer one? wake.pml: reserve_nearer */
+/* Does this end wait already, for `want` items or for fewer?
+ * wake.pml: reserve_nearer */
 static bool is_armed_for(const struct peal_end *end, uint64_t want)
 {
 	return end->wait.active && !peal_end_reached(end) &&

@@ -5,7 +5,7 @@
 
 #include "internal.h"
 
-/* One of so many rings is timed. After a slow one each of the next
+/* One of so many rings is timed. After a slow ring each of the next
  * PEAL_TIMED_RINGS rings is timed. */
 #define TIMED 16
 
@@ -98,8 +98,8 @@ int peal_end_clear(struct peal_end *end)
 }
 
 /*
- * The sibling shares the bell. The rings that this end has cleared may have
- * been for the sibling.
+ * The sibling waits on the same bell. The rings that this end has cleared may
+ * have been for the sibling.
  * bell.pml: wake_sibling
  */
 static void wake_sibling(struct peal_end *end)
@@ -116,11 +116,12 @@ static void wake_sibling(struct peal_end *end)
 
 /*
  * An eventfd that is watched edge-triggered needs no clearing, and a blocking
- * call clears its eventfd after the wait. Pipes and sockets fill up. A ring
- * that finds the bell full counts as rung. So old rings must not fill the bell:
- * this end clears the bell before. An arm earns one ring for its position, and
- * one ring of a sender that falls short. An arm for more than the next item may
- * earn one ring for each item before that position, too.
+ * call that uses poll(2) clears its eventfd after the wait. Pipes and sockets
+ * fill up. A peer that finds the bell full believes that it has rung. So this
+ * end clears the bell before rings that nobody cleared fill the bell. After an
+ * arm the peer may ring once for the wake position, and a sender that falls
+ * short may kick once. If a receiver arms for more than the next item, the
+ * sender may kick once for each item before the wake position.
  * bell.pml: drain_in_time
  */
 void peal_end_drain(struct peal_end *end)

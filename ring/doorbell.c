@@ -268,10 +268,10 @@ struct watch {
 };
 
 /*
- * For each packet that is read the kernel wakes all who wait to send more, and
- * these may be thousands of the peer's epoll sets. But this thread may also
- * have been preempted. So after READS_NS the time is measured again, by the
- * processor time of this thread.
+ * For each packet that is read the kernel wakes everything that waits to send
+ * more. That may be thousands of the peer's epoll sets. But this thread may
+ * also have been preempted. So after READS_NS the time is measured again, by
+ * the processor time of this thread.
  */
 static bool takes_too_long(struct watch *watch)
 {
@@ -297,8 +297,9 @@ int peal_doorbell_clear(const struct peal_doorbell *bell)
 		watch.began = peal_now();
 	/* A socket gives one packet at a time, and holds some hundreds. A peer
 	 * may go on ringing meanwhile, so the reads are limited. One read
-	 * empties an eventfd. No number of reads soon empties an eventfd that
-	 * was made with EFD_SEMAPHORE, so this stops after one, too. */
+	 * empties an eventfd. An eventfd that was made with EFD_SEMAPHORE would
+	 * need one read for each ring, so an eventfd is read once in any case.
+	 */
 	for (int i = 0; i < READS_MAX; i++) {
 		ssize_t ret = read_once(bell, buffer,
 					bell->kind == PEAL_DOORBELL_EVENTFD

@@ -176,7 +176,7 @@ void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats)
 
 /*
  * The process that had this end before may have crossed the position that the
- * peer waits for, or finished the stream, and then died before the ring.
+ * peer waits for, or finished the stream, and then died before it rang.
  * wake.pml: attach_ring, attach_ended_ring
  */
 static bool owes_bell(const struct peal_end *end)

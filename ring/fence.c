@@ -6,9 +6,10 @@
  * the publisher needs a full fence, which costs more than all the rest. While
  * the peer is awake the fence has no use. So after some thousand publishes
  * without a ring the publisher says `elided` in its page, and elides the fence.
- * An end that sees this when it arms has the kernel put a fence into every
- * thread of every process that has asked for it, in the place of the elided
- * one: membarrier(2), GLOBAL_EXPEDITED. The first ring ends the elision.
+ * An end that arms loads `elided` from the peer's page. If `elided` is set, the
+ * end has the kernel make a full fence in every thread of every process that
+ * has registered for this: membarrier(2), GLOBAL_EXPEDITED. That fence stands
+ * in for the elided fence. The first ring of the bell ends the elision.
  *
  *	publisher				waiter
  *	store elided = 1, full fence		store the wake position
@@ -23,10 +24,11 @@
  * processor runs no registered process, until the processor has run another
  * process: membarrier(2) leaves the processor out, and returns 0. So a barrier
  * makes a wake-up prompt in nearly all cases, and a deferred recheck makes the
- * wake-up certain. The recheck comes PEAL_RECHECK_NS after the wake position
- * was stored. A position that was stored before has left every processor's
- * buffer by then, and a position that is stored later comes with a load that
- * sees the wake position.
+ * wake-up certain. The recheck comes PEAL_RECHECK_NS after the waiter stored
+ * the wake position. By then the wake position, and every position that a
+ * publisher stored before it, have left the store buffers of their processors.
+ * So the recheck sees such a position. A publisher that stores its position
+ * later loads the new wake position, and rings.
  *
  * When the elision ends, the publisher stores `elided` with release, and full
  * fences follow: a waiter that loads 0 sees all that was published without

@@ -25,7 +25,7 @@
 /* A change of the shared layout is a new version. */
 #define PEAL_LAYOUT_VERSION 1u
 
-/* What `state` in a page says; anything else breaks the protocol. */
+/* The values of `state` in a page. Any other value breaks the protocol. */
 enum peal_state {
 	PEAL_STATE_OPEN = 0,
 	PEAL_STATE_FINISHED = 1, /* position is the last one */
@@ -128,7 +128,8 @@ static inline void *peal_end_reserved(const struct peal_end *end)
 
 /*
  * Wait for `want` items, 1 to the capacity, counted from the own position.
- * `beyond`: wait for more than this end knows of, which the user has declined.
+ * `beyond`: the user has declined the items that this end knows of, so wait for
+ * more than these.
  */
 void peal_end_aim(struct peal_end *end, uint64_t want, bool beyond);
 
@@ -286,7 +287,8 @@ static inline void peal_end_bind(struct peal_end *end, int lifeline,
 		end->bell.sibling = sibling;
 }
 
-/* Say in the page that this end is broken; or say again what it was before. */
+/* `withdrawn`: say in the own page that this end is broken. Otherwise say there
+ * again whether this end is open or finished. */
 static inline void peal_end_withdraw(const struct peal_end *end, bool withdrawn)
 {
 	enum peal_state state = end->error == -EPIPE ? PEAL_STATE_FINISHED

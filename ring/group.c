@@ -2,9 +2,10 @@
 /*
  * The marks of a group, one bit for each bell. A thread that rings sets its
  * mark with fetch-or, and the reactor takes marks with exchange. Only here a
- * word has several authors, and these trust each other. The thread that sets
- * the first mark of a word marks the word, too. The thread that marks the first
- * word looks whether the reactor sleeps:
+ * word has several authors, and these trust each other. A second level has one
+ * bit for each word of marks. The thread that sets the first mark of a word
+ * also sets the bit of the word. The thread that sets the first bit looks
+ * whether the reactor sleeps:
  *
  *	a thread that rings		reactor
  *	mark				asleep = 1

@@ -127,7 +127,8 @@ void peal_end_stats(const struct peal_end *end, struct peal_ring_stats *stats);
 
 /* bell.c */
 
-/* Each arm calls this. Old rings would fill the bell otherwise. */
+/* Each arm calls this. Otherwise rings that nobody cleared would fill the bell.
+ */
 void peal_end_drain(struct peal_end *end);
 /*
  * The peer will not ring, but the thread that waits for this end has to wake.

@@ -79,7 +79,7 @@ int peal_sender_drain(struct peal_sender *tx, int timeout_ms)
 	const struct peal_end *end = &tx->end;
 	ssize_t ret = peal_end_wait(&tx->end, end->capacity, timeout_ms);
 
-	/* It may have taken the last one, and be gone. */
+	/* The receiver may have released the last item before it was gone. */
 	if (ret == -EPIPE && !end->error && end->own &&
 	    peal_load_acquire(&end->peer->position) == end->position)
 		return 0;
@@ -145,12 +145,13 @@ int peal_end_carry_over(struct peal_end *to, const struct peal_end *from)
 		return -ERANGE;
 	memcpy(room, old.items + (released & old.mask) * old.item_size,
 	       left * old.item_size);
-	/* Nobody waits yet, and a bell may not come before the last packet of
-	 * the handshake. */
+	/* Publish without a bell. No receiver waits yet. And where the socket
+	 * is the bell, no bell may come before the last packet of the
+	 * handshake. */
 	memset(&to->bell.peer, 0, sizeof(to->bell.peer));
 	peal_end_publish(to, left);
 	if (old.error == -EPIPE)
-		peal_end_finish(to); /* as the old one was */
+		peal_end_finish(to); /* the old sender was finished, too */
 	to->bell.peer = bell;
 	return 0;
 }

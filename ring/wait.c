@@ -199,7 +199,7 @@ static ssize_t arm_and_sleep(struct peal_end *end, uint64_t n, int timeout_ms,
 			return ret;
 		if (timeout_ms > 0)
 			timeout_ms = peal_left_ms(deadline);
-		/* A peer that rings all the time does not extend it. */
+		/* A peer that rings all the time does not extend the wait. */
 		if (timeout_ms == 0)
 			return timed_out(end, n);
 	}
