@@ -32,8 +32,9 @@ void peal_source_defer(struct peal_source *source)
 		peal_wake_write(loop);
 }
 
-/* Each thread that found the source pending has done something before that the
- * callback is to see, so this is an exchange and not a store. */
+/* A thread that found the source pending has stored something before that the
+ * callback is to see. An exchange reads what the thread wrote to `pending`, and
+ * so orders the callback after the thread. A store would not. */
 void peal_source_undefer(struct peal_source *source)
 {
 	(void)__atomic_exchange_n(&source->deferral.pending, false,

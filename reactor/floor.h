@@ -131,7 +131,8 @@ static inline bool peal_source_added(const struct peal_source *source)
 }
 
 /*
- * Undo all that add did, as far as it came: the one way to take a source off.
+ * Undo all that the source's add function did, however far that function came.
+ * There is no other way to take a source off.
  * In a forked child the call undoes what the child has a copy of, and leaves
  * alone what belongs to the parent as well. A source that is not added is left
  * alone.
@@ -140,7 +141,8 @@ static inline bool peal_source_added(const struct peal_source *source)
  */
 int peal_source_detach(struct peal_source *source);
 
-/* Have the callback of an fd's source made again, after those of the others. */
+/* Have the callback of an fd's source called again, with EPOLLIN, after the
+ * turns of the other sources. */
 void peal_source_again(struct peal_source *source);
 
 /* Let an fd's source hear EPOLLIN, or stop hearing it; the other events stay

@@ -43,7 +43,7 @@ static void group_detach(struct peal_source *source)
 	if (!group)
 		return; /* the group belongs to another source */
 	group_list_remove(source);
-	/* The group was finished, and made anew for another reactor. */
+	/* The group was closed, and made anew for another reactor. */
 	if (__atomic_load_n(&group->reactor, __ATOMIC_RELAXED) !=
 	    source->reactor)
 		return;

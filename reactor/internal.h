@@ -26,7 +26,8 @@
  *	queue.c		messages from other threads
  *
  * A source waits in one list at most: `ready` and `turn` lead to a turn,
- * `drained` leads to arming.
+ * `drained` leads to arming. A ring may be in the list `recheck` as well, with
+ * a link of its own.
  */
 #include <errno.h>
 
@@ -107,9 +108,10 @@ static inline void peal_longest(uint64_t *longest, uint64_t ns)
 /* -- reactor.c */
 
 /*
- * May the reactor be used? A copy may not: the sources and the lists point to
- * the original. The fork mark of an original that was closed since it was
- * copied is unmapped, so the check of `self` comes first.
+ * May the reactor be used? A copy may not be used: the sources and the lists
+ * point to the original. If the original was closed after the copy was made,
+ * the copy points to a fork mark that is unmapped. So the check of `self` comes
+ * before the check of the fork mark.
  */
 static inline int peal_reactor_check(const struct peal_reactor *loop)
 {
@@ -230,9 +232,10 @@ void peal_ring_drained(struct peal_source *source);
 
 /* Arm all drained rings with one fence, and check each ring again. */
 void peal_rings_arm(struct peal_reactor *loop);
-/* Check rings again whose peers left out their fences: see ring/fence.c. */
+/* Recheck rings whose peers elide their fences, once the recheck of the ring is
+ * due: see ring/fence.c. */
 void peal_rings_recheck(struct peal_reactor *loop, uint64_t now);
-/* When the next such check is due, or UINT64_MAX for never. */
+/* When the next such recheck is due, or UINT64_MAX for never. */
 uint64_t peal_rings_recheck_at(const struct peal_reactor *loop);
 /* Poll all drained rings for a while, before they are armed. */
 void peal_rings_spin(struct peal_reactor *loop);
@@ -275,7 +278,8 @@ void peal_alarms_program(struct peal_reactor *loop);
 
 /* Schedule the rings whose bells were rung. */
 void peal_groups_collect(struct peal_reactor *loop);
-/* Does the loop sleep? Then a peer has to write the group's eventfd. */
+/* Say whether the loop sleeps. While the loop sleeps, a peer that marks a bell
+ * has to write the group's eventfd. */
 void peal_groups_set_asleep(struct peal_reactor *loop, bool asleep);
 /* Is any bell marked? */
 bool peal_groups_marked(const struct peal_reactor *loop);
@@ -284,7 +288,7 @@ bool peal_groups_marked(const struct peal_reactor *loop);
 
 /* Have the operation `deferred` called. From any thread or signal handler. */
 void peal_source_defer(struct peal_source *source);
-/* From here on the source can be deferred again. */
+/* Take the deferral back: from now on a thread can defer the source again. */
 void peal_source_undefer(struct peal_source *source);
 /* Call the operation `deferred` of all sources that were deferred. */
 void peal_deferred_collect(struct peal_reactor *loop);
@@ -295,7 +299,8 @@ void peal_deferred_detach(struct peal_source *source);
 
 /* Make the eventfd readable. From any thread or signal handler. */
 void peal_wake_write(struct peal_reactor *loop);
-/* The same, unless the loop runs and so finds by itself what is scheduled. */
+/* The same, unless the loop runs: then the loop finds by itself what is
+ * scheduled. */
 void peal_wake_unless_running(struct peal_reactor *loop);
 /* Make the eventfd unreadable again. */
 void peal_wake_clear(struct peal_reactor *loop);

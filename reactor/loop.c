@@ -33,9 +33,9 @@ static void timerfd_event(struct peal_reactor *loop)
 
 static void eventfd_event(struct peal_reactor *loop, bool *woken)
 {
-	/* Each write tells an edge-triggered host anew, so the next thread has
-	 * to write. Elsewhere the eventfd stays readable until there is no work
-	 * left. */
+	/* An edge-triggered host is told of each write, and of nothing else. So
+	 * clear `written`: the next thread has to write. Elsewhere the eventfd
+	 * stays readable until there is no work left. */
 	if (loop->poll.by == PEAL_WATCHED_BY_EDGE)
 		__atomic_store_n(&loop->wake.written, false, __ATOMIC_SEQ_CST);
 	else
@@ -249,8 +249,8 @@ static int loop_end(struct peal_reactor *loop, int ret)
 }
 
 /*
- * A signal, a timer that was cancelled, or a bell that was rung before ends a
- * wait of the kernel's. A caller who has given a time would then believe that
+ * A signal, a timer that was cancelled, or a bell without items can end
+ * epoll_wait(2) early. A caller who has given a time would then believe that
  * the time is over, so the loop waits for the rest of the time. A caller who
  * waits for ever has something else to check, so the call returns.
  */

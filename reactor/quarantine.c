@@ -4,10 +4,11 @@
  *
  * An honest peer rings once for each position that was armed, and once when it
  * finishes. A sender that waits for room while the receiver waits for more
- * items kicks the receiver, once for each pair of positions at which it falls
- * short. So the reactor knows how many bells to expect. For a while it does not
- * listen to a bell that rings beyond these, each time for twice as long. Then
- * it closes the ring.
+ * items kicks the receiver, once for each pair of positions at which the sender
+ * falls short. So the reactor knows how many bells to expect. The reactor does
+ * not listen for a while to a bell that rings more often: that is a quarantine,
+ * and each quarantine is twice as long as the last. After the last quarantine
+ * the reactor closes the ring.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -122,7 +123,7 @@ static bool bell_is_expected(struct peal_source *source)
 	struct peal_source_bells *bells = &source->of.ring.bells;
 
 	bells_count_arms(source);
-	/* A kick leaves the bells to be expected that were armed for. */
+	/* A kick does not count as the bell for a position that was armed. */
 	if (bell_may_be_kick(source))
 		return true;
 	if (bells->expected <= 0)

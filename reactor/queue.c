@@ -54,9 +54,13 @@ static void queue_turn(struct peal_source *source)
 		peal_source_schedule(source);
 }
 
-/* A turn that leaves messages schedules another turn, without a thread that
- * defers. So the source can be deferred again from now on, and not from its
- * turn on: otherwise it could be pushed while it is on the stack. */
+/*
+ * The loop has taken the source off the stack, so threads can defer the source
+ * again from now on. The turn would be the wrong place for this: a turn that
+ * leaves messages schedules another turn, and a thread may have deferred the
+ * source in between. That second turn would take the deferral back while the
+ * source is on the stack, and the next thread would push the source again.
+ */
 static void queue_deferred(struct peal_source *source)
 {
 	peal_source_undefer(source);

@@ -85,7 +85,7 @@ static int watch_own_fds(struct peal_reactor *loop)
 	struct peal_host *host = &loop->poll.host;
 	/* In our own epoll set the eventfd is level-triggered: a loop of the
 	 * caller's then sees the set readable until all work is done. A host is
-	 * told anew each time. */
+	 * told of each write of the eventfd. */
 	int ret = peal_reactor_watch(loop, loop->wake.fd,
 				     hosted ? EPOLLIN | EPOLLET : EPOLLIN,
 				     PEAL_TOKEN_WAKE);

@@ -40,7 +40,7 @@ static void ring_close(struct peal_source *source, int reason)
 	void *user = source->user;
 
 	/* The source is removed first, because the callback may reuse or free
-	 * its memory. */
+	 * the source's memory. */
 	peal_source_detach(source);
 	if (receives && ring.callbacks.receiver.on_closed) {
 		loop->callbacks++;
@@ -184,7 +184,7 @@ static void ring_event(struct peal_source *source, uint32_t events)
 	if (rung > 0) {
 		ring->rung = true;
 	} else if (rung < 0) {
-		/* Nobody is left who could ring the bell. */
+		/* The bell cannot be rung any more. */
 		peal_source_unwatch(source);
 		source->watch.fd = -1;
 	}
@@ -194,9 +194,11 @@ static void ring_event(struct peal_source *source, uint32_t events)
 /* -- adding */
 
 /*
- * The peer will not ring for what this end has to be told. A source that waits
- * in a list keeps its place there: its turn, or its arming, rechecks the end. A
- * peer that moves in each round would otherwise keep the source from its turn.
+ * The end has found something for which the peer will not ring. So the source
+ * gets a turn. But a source that waits in a list keeps its place there, because
+ * its turn, or its arming, rechecks the end. If such a source went to the end
+ * of a list, a peer that moves in each round could keep the source from its
+ * turn.
  */
 static void ring_notify(void *notify_arg)
 {

@@ -140,9 +140,9 @@ static void signal_detach(struct peal_source *source)
 		signal_discard(source->watch.fd);
 	if (source->watch.fd >= 0)
 		close(source->watch.fd);
-	/* signals_in_child() has done the rest in a child after fork(3). A
-	 * child that was made by a system call of its own does the rest here.
-	 */
+	/* In a child after fork(2) signals_in_child() has done the rest. In a
+	 * child that was made by a system call of the caller's own, such as
+	 * clone(2), no handler has run: it does the rest here. */
 	if (signal->taken == PEAL_SIGNAL_NOT_TAKEN || signal->forks != forks)
 		return;
 	bit = signal_bit(signal->number);

@@ -24,8 +24,8 @@ void peal_wake_write(struct peal_reactor *loop)
 	if (peal_reactor_check(loop) < 0)
 		return;
 	peal_tsan_release(&loop->wake.written);
-	/* A thread that finds `written` set need not write: the loop has not
-	 * yet cleared it, and checks for work after it has. */
+	/* A thread that finds `written` set need not write: the loop has yet to
+	 * clear `written`, and checks for work after that. */
 	if (!__atomic_exchange_n(&loop->wake.written, true, __ATOMIC_SEQ_CST))
 		while (write(loop->wake.fd, &one, sizeof(one)) < 0 &&
 		       errno == EINTR)
@@ -58,16 +58,16 @@ void peal_reactor_renotify(struct peal_reactor *loop)
 
 void peal_reactor_wake(struct peal_reactor *loop)
 {
-	/* `called` comes before the write: the loop that the write wakes asks
-	 * peal_wake_called(). */
+	/* Set `called` before the write: the loop that the write wakes asks for
+	 * `called`. */
 	__atomic_store_n(&loop->wake.called, true, __ATOMIC_SEQ_CST);
 	peal_wake_write(loop);
 }
 
 void peal_reactor_stop(struct peal_reactor *loop)
 {
-	/* `called` comes before `stop`: the run that `stop` ends takes `called`
-	 * back. */
+	/* Set `called` before `stop`: the run that `stop` ends clears `called`,
+	 * so that `called` does not end a later wait. */
 	__atomic_store_n(&loop->wake.called, true, __ATOMIC_SEQ_CST);
 	peal_tsan_release(&loop->wake.stop);
 	__atomic_store_n(&loop->wake.stop, true, __ATOMIC_SEQ_CST);
