@@ -8,11 +8,12 @@
 #include <peal/mem.h>
 
 /*
- * Verify that somebody, or peal_mem_seal(), has frozen this memory.
- * @param trusted  whoever had to freeze it is trusted, so memory that is not
- *                 frozen will do on a kernel that cannot freeze any
- * @return         0, -EPERM it is not frozen, -ERANGE it was shrunk, or the
- *                 errors of peal_mem_open()
+ * Verify that this process, or another process, has frozen this memory.
+ * @param trusted  the process that had to freeze the memory is trusted. So
+ *                 memory that is not frozen is accepted where the kernel cannot
+ *                 freeze memory.
+ * @return         0, -EPERM the memory is not frozen, -ERANGE the memory was
+ *                 shrunk, or the errors of peal_mem_open()
  */
 int peal_mem_verify(const struct peal_mem *mem, bool trusted);
 
@@ -20,7 +21,7 @@ int peal_mem_verify(const struct peal_mem *mem, bool trusted);
  * Fault frozen memory in, step by step. A page whose memory was freed by a
  * hole, punched before the freeze, is allocated again. The last step closes
  * the fd, because nothing needs the fd any more.
- * @param filled  bytes that are faulted in, 0 at first; moved on
+ * @param filled  bytes that are faulted in, 0 at first; this call adds to it
  * @param most    bytes to fault in now
  * @return        1 all is done, 0 there is more to do, -ENOMEM,
  *                -EOPNOTSUPP as for PEAL_MEM_PREFAULT

@@ -190,7 +190,7 @@ static int populate(const struct peal_mem *mem, size_t from, size_t size)
 		    errno == EAGAIN)
 			return load_each(first, size,
 					 peal_mem_page(mem->flags));
-		/* Touching it would have been SIGBUS. */
+		/* EFAULT: a program that touches the page would get SIGBUS. */
 		return errno == EFAULT ? -ENOMEM : -errno;
 	}
 	return 0;

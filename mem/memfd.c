@@ -91,7 +91,7 @@ bool peal_memfd_freezes(void)
 	bool freezes;
 
 	if (fd < 0)
-		return true; /* nothing says that it cannot */
+		return true; /* nothing says that the kernel cannot */
 	freezes = fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == 0 ||
 		  errno != EINVAL;
 	close(fd);
