@@ -102,7 +102,9 @@ static int bind_path(int fd, const struct sockaddr_un *at, socklen_t size)
 		if (ret == 0 && bind(fd, (const struct sockaddr *)at, size) < 0)
 			ret = -errno;
 	}
-	/* Listen before the lock is gone, or it would look dead. */
+	/* Listen before the lock is released. Otherwise another server could
+	 * find a socket that does not listen, and remove that socket as the
+	 * socket of a dead server. */
 	if (ret == 0 && listen(fd, BACKLOG) < 0) {
 		ret = -errno;
 		unlink(at->sun_path);
@@ -119,7 +121,7 @@ static mode_t mode_of(const struct peal_service *service)
 	return service->mode ? service->mode : 0600;
 }
 
-/* Until it has its owner and its group it is for nobody else. */
+/* Until the path has its owner and its group, nobody else may use it. */
 static mode_t first_mode(const struct peal_service *service)
 {
 	return mode_of(service) & (service->chown ? S_IRWXU : 07777);
@@ -174,8 +176,8 @@ static int set_mode(const struct peal_server *server, int fd, mode_t mode)
 }
 
 /*
- * At no moment may anybody do more than in the end. So the path gets its group
- * before its mode, and its owner last.
+ * At no moment may the path give anybody more rights than at the end. So the
+ * path gets its group before its mode, and its owner last.
  * @param st  of the path as it was made
  */
 static int set_owner(const struct peal_server *server, int fd,
@@ -196,9 +198,10 @@ static int set_owner(const struct peal_server *server, int fd,
 }
 
 /*
- * From here on an fd holds the file at the path: so nobody can replace the file
- * and have another one given away. The file is the server's if it is a socket
- * with one name, and with no more rights than the server made it with.
+ * Give the file at the path its owner and its mode, through an fd that holds
+ * the file: so nobody can put another file there, and have that file given
+ * away. The file is the server's if the file is a socket, has one name, and has
+ * no more rights than the server made it with.
  */
 static int settle(struct peal_server *server, const char *path)
 {
@@ -277,7 +280,8 @@ int peal_address_passed_fd(const char *name)
 	return -ENOENT;
 }
 
-/* Digits are an fd; a name is looked up among the service manager's fds. */
+/* Digits are the number of an fd. A name is looked up among the fds that the
+ * service manager has passed. */
 static int listen_at_inherited(struct peal_server *server, const char *address)
 {
 	const char *which = address + strlen(PEAL_ADDRESS_FD);

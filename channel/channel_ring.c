@@ -14,7 +14,8 @@
 #include "internal.h"
 
 #define MEM_FLAGS (PEAL_MEM_HUGE_2M | PEAL_MEM_LOCK)
-/* Bytes of a ring, above which a client asks why the ring is so large. */
+/* Above so many bytes a client refuses a ring that is much larger than the
+ * client has asked for. */
 #define LARGE_RING (UINT64_C(64) << 20)
 
 static int make_bells(struct peal_channel_ring *cr, int socket)

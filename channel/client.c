@@ -13,8 +13,8 @@
 
 #define MS UINT64_C(1000000)
 #define FIRST_DELAY_MS 10u
-/* So long a server may take to answer a hello, and to open the channel, however
- * often the client has to connect for that. */
+/* How long a server may take to answer a hello; and to open the channel,
+ * however often the client has to connect for that. */
 #define ANSWER_NS (10000 * MS)
 #define OPEN_NS (60000 * MS)
 /* The time between two attempts to find room at the server. */
@@ -36,8 +36,9 @@ static void wait_for_server(struct peal_channel *ch, uint64_t most)
 			       PEAL_TIMER_ABSOLUTE);
 }
 
-/* Another server would answer the same. The user mends the other errors by
- * starting a server, or with time. */
+/* Is it of no use to connect again? After a final error the next server would
+ * answer the same. After any other error a server that is started later, or has
+ * room later, may open the channel. */
 static bool is_final(int reason)
 {
 	return reason == 0 || reason == -EPERM || reason == -EPROTO ||
@@ -45,7 +46,7 @@ static bool is_final(int reason)
 	       reason == -EINVAL || reason == -ERANGE;
 }
 
-/* The connection is gone. */
+/* The connection is gone, or an attempt to connect has failed. */
 static enum peal_outcome client_lost(struct peal_channel *ch, int reason)
 {
 	uint64_t delay = ch->client.delay_ms;
@@ -94,7 +95,7 @@ static int receive_answer(struct peal_channel *ch)
 	if (ch->life.state == PEAL_CHANNEL_JOINING) {
 		wait_for_server(ch, OPEN_NS);
 	} else if (ret != -EAGAIN) {
-		made.fd = -1; /* the channel closes it */
+		made.fd = -1; /* the channel closes the socket */
 		peal_made_close(&made);
 	}
 	return ret;

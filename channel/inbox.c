@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The receiver of an inbox: a server whose channels take turns. What the
- * reactor's callbacks do is to line up those that have messages; they are
- * handed out, in place, by peal_inbox_receive().
+ * The receiver of an inbox: a server whose channels take turns. The callbacks
+ * of the reactor line up the senders that have messages. peal_inbox_receive()
+ * hands the messages out, in place.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,8 @@
 #include "../ring/floor.h"
 #include "internal.h"
 
-/* Messages between two turns of the reactor, which looks at idle senders. */
+/* After so many messages the reactor has a turn, and finds the senders that
+ * were idle and have messages now. */
 #define MESSAGES_PER_TURN 64u
 
 static struct peal_inbox_sender *sender_of(struct peal_channel *ch)
@@ -118,8 +119,8 @@ static struct peal_inbox_sender *next_in_line(struct peal_inbox *inbox)
 	return NULL;
 }
 
-/* Look at all senders, and not only at those that have rung: an older message
- * may just have come. */
+/* Look at all senders, and not only at the senders that have rung: an older
+ * message may just have come. */
 static struct peal_inbox_sender *with_oldest(struct peal_inbox *inbox)
 {
 	struct peal_inbox_sender *found = NULL;
@@ -217,8 +218,9 @@ static void sender_gone(struct peal_channel *ch, int reason, void *user)
 		inbox->options.on_left(ch, reason, inbox->options.user);
 }
 
-/* An outbox asks without stamps first. To be told of them is no refusal: it
- * asks again, with them. */
+/* Is this the refusal of an outbox that asks without stamps? Each outbox does
+ * so first. After the refusal the outbox asks again, with stamps. So the owner
+ * of the inbox is not told of the refusal. */
 static bool asks_again(const struct peal_inbox *inbox, const char *text)
 {
 	struct peal_hello first = { .role = PEAL_SENDER, .item_size = 8 };
@@ -413,7 +415,7 @@ int peal_inbox_release(struct peal_inbox *inbox,
 		return -ECHILD; /* the parent has the ring, too */
 	inbox->lent = NULL;
 	s->found = false;
-	/* Release at once: a message that was given back never comes again. */
+	/* Release the message at once, so that it never comes again. */
 	peal_message_release(&s->channel.receiver, &s->next);
 	return 0;
 }

@@ -35,8 +35,9 @@
  *	local.c		a ring between the threads of one process
  *
  * The socket of a channel brings packets while the handshake is under way, and
- * afterwards nothing but doorbells. What happens to a channel then, life.c
- * decides; what becomes of a channel that has lost its peer, its owner says.
+ * afterwards nothing but doorbells. The table of life.c says what each event
+ * does to a channel. The owner of a channel says what becomes of a channel that
+ * has lost its peer.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -62,8 +63,9 @@
  *
  * From OPEN on the socket carries nothing but bells. A refusal with the status
  * -EBUSY, in ANSWER or in OPEN, asks the client to connect again: the server
- * had no room for its handshake. A change here is a new PEAL_WIRE_VERSION;
- * magic, version, endian, status and text keep their place in all versions.
+ * had no room for the handshake. A change of these packets is a new
+ * PEAL_WIRE_VERSION. Magic, version, endian, status and text keep their place
+ * in all versions.
  */
 #define PEAL_WIRE_VERSION 2u
 #define PEAL_WIRE_ENDIAN 0x01020304u
@@ -96,9 +98,9 @@ struct peal_wire_ring {
 };
 
 /*
- * First the ring to the server, then the ring to the client; a ring that does
- * not exist is all zero. Fds: of each ring the memfd, and with eventfds the
- * data bell and the space bell.
+ * ring[0] is the ring to the server, ring[1] is the ring to the client. A ring
+ * that does not exist is all zero. The packet brings fds: for each ring the
+ * memfd, and with eventfds also the data bell and the space bell.
  */
 struct peal_wire_answer {
 	struct peal_wire_start start;
@@ -122,7 +124,7 @@ void peal_wire_begin(struct peal_wire_start *start, uint64_t magic, int status,
 		     const char *text);
 /*
  * Is this a valid packet of this kind?
- * @param text  why not, or the text of the other side
+ * @param text  then why the packet is invalid, or the text of the other side
  * @return      0, the status of the other side, -EPROTO, -EPROTONOSUPPORT
  */
 int peal_wire_check(const struct peal_wire_start *start, uint64_t magic,
@@ -166,7 +168,8 @@ int peal_socket_make(void);
 /* Duplicate a socket of the caller's. @return the copy, -ENOTSOCK, -EPROTOTYPE
  */
 int peal_socket_adopt(int fd);
-/* Make room for doorbells: a bell that finds the socket full counts as rung. */
+/* Make room for doorbells: a peer that finds the socket full believes that it
+ * has rung. */
 void peal_socket_enlarge(int fd);
 /* Refuse credentials and, where the kernel can, fds. Sockets that are accepted
  * inherit this. */
@@ -182,11 +185,12 @@ int peal_socket_connect(const char *address, uint64_t deadline);
 bool peal_socket_is_us(uid_t uid);
 /* Who connected, as the kernel says. For sockets of accept(2) only. */
 void peal_socket_peer(int fd, struct peal_peer *peer);
-/* Only the user, or -1; and a pidfd of the process, or -1 where the kernel has
- * none. */
+/* The user who connected, or -1. */
 uid_t peal_socket_uid(int fd);
+/* A pidfd of the process that connected, or -1 where the kernel has none. */
 int peal_socket_pidfd(int fd);
-/* Arms of an end for which the socket holds the bells, for `ends` of them. */
+/* After how many arms each of `ends` ends has to clear the socket, so that the
+ * socket always has room for their bells. */
 unsigned peal_socket_drain_every(int fd, unsigned ends);
 
 /* @return 0, -EAGAIN, -EPIPE, ... */
@@ -194,12 +198,13 @@ int peal_socket_send(int fd, const void *packet, size_t size, const int *fds,
 		     size_t n_fds);
 /*
  * Receive a packet of exactly this size that brings no fds.
- * @return 0, -EAGAIN, -EPIPE the end, -EPROTO any other packet: what fits in is
- *         there, and the rest is zero
+ * @return 0, -EAGAIN, -EPIPE the other side hung up, -EPROTO a packet of
+ *         another size, or with fds: then `packet` has what fits in, and is
+ *         zero behind that
  */
 int peal_socket_receive(int fd, void *packet, size_t size);
-/* The same with fds, PEAL_FDS at most; an fd that did not come is -1. On error
- * no fd comes. */
+/* The same for a packet that may bring fds, PEAL_FDS at most. An fd that did
+ * not come is -1. On an error all fds are -1. */
 int peal_socket_receive_fds(int fd, void *packet, size_t size, int *fds);
 
 /* @return 0, -ETIMEDOUT once peal_now() is past the deadline */
@@ -207,9 +212,9 @@ int peal_socket_wait(int fd, uint64_t deadline);
 bool peal_socket_hung_up(int fd);
 /*
  * Leave: the other side can send no more, and the packets that it has sent are
- * dropped. The other side may have thousands of epoll sets on its end, and each
- * packet that is freed walks all of them, in close(2) as well. So one call
- * drops packets for about a millisecond.
+ * dropped. The other side may have thousands of epoll sets on its end. Each
+ * packet that is freed takes the kernel through all of these sets, in close(2)
+ * as well. So one call drops packets for a few milliseconds at most.
  * @return true: no packet is left, close the fd; false: call again, later
  */
 bool peal_socket_leave(int fd);
@@ -250,11 +255,13 @@ int peal_channel_ring_check_seals(const struct peal_channel_ring *cr);
  */
 int peal_channel_ring_fill(struct peal_channel_ring *cr, size_t most);
 /*
- * Client: verify what the server made, map and seal it. The memory's fd is
- * closed; the bells' become the cr's. On failure all fds are closed.
+ * Client: verify the memory that the server made, map it and seal it. On
+ * success the memory's fd is closed, and the fds of the bells belong to `cr`.
+ * On failure all fds are closed.
  * @param fds  those of this ring, as peal_channel_ring_describe() put them
  * @return     0, -EPROTO and a text, -EOPNOTSUPP and a text: the kernel cannot
- *             seal it, and the server is not trusted; -ENOMEM, ...
+ *             seal memory and the server is not trusted, or a sandbox refuses
+ *             to fault memory in; -ENOMEM, ...
  */
 int peal_channel_ring_open(struct peal_channel_ring *cr,
 			   const struct peal_wire_ring *ring,
@@ -282,7 +289,7 @@ void peal_channel_close_rings(struct peal_channel *ch);
  * @return 0, or the errors of peal_end_carry_over()
  */
 int peal_channel_take_over(struct peal_channel *ch, struct peal_made *made);
-/* Has the own sender finished, and the peer not yet taken all of it? */
+/* Has the own sender finished, and the peer not yet released all items? */
 bool peal_channel_is_undelivered(const struct peal_channel *ch);
 /*
  * A client that gives up between its READY and the server's OPEN carries the
@@ -302,7 +309,7 @@ enum peal_channel_state {
 	PEAL_CHANNEL_JOINING, /* a client has said READY and waits for OPEN */
 	PEAL_CHANNEL_OPEN,
 	PEAL_CHANNEL_CLOSING, /* the peer is gone; the reactor delivers */
-	PEAL_CHANNEL_ABSENT,  /* a client between two servers */
+	PEAL_CHANNEL_ABSENT,  /* a client between two attempts to connect */
 	PEAL_CHANNEL_KEPT,    /* a server keeps the ring for the client */
 };
 
@@ -315,14 +322,14 @@ enum peal_outcome {
 
 /* The owner of a channel is the client's side or the server's. */
 struct peal_channel_owner {
-	/* A packet came, or the end, while the handshake is under way. The
-	 * owner may close the channel. */
+	/* A packet came, or the peer hung up, while the handshake is under
+	 * way. The owner may close the channel. */
 	void (*packet)(struct peal_channel *ch);
 	/* The channel has lost its peer, or the handshake has failed. */
 	enum peal_outcome (*lost)(struct peal_channel *ch, int reason);
 	/* The channel leaves its connection. The owner may take the socket,
-	 * and then sets the fd to -1. `stays`: the channel stays the owner's.
-	 */
+	 * and then sets the channel's fd to -1. `stays`: the channel goes on
+	 * without the connection, and stays the owner's. */
 	void (*part)(struct peal_channel *ch, bool stays);
 };
 
@@ -332,20 +339,21 @@ static inline bool peal_channel_is_open(const struct peal_channel *ch)
 	       ch->life.state == PEAL_CHANNEL_CLOSING;
 }
 
-/* A handshake is under way for this owner, NULL without a reactor. */
+/* A handshake is under way. The owner is NULL for a channel without a reactor.
+ */
 void peal_life_begin(struct peal_channel *ch,
 		     const struct peal_channel_owner *owner);
 /* A client is about to say READY. */
 void peal_life_join(struct peal_channel *ch);
 /* The server has said OPEN. */
 void peal_life_open(struct peal_channel *ch);
-/* The peer is gone, or has broken the protocol: deliver what is there, then
- * fail. */
+/* The peer is gone, or has broken the protocol: deliver what the peer has
+ * published, then fail. */
 void peal_life_close(struct peal_channel *ch, int reason);
 /* The reactor serves no ring of the channel any more. */
 void peal_life_drained(struct peal_channel *ch);
-/* Nothing is left to be delivered: the owner says what becomes of it. The
- * storage may be gone afterwards. */
+/* Nothing is left to be delivered: the owner says what becomes of the channel.
+ * The storage of the channel may be gone afterwards. */
 void peal_life_fail(struct peal_channel *ch, int reason);
 /* Release everything, without a callback. To the peer this is a death. */
 void peal_life_abort(struct peal_channel *ch);
@@ -356,7 +364,8 @@ void peal_life_detach(struct peal_channel *ch);
 
 /*
  * Is this the process that connected, or that serves? Another process is a
- * forked child: it has a copy, and can close no more than the copy.
+ * forked child, which has a copy of the channel, and can close no more than the
+ * copy.
  */
 bool peal_channel_here(const struct peal_channel *ch);
 
@@ -367,8 +376,9 @@ bool peal_channel_here(const struct peal_channel *ch);
  * @return 0, after which the callback may have closed the channel; or an error
  */
 int peal_served_start(struct peal_channel *ch);
-/* Watch the socket; the socket and the process. */
+/* Watch the socket. */
 int peal_served_watch_socket(struct peal_channel *ch);
+/* Watch the socket, and the pidfd of the peer where there is one. */
 int peal_served_watch(struct peal_channel *ch);
 /* Slots that peal_served_start() takes. */
 unsigned peal_served_slots(const struct peal_channel *ch);
@@ -380,11 +390,12 @@ unsigned peal_served_slots(const struct peal_channel *ch);
 int peal_join_begin(struct peal_channel *ch, const char *address,
 		    const struct peal_hello *hello,
 		    const struct peal_channel_owner *owner);
-/* Let everything be zero but the text, which gets a default. @return error */
+/* Set everything to zero but the text. A text that is empty becomes that of the
+ * error. @return error */
 int peal_join_reset(struct peal_channel *ch, int error);
 /* Set the text. @return -ETIMEDOUT */
 int peal_join_late(struct peal_channel *ch, const char *what);
-/* Who serves? */
+/* Find out who serves. */
 void peal_join_peer(const struct peal_channel *ch, int fd,
 		    struct peal_peer *server);
 /* The hello for this server. */
@@ -393,15 +404,15 @@ struct peal_hello peal_join_ask(const struct peal_channel *ch,
 int peal_join_hello(int fd, const struct peal_hello *hello);
 /*
  * The answer may be there: take the rings over, and say READY.
- * @return 0, -EAGAIN, or an error. The channel is JOINING if it has the rings;
- *         else `made` is still the caller's.
+ * @return 0, -EAGAIN, or an error. If the channel is JOINING it has taken over
+ *         the rings. Otherwise `made` is still the caller's.
  */
 int peal_join_rings(struct peal_channel *ch, struct peal_made *made,
 		    const struct peal_hello *hello);
 /* OPEN may be there. @return 0 the channel is open, -EAGAIN, or an error */
 int peal_join_open(struct peal_channel *ch);
-/* The time is over: withdraw. @return true: the server had opened the channel
- * before, and it is open */
+/* The time is over: withdraw. @return true: the server had said OPEN before the
+ * withdrawal, so the channel is open */
 bool peal_join_opened_late(struct peal_channel *ch);
 /* @return the error, or -ENOMEM and a text for an error that would read as the
  *         server's */
@@ -414,8 +425,8 @@ enum peal_handshake_stage {
 	PEAL_STAGE_HELLO,   /* the client's hello */
 	PEAL_STAGE_READY,   /* the client's word that the rings are sealed */
 	PEAL_STAGE_FILL,    /* the rings: they are faulted in */
-	PEAL_STAGE_UNREAD,  /* it failed; the client has not read the answer */
-	PEAL_STAGE_LEAVING, /* it is over; the socket is not empty yet */
+	PEAL_STAGE_UNREAD,  /* failed; the client has not read the answer */
+	PEAL_STAGE_LEAVING, /* over; the socket is not empty yet */
 };
 
 /*
@@ -444,7 +455,8 @@ int peal_handshake_open(int fd, int error, const char *text);
 
 /* -- waiting.c */
 
-/* @return 0 the list owns the fd, -EAGAIN it is full of this user's */
+/* @return 0 the list owns the fd, -EAGAIN the list is full, and no user has
+ *         more entries than this user */
 int peal_waiting_add(struct peal_server *server, int fd,
 		     const struct peal_peer *peer);
 /* Does a connection of the user wait among the first `before`? */
@@ -466,7 +478,8 @@ static inline struct peal_channel *peal_service_channel(
 					       i * size);
 }
 
-/* Can a server tell that a client has come before? By its name and its user. */
+/* Can a server tell whether a client has come before? A server knows a client
+ * by its name and its user. */
 static inline bool peal_client_is_known(const struct peal_hello *hello,
 					const struct peal_peer *peer)
 {
@@ -507,8 +520,9 @@ void peal_pending_tell(struct peal_server *server, const struct peal_peer *who,
 /* May the user have a channel now? @return 0, -EAGAIN and a text */
 int peal_slow_users_check(struct peal_server *server,
 			  const struct peal_peer *peer, char *text);
-/* A channel of a server has its rings; and will lose them. */
+/* A channel of a server has got its rings. */
 void peal_slow_users_opened(struct peal_channel *ch);
+/* A channel of a server is about to lose its rings. */
 void peal_slow_users_closed(struct peal_channel *ch);
 
 /* -- member.c */
@@ -566,9 +580,9 @@ void peal_address_remove(struct peal_server *server);
 
 /* -- inbox.c and outbox.c */
 
-/* The tag of the rings of an inbox, for both sides. */
 /*
- * With `stamped`, each message begins with its time in nanoseconds.
+ * Make the tag of the rings of an inbox, for both sides. With `stamped` each
+ * message begins with its time in nanoseconds.
  * @return 0, -EINVAL the tag is too long
  */
 static inline int peal_inbox_tag(char *to, const char *tag, bool stamped)

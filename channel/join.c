@@ -19,7 +19,7 @@ int peal_join_reset(struct peal_channel *ch, int error)
 {
 	char text[PEAL_TEXT];
 
-	/* An attempt may have come as far as a ring. */
+	/* An attempt may have failed after it had opened a ring. */
 	peal_channel_ring_close(&ch->out);
 	if (ch->text[0])
 		memcpy(text, ch->text, sizeof(text));
@@ -67,7 +67,7 @@ void peal_join_peer(const struct peal_channel *ch, int fd,
 		    struct peal_peer *server)
 {
 	peal_socket_peer(fd, server);
-	/* The socket says enough of the server's life. */
+	/* The socket tells the client of the server's death. */
 	if (server->pidfd >= 0)
 		close(server->pidfd);
 	server->pidfd = -1;
@@ -194,7 +194,8 @@ static int count_fds(const int *fds)
 	return n;
 }
 
-/* Move the fds of one ring away: what stays in `fds` is left over. */
+/* Move the fds of one ring out of `fds`. The fds that stay are closed if the
+ * attempt fails. */
 static void take_ring_fds(int *to, int *fds, int n)
 {
 	for (int i = 0; i < n; i++) {
@@ -283,9 +284,9 @@ static int open_rings(struct peal_made *made, const struct peal_hello *hello,
 }
 
 /*
- * The answer may be there: take the new ring, and publish what the old one
- * holds. Whoever says READY has brought everything.
- * @return 0, -EAGAIN, or why not, and then the made are still the caller's
+ * The answer may be there: take the new rings, and publish in the new ring what
+ * the old ring holds. So READY says that everything is carried over.
+ * @return 0, -EAGAIN, or an error. On failure `made` is still the caller's.
  */
 static int take_rings(struct peal_channel *ch, struct peal_made *made,
 		      const struct peal_hello *hello)

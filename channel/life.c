@@ -5,7 +5,7 @@
  *
  * Four verbs move a channel:
  *
- *	open	the server has opened it
+ *	open	the server has opened the channel
  *	close	the peer is gone: deliver what the peer has published, then end
  *	abort	release everything now, without a callback
  *	detach	the connection is gone, the sender keeps its ring
@@ -87,8 +87,8 @@ static void drain(struct peal_channel *ch, int reason)
 	life_event(ch, LIFE_DRAINED, 0);
 }
 
-/* The own sender has finished. Until the peer has taken all of it, or dies, the
- * channel stays open, so that on_closed says which of the two it was. */
+/* If the own sender has finished, the channel stays open until the peer has
+ * released all items, or dies. So on_closed says which of the two it was. */
 static void end_if_delivered(struct peal_channel *ch, int reason)
 {
 	(void)reason;
@@ -140,7 +140,7 @@ static void disconnect(struct peal_channel *ch, bool stays)
 	ch->peer.pidfd = ch->line.fd = -1;
 }
 
-/* The sender goes on without a receiver, in its ring, until that is full. */
+/* The sender goes on without a receiver, until its ring is full. */
 static void keep_ring(struct peal_channel *ch, int reason)
 {
 	(void)reason;
@@ -198,11 +198,11 @@ static void release_all(struct peal_channel *ch, int reason)
 #define KEPT PEAL_CHANNEL_KEPT
 
 /*
- * What happens when the peer dies? In PENDING and in JOINING the owner reads
- * the socket, finds the end, and says FAILED. In OPEN it is GONE, from the
- * socket or from the pidfd; then DRAINED, once the reactor has delivered the
- * rest and has closed the rings; then FAILED. In ABSENT and in KEPT there is no
- * peer.
+ * What happens when the peer dies? In PENDING and in JOINING the side that
+ * reads the packets finds the end of the socket, and the event is FAILED. In
+ * OPEN the socket or the pidfd brings GONE. Then DRAINED comes, once the
+ * reactor has delivered the rest and has closed the rings. Then FAILED comes.
+ * In ABSENT and in KEPT there is no peer.
  */
 static const struct life_step life_table[][LIFE_EVENTS] = {
 	[UNUSED] = {
@@ -252,7 +252,7 @@ static const struct life_step life_table[][LIFE_EVENTS] = {
 	},
 };
 
-/* The state changes first: an act may end the channel, and its storage. */
+/* Change the state first: an act may end the channel and free its storage. */
 static void life_event(struct peal_channel *ch, enum life_event event,
 		       int reason)
 {

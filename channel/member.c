@@ -8,8 +8,8 @@
 #include "../ring/floor.h"
 #include "internal.h"
 
-/* Only clients read packets in a handshake of a channel: a server reads them
- * before there is a channel. */
+/* A channel of a server reads no packets: the handshake reads them, through a
+ * source of its own. */
 static void member_packet(struct peal_channel *ch)
 {
 	(void)ch;

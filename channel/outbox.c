@@ -18,7 +18,7 @@
 #define CHECK_NS (100 * MS)
 /* The time between two attempts to connect, while there is no receiver. */
 #define PAUSE_NS (10 * MS)
-/* The time of an attempt, for callers that do not wait as well. */
+/* How long an attempt may take, even if the caller does not wait. */
 #define ATTEMPT_MS 50
 
 static uint64_t coarse_now(void)
@@ -38,8 +38,9 @@ static int set_outbox_text(struct peal_outbox *out, int error, const char *text)
 	return error;
 }
 
-/* A sender that was woken for each message that was taken would sleep again
- * after each. */
+/* Wake the sender when a quarter of the ring is free. If each message that the
+ * receiver takes woke the sender, the sender would sleep again after each
+ * message. */
 static void wait_for_many(struct peal_outbox *out)
 {
 	struct peal_sender *tx = &out->channel.sender;

@@ -80,9 +80,10 @@ void peal_pending_release(struct peal_handshake *handshake)
 
 /*
  * The fds of an answer that nobody reads count against the server's
- * RLIMIT_NOFILE until the client has read them or its socket is gone, whatever
- * the server does. So the connection keeps a place of its user until then. No
- * event tells of that: the timer of the server looks.
+ * RLIMIT_NOFILE until the client has read the answer, or the client's socket is
+ * gone, whatever the server does. So the connection keeps a place of its user
+ * until then. No event tells the server that an answer was read, so the timer
+ * of the server looks.
  */
 static void keep_unread(struct peal_handshake *handshake)
 {
@@ -111,7 +112,8 @@ void peal_pending_tell(struct peal_server *server, const struct peal_peer *who,
 
 	if (!server->service.on_refused)
 		return;
-	/* The callback may give the storage of both to another client. */
+	/* The callback may give the storage of `who` and of the text to another
+	 * client. */
 	peer.pidfd = -1;
 	snprintf(copy, sizeof(copy), "%s", text);
 	server->service.on_refused(&peer, reason, copy,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Handshakes that end because of the time: one makes way for another client, or
- * has taken too long. What counts is the silence of the client alone. So the
- * server first reads what lies in the socket.
+ * Handshakes that end because of the time: a handshake makes way for another
+ * client, or has taken too long. Only a client that was silent loses its
+ * handshake. So the server first reads what lies in the socket.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -39,8 +39,8 @@ static bool end_if_silent(struct peal_handshake *handshake, bool makes_way)
 	return peal_source_survived(&mark);
 }
 
-/* A callback may take the place of the handshake that made way: then the next
- * handshake has to. */
+/* A callback may fill the place of the handshake that made way. Then another
+ * handshake has to make way. */
 struct peal_handshake *peal_room_make(struct peal_server *server, uid_t uid)
 {
 	for (int i = 0; i <= PEAL_HANDSHAKES; i++) {

@@ -20,7 +20,7 @@
 
 /* -- rings */
 
-/* @param received  it is the ring from the peer */
+/* @param received  the ring from the peer was closed */
 static void ring_closed(struct peal_channel *ch, int reason, bool received)
 {
 	if (!ch->life.reason)

@@ -11,7 +11,8 @@
 #include "../reactor/floor.h"
 #include "internal.h"
 
-/* In one turn: connections that are served, and connections that are dead. */
+/* At most so many connections are served in one turn; and so many are accepted,
+ * the dead connections included. */
 #define ACCEPTS 16
 #define DEAD_ACCEPTS 128
 
@@ -222,7 +223,7 @@ static int check_service(const struct peal_service *service)
 	if (service->channel_size &&
 	    service->channel_size < sizeof(struct peal_channel))
 		return -EINVAL;
-	/* Without admit nobody would look at the size of what comes. */
+	/* Without admit nobody would check the size of the items. */
 	if (!service->admit && !service->accept.item_size)
 		return -EINVAL;
 	return 0;

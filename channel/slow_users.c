@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Users whose doorbells cost the server time. A client can hang thousands of
- * epoll sets on its end of a doorbell, and the server walks all of them each
- * time it rings. The end of the ring measures that, and closes the channel
- * after some slow rings. But the client can connect again. So the server adds
- * up the slow rings of each user over all connections. Each time there are too
- * many, the user waits twice as long for its next channel.
+ * epoll sets on its end of a doorbell. Each time the server rings that
+ * doorbell, the kernel walks all of these sets. ring/bell.c measures that, and
+ * ends the ring after some slow rings of its bell. Then the channel is closed.
+ * But the client can connect again. So the server adds up the slow rings of
+ * each user over all connections. Each time there are too many, the user waits
+ * twice as long for its next channel.
  */
 #include <errno.h>
 #include <inttypes.h>

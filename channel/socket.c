@@ -22,10 +22,10 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-/* Bytes of a socket for doorbells that wait in it; the kernel may grant less.
- */
+/* Bytes of a socket for doorbells that nobody has cleared. The kernel may grant
+ * less. */
 #define BUFFER (256 << 10)
-/* Bytes of it that one doorbell takes, rounded up. */
+/* Bytes of a socket that one doorbell takes, rounded up. */
 #define PACKET 1280
 #define DRAIN_EVERY_MOST 32u
 /* In a user namespace this is everybody without a uid there. */
@@ -305,7 +305,7 @@ int peal_socket_receive(int fd, void *packet, size_t size)
 	return receive_message(fd, &message, size);
 }
 
-/* Take the fds that the kernel has installed, and close those not wanted. */
+/* Take the fds that the kernel has installed, and close the others. */
 static void take_packet_fds(struct msghdr *message, int *fds, bool wanted)
 {
 	struct cmsghdr *header = CMSG_FIRSTHDR(message);

@@ -11,7 +11,7 @@
 #include "../reactor/floor.h"
 #include "internal.h"
 
-/* Bytes that are faulted in at a time, and for how long in one turn. */
+/* Bytes that are faulted in at a time; and how long one turn faults in. */
 #define FILL ((size_t)1 << 20)
 #define FILL_NS UINT64_C(1000000)
 
@@ -32,7 +32,7 @@ void peal_steps_cannot_watch(char *text, int error)
 /*
  * The client may be dead by now. Then nobody hears OPEN, and what the client
  * had published before its READY is delivered all the same. A client that has
- * withdrawn lives, and carries that over to the next channel.
+ * withdrawn lives, and carries these items over to the next channel.
  */
 static int send_open(struct peal_channel *ch)
 {

@@ -80,7 +80,8 @@ int peal_wire_misfit(const struct peal_wire_start *start, uint64_t magic,
 
 /* -- hellos */
 
-/* Bytes behind the end of the text stay zero: they are private. */
+/* The bytes behind the end of the text are private to the client, so they are
+ * not sent: they stay zero. */
 static void put_text(char to[64], const char from[64])
 {
 	memcpy(to, from, strnlen(from, 63));
