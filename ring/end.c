@@ -70,7 +70,8 @@ static void over(struct peal_end *end, int reason)
 }
 
 /*
- * Has the peer said that it moves no more? Load its position after its state.
+ * Has the peer said that it moves no more? Load the peer's position after the
+ * peer's state.
  * wake.pml: end_acquire
  */
 static int refresh_state(struct peal_end *end)

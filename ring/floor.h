@@ -392,11 +392,12 @@ static inline void peal_relax(void)
 }
 
 /*
- * ThreadSanitizer in a program whose library was built without it sees the
- * inline half of a ring, which stores positions with release. It does not see
- * the library, which loads them with acquire: so it would report a race in a
- * correct program. Where the program brings ThreadSanitizer's functions, the
- * library calls them. In any other program the library tests a pointer.
+ * A program may be built with ThreadSanitizer, and the library without it. Then
+ * ThreadSanitizer sees the inline half of a ring, which stores positions with
+ * release, and does not see the library, which loads positions with acquire. So
+ * ThreadSanitizer would report a race in a correct program. Where the program
+ * brings ThreadSanitizer's functions, the library calls these functions. In any
+ * other program the library tests a pointer.
  */
 #if defined(__SANITIZE_THREAD__) || defined(__FRAMAC__)
 #define PEAL_TSAN_SEES

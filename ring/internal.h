@@ -5,7 +5,7 @@
  * How the parts of ring/ meet:
  *
  *	ring.c	    what a ring is: geometry, two control pages, items
- *	end.c	    one end: its position, and what it believes of its peer
+ *	end.c	    one end: its position, and its checked copy of the peer's
  *	sender.c    a sender's calls: to put, to fill in
  *	receiver.c  a receiver's calls: to get, to take
  *	message.c   messages of any size over a ring
