@@ -119,7 +119,8 @@ void peal_alarm_repeat(struct peal_source *source, uint64_t deadline)
 	if (loop->running || source->alarm.rank != 1)
 		return;
 	peal_alarms_program(loop);
-	/* The kernel takes its time even for what is due already. */
+	/* For a time that has passed the timerfd may not be readable at once,
+	 * so the eventfd ends the wait. */
 	if (deadline <= peal_now())
 		peal_wake_write(loop);
 }

@@ -11,7 +11,7 @@
 #include "../ring/floor.h"
 #include "internal.h"
 
-/* Of so many polls, one lasts as long as it may. */
+/* Of so many polls one lasts as long as the user allows. */
 #define SPINS_PER_TRIAL 64
 
 static struct peal_source *recheck_source(struct peal_link *link)
@@ -147,9 +147,9 @@ static bool rings_poll(struct peal_reactor *loop)
 }
 
 /*
- * A poll that found something may last twice as long the next time, a poll that
- * found nothing half as long. Peers change, so now and then a poll lasts as
- * long as it may.
+ * After a poll that found something, the next poll may last twice as long.
+ * After a poll that found nothing, the next poll lasts half as long. Peers
+ * change, so now and then a poll lasts as long as the user allows.
  */
 static void spin_adapt(struct peal_reactor *loop, bool found)
 {

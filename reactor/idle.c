@@ -46,7 +46,7 @@ void peal_idle_restart(struct peal_source *source)
 
 	if (!idle->after_ns)
 		return;
-	/* The alarm stays as it is set. It compares `since` when it is over. */
+	/* The alarm stays as it is set. peal_ring_alarm() compares `since`. */
 	idle->since = peal_now();
 	idle->due = false;
 }

@@ -137,7 +137,8 @@ static bool loop_has_work(struct peal_reactor *loop)
 
 /* -- an iteration */
 
-/* While the loop is asleep, a thread that has work for it wakes it. */
+/* While the loop is asleep, a thread that has work for the loop wakes the loop.
+ */
 static void loop_set_asleep(struct peal_reactor *loop, bool asleep)
 {
 	__atomic_store_n(&loop->wake.asleep, asleep, __ATOMIC_RELAXED);

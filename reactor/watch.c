@@ -114,8 +114,9 @@ int peal_source_watch(struct peal_source *source, int fd, uint32_t events)
 	if (former && hosted)
 		return -EEXIST;
 	ret = watch_control(loop, EPOLL_CTL_ADD, fd, events, token);
-	/* A file that was closed before its source was removed is still in the
-	 * set if somebody else held it open. It belongs to no source. */
+	/* An fd that was closed before its source was removed leaves its file
+	 * in the set, if somebody else holds the file open. No source watches
+	 * that file any more, so this source takes it over. */
 	if (ret == -EEXIST && !former && !hosted &&
 	    watch_control(loop, EPOLL_CTL_MOD, fd, events, token) == 0)
 		ret = 0;
