@@ -81,7 +81,8 @@ int peal_channel_accept(struct peal_channel *ch, int fd,
 		return ret;
 	peal_life_open(ch);
 	ret = peal_handshake_open(ch->line.fd, 0, NULL);
-	/* The client may be dead by now: what it had published is delivered. */
+	/* The client may be dead by now. What the client had published is
+	 * delivered all the same. */
 	if (ret == -EPIPE && peal_socket_hung_up(ch->line.fd))
 		ret = 0;
 	if (ret == 0 && peal_channel_is_withdrawn(ch))

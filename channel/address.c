@@ -70,7 +70,7 @@ static int lock_folder(const char *path)
 	return fd;
 }
 
-/* @return 0 it was removed, -EADDRINUSE, -EEXIST, ... */
+/* @return 0 the path is free now, -EADDRINUSE, -EEXIST, ... */
 static int remove_stale(const struct sockaddr_un *at, socklen_t size)
 {
 	struct stat st;

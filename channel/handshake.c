@@ -218,8 +218,8 @@ int peal_handshake_offer(struct peal_handshake *handshake,
 		return ret;
 	}
 	ret = send_answer(handshake);
-	/* The kernel limits the fds in flight to those that the server may
-	 * have. */
+	/* The kernel limits the fds that are on their way: no more than
+	 * RLIMIT_NOFILE of the server. */
 	if (ret == -EAGAIN || ret == -ETOOMANYREFS)
 		return refuse_with(handshake, -EBUSY,
 				   "the server cannot hand over fds");
@@ -296,9 +296,10 @@ int peal_handshake_fill(struct peal_handshake *handshake, size_t most)
 /* -- the last packet */
 
 /*
- * The status that a client is told for an error of the server. Something that
- * the server lacks is no refusal, and nothing that the client lacks. So its
- * errno would mislead the client: the text says it.
+ * The status that a client is told for an error of the server. If the server
+ * lacks something, its errno would mislead the client: the client would take
+ * the errno for a refusal, or for something that the client lacks. So the
+ * status is -EREMOTEIO, and the text says what the server lacks.
  */
 static int status_of(int error)
 {

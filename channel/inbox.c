@@ -39,8 +39,9 @@ static void line_up(struct peal_inbox *inbox, struct peal_inbox_sender *s)
 /*
  * A sender could claim that its messages are old, and be first for ever. But no
  * message is older than the moment at which the inbox released the message that
- * lay in its place before. The inbox knows that moment to within two laps of
- * the ring.
+ * lay in the same place of the ring before. So the inbox notes when each lap of
+ * the ring began, and raises a stamp from before the previous lap to the
+ * beginning of the previous lap.
  */
 static void mark_lap(struct peal_inbox_sender *s)
 {

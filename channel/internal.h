@@ -247,9 +247,9 @@ size_t peal_channel_ring_describe(const struct peal_channel_ring *cr,
  */
 int peal_channel_ring_check_seals(const struct peal_channel_ring *cr);
 /*
- * Fault the memory in, once it is sealed and nobody can punch holes. So a lack
- * of memory is an error here, and not SIGBUS later. At the end the memory's fd
- * is closed.
+ * Fault the memory in. The memory is sealed already, so nobody can punch holes
+ * into it. A lack of memory is an error here, and not SIGBUS later. The last
+ * call closes the memory's fd.
  * @param most  bytes to fault in now
  * @return      1 all is done, 0 there is more, -ENOMEM
  */

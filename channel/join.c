@@ -154,9 +154,8 @@ static int send_ready(int fd, int status, const char *text)
 }
 
 /*
- * The errno of something that the client lacks, whatever the kernel or a
- * sandbox calls it, must not read as "no packet yet" nor as a word of the
- * server.
+ * The client lacks something. The errno, which the kernel or a sandbox chose,
+ * must not read as "no packet has come yet", nor as an error of the server.
  */
 int peal_join_lacking(int ret, char *text)
 {

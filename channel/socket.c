@@ -112,7 +112,8 @@ int peal_socket_adopt(int fd)
 
 /*
  * connect(2) on a blocking Unix socket waits for a place in the server's queue,
- * as long as SO_SNDTIMEO says. On a non-blocking socket it fails at once.
+ * as long as SO_SNDTIMEO says. On a non-blocking socket connect(2) fails at
+ * once if the queue is full.
  * @return 0, -EAGAIN the queue was full until the deadline, ...
  */
 static int connect_in_time(int fd, const struct sockaddr_un *to, socklen_t size,
@@ -369,7 +370,7 @@ int peal_socket_wait(int fd, uint64_t deadline)
 			return 0;
 		if (ret == 0)
 			return -ETIMEDOUT;
-		/* EAGAIN would say that no packet has come yet. */
+		/* -EAGAIN would tell the caller that no packet has come. */
 		if (errno != EINTR)
 			return errno == EAGAIN ? -ENOMEM : -errno;
 	}

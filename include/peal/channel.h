@@ -268,13 +268,13 @@ struct peal_channel {
 /**
  * Connect to a server.
  * @param ch          filled in on success; otherwise all zero but for `text`,
- *                    which says why, in any case, and without the address
+ *                    which always says why, and does not name the address
  * @param address     see above; 1 to 107 bytes
  * @param hello       role and item_size set, the rest if wanted
  * @param timeout_ms  milliseconds, -1 for ever
  * @return            0, or
  *	-EINVAL          an invalid hello or address
- *	-ENAMETOOLONG    the address
+ *	-ENAMETOOLONG    the address is too long
  *	-ENOENT, -ECONNREFUSED, -EACCES, ...  of connect(2): nobody listens, or
  *	                 you may not
  *	-EPERM           the server refuses; ch->text is what it said
@@ -408,7 +408,7 @@ struct peal_service {
 	 * without control pages. */
 	uint64_t max_bytes;
 	uint64_t max_bytes_per_uid;
-	unsigned max_channels; /**< as many as the storage has */
+	unsigned max_channels; /**< open at once (as the storage allows) */
 	unsigned max_per_uid;  /**< channels of one user (no limit) */
 	/** How long a client may be silent in a handshake (2000). */
 	unsigned handshake_ms;
