@@ -128,9 +128,9 @@ static char *map(const struct peal_mem *mem, void *at, size_t size,
  * Map the body a second time, right behind the first time.
  * A MAP_FIXED that fails may leave a hole, and another thread's mapping may
  * land in that hole before this function cleans up. So whatever can fail has
- * to fail before: `once` is a mapping of body_offset and body that exists
- * already, and that keeps the reservation of huge pages until both mappings
- * exist.
+ * to fail before. That is what `once` is for: a mapping of body_offset and body
+ * that exists already, and that keeps the reservation of huge pages until both
+ * mappings exist.
  */
 static int map_twice(struct peal_mem *mem, char *once)
 {

@@ -77,8 +77,8 @@ bool peal_end_ring_self(struct peal_end *end)
 	return true;
 }
 
-/* To read a packet wakes the epoll sets of the peer, as a ring does. So the
- * read is timed. */
+/* To read a packet wakes the epoll sets of the peer, as to ring does. So the
+ * read is timed, and counts as a ring. */
 int peal_end_clear(struct peal_end *end)
 {
 	clockid_t clock;

@@ -19,6 +19,7 @@
 
 #include "internal.h"
 
+/* Clearing ends after so many reads, or of a socket after such a time. */
 #define READS_MAX 1024
 #define READS_NS 1000000
 #define TRIES 16 /* rings, while the kernel has no memory for a packet */
@@ -198,7 +199,7 @@ int peal_doorbell_ring(const struct peal_doorbell *bell)
 			ret = send(bell->ring_fd, "", 1,
 				   MSG_DONTWAIT | MSG_NOSIGNAL);
 		}
-		/* A socket reports ECONNRESET once, then its state. */
+		/* A socket reports ECONNRESET once, and then its state. */
 	} while (ret < 0 && (errno == EINTR || errno == ECONNRESET ||
 			     (lacks_memory() && --tries > 0)));
 	/* A full bell was rung, and was not cleared since. */

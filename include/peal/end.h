@@ -168,7 +168,7 @@ struct peal_end {
 		struct peal_end *sibling;  /* shares the own bell, or NULL */
 		unsigned arms_since_clear;
 		bool overflow;	       /* the last arm may bring many rings */
-		bool cleared_siblings; /* the last clear took the sibling's */
+		bool cleared_siblings; /* a ring for the sibling was cleared */
 		int rings_to_time;     /* 0: one in 16 is timed */
 		int slow_rings;	       /* of those that were timed */
 	} bell;
