@@ -119,7 +119,8 @@ static void ask_owner(struct peal_channel *ch, int reason)
 		life_event(ch, LIFE_RELEASE, reason);
 }
 
-/* In a child after fork(2), too: its copy of the reactor has the sources. */
+/* In a child after fork(2), too: the child's copy of the reactor has copies of
+ * the sources. */
 static void stop_serving(struct peal_channel *ch)
 {
 	peal_source_detach(&ch->served.socket);

@@ -17,7 +17,8 @@ static int make(struct peal_local *l, const struct peal_geometry *geometry)
 				      PEAL_MEM_TWICE | PEAL_MEM_PREFAULT);
 	if (ret == 0)
 		ret = peal_mem_seal(&l->mem);
-	/* Before Linux 5.1. Whoever will have the memory is trusted. */
+	/* Linux before 5.1 cannot freeze memory. The threads and the children
+	 * that get the memory are trusted. */
 	if (ret == -EOPNOTSUPP)
 		ret = 0;
 	if (ret == 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What a handshake makes: a socket, the rings and their two ends. Until the
- * handshake is done a channel keeps its older ring; then the channel takes
- * over what was made.
+ * What a handshake makes: a socket, the rings, and this side's ends of the
+ * rings. A channel that has an older ring keeps that ring while the handshake
+ * is under way. Then the channel takes over what was made.
  */
 #include <string.h>
 #include <unistd.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A sender of an inbox. The sender notices the death of the receiver when it
- * waits, or else by a look now and then, connects again, and carries over what
+ * A sender of an inbox. A sender that waits notices the death of the receiver.
+ * A sender that does not wait looks now and then whether the receiver is there.
+ * After the receiver's death the sender connects again, and carries over what
  * was not released.
  */
 #include <errno.h>

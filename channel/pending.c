@@ -23,8 +23,8 @@ static void on_leaving(struct peal_source *source, int fd, uint32_t events,
 		peal_source_again(source);
 }
 
-/* Leave the socket in steps, between the turns of others. Until this is done
- * the handshake takes a place of its user. */
+/* Leave the socket in steps, between the turns of other sources. Until the
+ * socket is left the handshake counts against the share of its user. */
 static bool leave_in_steps(struct peal_handshake *handshake)
 {
 	struct peal_reactor *loop = handshake->server->loop;

@@ -11,8 +11,8 @@
 
 #define MS UINT64_C(1000000)
 #define HANDSHAKE_MS 2000u
-/* A client that was answered may be silent for so long before it makes way for
- * another user, and for another client of its own user. */
+/* How long a client that was answered may be silent before the client makes
+ * way: for a client of another user, and for a client of the same user. */
 #define PATIENCE_NS (100 * MS)
 #define PATIENCE_OWN_NS (1000 * MS)
 /* The time between two looks at what no event tells of: fds that had run out,

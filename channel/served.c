@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * An open channel on a reactor. The reactor watches the socket as the lifeline
- * of the channel, and hears the doorbells there where the socket is the
- * doorbell. On a server it watches the pidfd of the client as well: a forked
- * child of the client keeps the socket open, and so hides the client's death.
+ * An open channel on a reactor. The reactor watches the socket, which hangs up
+ * when the peer dies. Where the socket is the doorbell, the reactor hears the
+ * doorbells there, too. On a server the reactor also watches the pidfd of the
+ * client: a forked child of the client keeps the socket open, and so hides the
+ * client's death from the socket.
  */
 #include <errno.h>
 #include <stdio.h>

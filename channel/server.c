@@ -71,7 +71,7 @@ static int meet_client(struct peal_server *server, int fd,
 	struct peal_handshake *handshake = NULL;
 	int ret;
 
-	/* First come, first served. */
+	/* First come, first served, among the connections of a user. */
 	if (!peal_waiting_has(server, server->queue.n, peer->uid))
 		handshake = peal_room_make(server, peer->uid);
 	if (!peal_source_survived(&mark)) {

@@ -76,7 +76,8 @@ unsigned peal_socket_drain_every(int fd, unsigned ends)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0)
 		return 1;
-	/* Each arm brings two bells at most, and two more may come. */
+	/* For each end: two bells at most for each arm, and four more that may
+	 * be on their way. */
 	holds = (unsigned)size / PACKET;
 	every = holds > 4 * ends ? (holds - 4 * ends) / (2 * ends) : 1;
 	return every < DRAIN_EVERY_MOST ? every : DRAIN_EVERY_MOST;

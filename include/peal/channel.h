@@ -190,7 +190,7 @@ struct peal_channel_owner;
 
 /**
  * Where a channel is in its life: channel/life.c has the table of states and
- * events. `reason` is the first reason for which a ring of the channel ended.
+ * events. `reason` says why the channel ends: the first reason that comes.
  * `process` is the process that connected, or that serves: a forked child has
  * a copy of the channel, and can close no more than the copy. `owner` has the
  * functions of the client's side or of the server's. Private.
