@@ -142,7 +142,7 @@ static void signal_detach(struct peal_source *source)
 		close(source->watch.fd);
 	/* In a child after fork(2) signals_in_child() has done the rest. In a
 	 * child that was made by a system call of the caller's own, such as
-	 * clone(2), no handler has run: it does the rest here. */
+	 * clone(2), no handler has run, so do the rest here. */
 	if (signal->taken == PEAL_SIGNAL_NOT_TAKEN || signal->forks != forks)
 		return;
 	bit = signal_bit(signal->number);
