@@ -32,8 +32,8 @@
  *
  * When the elision ends, the publisher stores `elided` with release, and full
  * fences follow: a waiter that loads 0 sees all that was published without
- * fences. A waiter that offers barriers loads `elided` at every arm, unless the
- * waiter's wake word is known to be visible (PEAL_RECHECK_NONE).
+ * fences. A waiter that has offered barriers loads `elided` at every arm,
+ *unless its wake word is known to be visible (PEAL_RECHECK_NONE).
  */
 #define _GNU_SOURCE
 #include <errno.h>
