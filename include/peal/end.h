@@ -151,8 +151,8 @@ struct peal_end {
 		 * kicked the receiver. The same pair is not used twice. */
 		uint64_t offered_position;
 		uint64_t offered_limit;
-		uint64_t spin_ns;	  /* this end polls so long, then sleeps */
-		unsigned brief_spins;	  /* or so often, if spin_ns is 0 */
+		uint64_t spin_ns;     /* this end polls so long, then sleeps */
+		unsigned brief_spins; /* or so often, if spin_ns is 0 */
 		unsigned empty_refreshes; /* since the peer last moved */
 		enum peal_recheck recheck;
 		int epoll_fd; /* blocking calls sleep in this set, or -1 */
