@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A shared bell: two processes, each with the sender of one ring and the
- * receiver of another behind one socket (channel/channel.c), watched
- * edge-triggered and drained once in so many arms (peal_end_drain() and
- * wake_sibling() in ring/bell.c). An edge is lost if nothing is to be read any
- * more by the time that somebody waits. Every store is seen at once: for the
- * order in which they are seen there is wake.pml.
+ * receiver of another behind one socket (channel/made.c, channel/served.c). The
+ * socket is watched edge-triggered, and drained once in so many arms
+ * (peal_end_drain() and wake_sibling() in ring/bell.c). An edge is lost if
+ * nothing is left to be read by the time that an end waits. Every store is seen
+ * at once in this model: wake.pml has the order in which stores are seen.
  */
 
 /* Steps, as the comments in ring/ name them. Each has mutants. */
