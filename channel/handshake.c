@@ -303,20 +303,9 @@ int peal_handshake_fill(struct peal_handshake *handshake, size_t most)
  */
 static int status_of(int error)
 {
-	switch (error) {
-	case -EPERM:
-	case -EPROTOTYPE:
-	case -EPROTONOSUPPORT:
-	case -EPROTO:
-	case -EINVAL:
-	case -EBUSY:
-	case -EAGAIN:
-		return error;
-	case -ETIMEDOUT:
+	if (error == -ETIMEDOUT)
 		return -EBUSY; /* a client that lives may begin anew */
-	default:
-		return -EREMOTEIO;
-	}
+	return peal_wire_is_refusal(error) ? error : -EREMOTEIO;
 }
 
 void peal_handshake_refuse(struct peal_handshake *handshake, int error)

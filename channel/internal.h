@@ -136,6 +136,8 @@ int peal_wire_check(const struct peal_wire_start *start, uint64_t magic,
  */
 int peal_wire_misfit(const struct peal_wire_start *start, uint64_t magic,
 		     const char *what, char *text);
+/* Does the status of a refusal mean the same to the client as to the server? */
+bool peal_wire_is_refusal(int status);
 
 void peal_wire_put_hello(struct peal_wire_hello *wire,
 			 const struct peal_hello *hello);

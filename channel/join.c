@@ -121,20 +121,10 @@ static int send_packet(int fd, const void *packet, size_t size)
  */
 static int refusal_of(int status)
 {
-	switch (status) {
-	case -EAGAIN:
+	if (status == -EAGAIN)
 		return -EDQUOT;
-	case -EPERM:
-	case -EPROTOTYPE:
-	case -EPROTONOSUPPORT:
-	case -EPROTO:
-	case -EINVAL:
-	case -EBUSY:
-	case -EREMOTEIO:
-		return status;
-	default:
-		return -EPERM;
-	}
+	return status == -EREMOTEIO || peal_wire_is_refusal(status) ? status
+								    : -EPERM;
 }
 
 int peal_join_hello(int fd, const struct peal_hello *hello)

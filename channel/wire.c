@@ -68,6 +68,22 @@ int peal_wire_check(const struct peal_wire_start *start, uint64_t magic,
 	return -EPROTONOSUPPORT;
 }
 
+bool peal_wire_is_refusal(int status)
+{
+	switch (status) {
+	case -EPERM:
+	case -EPROTOTYPE:
+	case -EPROTONOSUPPORT:
+	case -EPROTO:
+	case -EINVAL:
+	case -EBUSY:
+	case -EAGAIN:
+		return true;
+	default:
+		return false;
+	}
+}
+
 int peal_wire_misfit(const struct peal_wire_start *start, uint64_t magic,
 		     const char *what, char *text)
 {
